@@ -1,0 +1,34 @@
+"""Errors a user can act on. Each message is one sentence: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class SightbookError(Exception):
+    """A user's mistake or a failed environment; the command line prints it and exits 1."""
+
+
+class ConfigError(SightbookError):
+    """A setting that is unknown, of the wrong type, or does not fit the others."""
+
+
+class SourceError(SightbookError):
+    """A source that is missing, empty, of an unknown kind, or that vanished while it was read."""
+
+
+class PictureError(SightbookError):
+    """One picture that cannot be read; the message is the short reason, without the file's name."""
+
+
+class ModelError(SightbookError):
+    """A MODEL folder that is absent, damaged, newer than this program, or of another kind."""
+
+
+class LibraryError(SightbookError):
+    """A LIBRARY folder that is absent, damaged, locked, newer, or made with another model."""
+
+
+class MissingExtra(SightbookError):
+    """A part of sightbook whose packages are not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs packages that are not installed: pip install "sightbook[{extra}]"')
