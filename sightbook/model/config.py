@@ -1,0 +1,88 @@
+"""config.json of a MODEL folder: everything needed to rebuild and to use the model.
+
+Plain dataclasses rather than pydantic: this file is read on every search, where pydantic alone would cost a tenth
+of a second, and it is written by the program, not by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sightbook.errors import ModelError
+from sightbook.images.frame import Frame
+
+FORMAT = 1
+
+Pretraining = Literal["none", "self-supervised", "labels"]
+Selection = Literal["last", "label-free", "train-labels"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model is. `network` describes backbone and head for `sightbook.model.network.build`."""
+
+    method: str
+    M: int
+    K: int
+    D: int
+    frame: Frame
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pretraining: str = "none"
+    selection: str = "last"
+    network: Mapping[str, Any] = field(default_factory=dict)
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fingerprint: str = ""
+    sightbook: str = ""
+    format: int = FORMAT
+
+    @property
+    def d(self) -> int:
+        """Length of a sub-vector."""
+        return self.D // self.M
+
+    @property
+    def bits(self) -> int:
+        """Length of a code: M · log2 K."""
+        return self.M * (self.K.bit_length() - 1)
+
+    def to_json(self) -> str:
+        content = asdict(self)
+        content["bits"] = self.bits
+        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelConfig:
+        """Reads and checks `folder`/config.json; ModelError says what is wrong with it."""
+        path = folder / "config.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(
+                f"{folder} is not a sightbook model (no config.json): give the folder that `sightbook train --out` wrote"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({error}): restore it or train again") from None
+        if not isinstance(content, dict) or "method" not in content or "format" not in content:
+            raise ModelError(f"{path} does not describe a sightbook model: give the folder that `sightbook train` wrote")
+        if not isinstance(content["format"], int) or content["format"] > FORMAT:
+            raise ModelError(
+                f"{folder} has model format {content['format']}, this program reads up to {FORMAT}: "
+                "update sightbook (pip install -U sightbook)"
+            )
+        known = {item.name for item in fields(cls)}
+        try:
+            content["frame"] = Frame(**content["frame"])
+            content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
+            config = cls(**{key: value for key, value in content.items() if key in known})
+            if config.D % config.M or config.K not in (16, 256):
+                raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path} is damaged ({error}): restore it or train again") from None
+        return config

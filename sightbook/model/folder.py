@@ -1,0 +1,46 @@
+"""Writing a MODEL folder: weights, codebooks, encoder, config. config.json comes last: without it there is no model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.files import replace_atomic, write_atomic
+from sightbook.model.config import ModelConfig
+
+# Files that a query needs; the weights for further training are not among them, so a library's copy checks out.
+_CHECKED = ("encoder.onnx", "codebooks.safetensors")
+
+
+def write_codebooks(folder: Path, codebooks: NDArray[np.float32]) -> None:
+    """Writes codebooks (M, K, d) float32, unit codewords, to codebooks.safetensors."""
+    from safetensors.numpy import save_file
+
+    with replace_atomic(folder / "codebooks.safetensors") as path:
+        save_file({"codebooks": np.ascontiguousarray(codebooks, dtype=np.float32)}, path)
+
+
+def write_config(folder: Path, config: ModelConfig, version: str) -> ModelConfig:
+    """Completes the config by file digests and the fingerprint, writes config.json and returns it."""
+    files: dict[str, Mapping[str, Any]] = {}
+    for name in _CHECKED:
+        content = (folder / name).read_bytes()
+        files[name] = {"bytes": len(content), "blake2b": hashlib.blake2b(content, digest_size=16).hexdigest()}
+    decisive = {
+        "files": {name: facts["blake2b"] for name, facts in files.items()},
+        "frame": asdict(config.frame),
+        "M": config.M,
+        "K": config.K,
+        "D": config.D,
+    }
+    fingerprint = hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
+    config = replace(config, files=files, fingerprint=fingerprint, sightbook=version)
+    write_atomic(folder / "config.json", config.to_json())
+    return config

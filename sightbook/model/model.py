@@ -1,0 +1,170 @@
+"""A trained model as everything but training uses it: pictures → embeddings → codes, without torch.
+
+Data flow: bytes → `prepare` (decode + one fixed view, uint8) → `embed` (encoder.onnx; scaling to mean and deviation is
+inside the graph) → x (N, D) float32 with unit sub-vectors → `assign` (nearest codewords) → codes (N, M) uint8 → `pack`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes import pack as packing
+from sightbook.codes import tables as lookup
+from sightbook.errors import ModelError
+from sightbook.images.decode import decode
+from sightbook.images.frame import Frame
+from sightbook.model.config import ModelConfig
+
+QUERY_FILES = ("encoder.onnx", "codebooks.safetensors", "config.json")
+
+
+class Model:
+    """A MODEL folder, opened. Safe to share between threads. The encoder itself is loaded at its first use."""
+
+    def __init__(
+        self, folder: Path, config: ModelConfig, codebooks: NDArray[np.float32], threads: int | None = None
+    ) -> None:
+        self.folder, self.config, self.codebooks = folder, config, codebooks
+        self.threads = threads
+        self._session: Any = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
+        """Opens the folder that `sightbook train` wrote; `threads` for the encoder, default all cores.
+
+        Raises ModelError when the folder holds no model, a damaged one, or one of a newer format.
+        """
+        path = Path(folder)
+        config = ModelConfig.read(path)
+        for name, facts in config.files.items():
+            try:
+                size = (path / name).stat().st_size
+            except OSError:
+                raise ModelError(f"{path / name} is missing: copy the whole model folder, or train again") from None
+            if size != facts["bytes"]:
+                raise ModelError(
+                    f"{path / name} is damaged ({size} bytes, {facts['bytes']} expected): copy it again or train again"
+                )
+        codebooks = _read_codebooks(path / "codebooks.safetensors")
+        if codebooks.shape != (config.M, config.K, config.d):
+            raise ModelError(f"{path} is damaged: its codebooks have shape {codebooks.shape}, config.json says otherwise")
+        return cls(path, config, codebooks, threads)
+
+    @property
+    def M(self) -> int:
+        """Codebooks in a code."""
+        return self.config.M
+
+    @property
+    def K(self) -> int:
+        """Codewords in a codebook."""
+        return self.config.K
+
+    @property
+    def D(self) -> int:
+        """Length of an embedding."""
+        return self.config.D
+
+    @property
+    def d(self) -> int:
+        """Length of a sub-vector."""
+        return self.config.d
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return self.config.bits
+
+    @property
+    def frame(self) -> Frame:
+        """The one fixed view the encoder sees."""
+        return self.config.frame
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of everything that decides a picture's code; codes of different fingerprints never mix."""
+        return self.config.fingerprint
+
+    def prepare(self, data: bytes) -> NDArray[np.uint8]:
+        """A picture file's bytes → (S, S, 3) uint8, what `embed` takes. PictureError when it cannot be read."""
+        return self.frame.apply(decode(data, side=self.frame.resize))
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32 whose M sub-vectors have length 1."""
+        size = self.frame.size
+        if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be (N, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}")
+        if not len(pixels):
+            return np.empty((0, self.D), np.float32)
+        result: NDArray[np.float32] = self._encoder().run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
+        return result
+
+    def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
+        return lookup.assign(x, self.codebooks)
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
+        return self.assign(self.embed(pixels))
+
+    def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
+        return lookup.tables(x, self.codebooks)
+
+    def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""
+        return lookup.symmetric_tables(codes, self.codebooks)
+
+    def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Codes (N, M) → (N, bytes) uint8."""
+        return packing.pack(codes, self.K)
+
+    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The inverse of `pack`."""
+        return packing.unpack(packed, self.M, self.K)
+
+    def copy_to(self, folder: Path) -> Model:
+        """Copies what encoding a query needs (not the weights for further training) and opens the copy."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in QUERY_FILES:  # config.json last: a folder without it is not taken for a model
+            shutil.copyfile(self.folder / name, folder / name)
+        return Model.open(folder, threads=self.threads)
+
+    def _encoder(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                self._session = open_session(self.folder / "encoder.onnx", self.threads)
+            return self._session
+
+
+def open_session(path: Path, threads: int | None = None) -> Any:
+    """An onnxruntime session on the CPU. Its threads sleep while idle: decoding shares the cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a family of its own exceptions without a common base
+        raise ModelError(f"{path} cannot be loaded ({error}): copy it again or train again") from None
+
+
+def _read_codebooks(path: Path) -> NDArray[np.float32]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return np.ascontiguousarray(load_file(path)["codebooks"], dtype=np.float32)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): copy the whole model folder, or train again") from None

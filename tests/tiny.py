@@ -1,0 +1,58 @@
+"""A real MODEL folder made in milliseconds without torch: a random linear encoder over mean-pooled pixels, as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from sightbook import __version__
+from sightbook.images.frame import Frame
+from sightbook.model.config import ModelConfig
+from sightbook.model.folder import write_codebooks, write_config
+
+
+def tiny_model(folder: Path, *, M: int = 4, K: int = 16, d: int = 4, size: int = 16, seed: int = 0) -> Path:
+    """Writes the folder and returns it. Different seeds give different fingerprints."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    D, pooled = M * d, size // 4
+    weight = random.normal(size=(3 * pooled * pooled, D)).astype(np.float32)
+    constants = {
+        "half": np.float32(127.5),
+        "weight": weight,
+        "flat": np.array([0, -1], np.int64),
+        "parts": np.array([0, M, d], np.int64),
+        "whole": np.array([0, D], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "half"], ["centred"]),
+        helper.make_node("Div", ["centred", "half"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["nchw"], ["pool"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Reshape", ["pool", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weight"], ["projected"]),
+        helper.make_node("Reshape", ["projected", "parts"], ["sub"]),
+        helper.make_node("LpNormalization", ["sub"], ["unit"], axis=2, p=2),
+        helper.make_node("Reshape", ["unit", "whole"], ["x"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", D])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")
+    codebooks = random.normal(size=(M, K, d)).astype(np.float32)
+    codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
+    write_codebooks(folder, codebooks)
+    config = ModelConfig("tiny", M, K, D, Frame(size, size, "bilinear"), (0.5,) * 3, (0.5,) * 3)
+    write_config(folder, config, __version__)
+    return folder
