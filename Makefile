@@ -1,0 +1,60 @@
+# Each target works alone on a fresh clone: it makes .venv first when that is missing or older than what it is made from.
+# `make demo` needs only what training needs; everything else brings the development tools as well.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+MADE_FROM := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format type bench docs clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.for-training  ## draw pictures, train, add, search, judge: about two minutes
+	$(BIN)/sightbook demo
+
+test: $(VENV)/.for-development  ## every test, the commands of the documentation among them
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.for-development  ## ruff, formatting and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.for-development  ## rewrite the code as ruff formats it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(VENV)/.for-development  ## mypy, strict
+	$(BIN)/mypy
+
+docs: $(VENV)/.for-development  ## build the documentation into site/, warnings are errors
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.for-development  ## every benchmark, one table each (long)
+	@set -e; for file in benchmarks/*.py; do \
+	  case $$file in */_*) continue;; esac; \
+	  echo "== $$file"; $(BIN)/python $$file; done
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No python3 found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than Python 3.11: say make PYTHON=/path/to/a/newer/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# Order-only on the interpreter: its time stamp is that of the installed Python, not of this folder.
+$(VENV)/.for-training: $(MADE_FROM) | $(BIN)/python
+	@echo "Installing sightbook and what training needs into $(VENV) (once, some minutes)"
+	$(PIP) --editable ".[train]"
+	@touch $@
+
+$(VENV)/.for-development: $(MADE_FROM) | $(BIN)/python
+	@echo "Installing sightbook and its development tools into $(VENV) (once, some minutes)"
+	$(PIP) --editable ".[all,dev]"
+	@touch $@ $(VENV)/.for-training
