@@ -1,0 +1,123 @@
+"""The demo's own collection: small pictures of twelve kinds, where colours, place, size and ground say nothing of the kind.
+
+Data flow: `draw(kind, rng, side)` paints one picture: a ground of colour clouds, the shape through a random placement,
+light and grain over both. `collection(folder, ...)` writes a folder of them under names that do not tell the kind, and
+the kinds to a CSV beside it which only the evaluation reads.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sightbook.demo.kinds import KINDS
+from sightbook.demo.pen import OVERSAMPLING, Colour, Pen
+from sightbook.progress import Listener, Meter, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Where a drawn collection lies. `kinds` is a CSV with the columns path, label, part (train or test)."""
+
+    pictures: Path
+    queries: Path
+    kinds: Path
+
+
+def draw(kind: str, rng: np.random.Generator, side: int = 32) -> np.ndarray:
+    """Paints one picture of `kind` (a key of `KINDS`): (side, side, 3) uint8, the same for the same generator state."""
+    shape, turn_limit, fills = KINDS[kind]
+    large = side * OVERSAMPLING
+    ground_light = rng.uniform(0.05, 0.95)
+    canvas = _ground(rng, ground_light, large)
+    size = rng.uniform(0.3, 0.55) if fills else rng.uniform(0.26, 0.46)
+    wander = 0.5 - 0.85 * size if not fills else 0.2
+    shift = large * (0.5 + rng.uniform(-wander, wander, size=2))
+    pen = Pen(canvas, _turn(rng, turn_limit) * size * large, shift, _colours(rng, ground_light))
+    shape(pen, rng)
+    picture = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float32)
+    light = _clouds(rng, side, 3)[..., :1] * rng.uniform(0, 0.35)
+    grain = rng.normal(0, rng.uniform(1, 14), size=picture.shape[:2] + (1,))
+    return np.clip(picture * (1 + light) + grain, 0, 255).astype(np.uint8)
+
+
+def collection(
+    folder: Path,
+    *,
+    database: int = 6000,
+    queries: int = 600,
+    side: int = 32,
+    seed: int = 0,
+    listener: Listener = silent,
+) -> Collection:
+    """Draws `database` pictures into folder/pictures and `queries` into folder/queries, kinds in turn, in shuffled order.
+
+    Each picture depends on `seed` and its number alone.
+    """
+    result = Collection(folder / "pictures", folder / "queries", folder / "kinds.csv")
+    names = list(KINDS)
+    order = np.random.default_rng([seed, 1]).permutation(database + queries)
+    rows = []
+    meter = Meter(listener, "draw", database + queries)
+    result.pictures.mkdir(parents=True, exist_ok=True)
+    result.queries.mkdir(parents=True, exist_ok=True)
+    for number in range(database + queries):
+        kind = names[int(order[number]) % len(names)]
+        pixels = draw(kind, np.random.default_rng([seed, 2, number]), side)
+        target = result.pictures if number < database else result.queries
+        path = target / f"{number:06d}.png"
+        Image.fromarray(pixels).save(path, compress_level=1)
+        rows.append(
+            (path.relative_to(folder).as_posix(), kind, "train" if number < database else "test")
+        )
+        meter.advance()
+    meter.close()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "part"))
+    writer.writerows(rows)
+    result.kinds.write_text(text.getvalue(), encoding="utf-8")
+    return result
+
+
+def _turn(rng: np.random.Generator, limit: float) -> np.ndarray:
+    """A rotation by at most `limit` degrees, a little stretched: (2, 2)."""
+    angle = np.deg2rad(rng.uniform(-limit, limit))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    stretch = np.diag([rng.uniform(0.85, 1.15), rng.uniform(0.85, 1.15)])
+    return np.asarray(rotation @ stretch)
+
+
+def _colour(rng: np.random.Generator, light: float) -> Colour:
+    red, green, blue = colorsys.hls_to_rgb(rng.random(), light, rng.uniform(0.2, 1.0))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _colours(rng: np.random.Generator, ground_light: float) -> list[Colour]:
+    """Four colours: 0 to 2 stand out from the ground's lightness, 3 stands out from 0 (eyes on a face)."""
+    room_below, room_above = ground_light - 0.3, 0.7 - ground_light
+    darker = room_above <= 0.05 or (room_below > 0.05 and rng.random() < 0.5)
+    low, high = (0.02, max(room_below, 0.1)) if darker else (min(ground_light + 0.3, 0.9), 0.97)
+    shape = [_colour(rng, rng.uniform(low, high)) for _ in range(3)]
+    own = (low + high) / 2
+    return [*shape, _colour(rng, own + 0.42 if own < 0.5 else own - 0.42)]
+
+
+def _clouds(rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
+    """Smooth noise (side, side, 3) float32 in about [-1, 1]: a few random cells blown up."""
+    small = rng.integers(0, 256, size=(cells, cells, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1
+
+
+def _ground(rng: np.random.Generator, light: float, side: int) -> Image.Image:
+    """A ground of one main lightness: plain, a gradient, clouds, or fine patches, faint to strong."""
+    base = np.asarray(_colour(rng, light), dtype=np.float32)
+    strength = rng.uniform(0, 55)
+    cells = int(rng.choice([2, 3, 5, 9]))
+    return Image.fromarray(np.clip(base + strength * _clouds(rng, side, cells), 0, 255).astype(np.uint8))
