@@ -1,0 +1,278 @@
+"""The truth of a library: sources, pictures with their codes, failures, in one SQLite file.
+
+A picture's key is (source, path); its id is given once and never again. `state` says whether a picture takes part in
+searches. Every transaction that changes what a search could answer gives the catalogue a new `stamp`, so whatever was
+derived from it (the engine's snapshot) knows whether it is stale. All methods raise sqlite3.Error as it comes;
+`database.explained` turns it into sentences.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from sightbook.library.database import connect_reader, connect_writer, transaction
+from sightbook.library.schema import (
+    FORMAT,
+    GOOD,
+    MISSING,
+    SCHEMA,
+    UNREADABLE,
+    Counts,
+    FailureRow,
+    Known,
+    PictureRow,
+    SourceRow,
+    from_column,
+    to_column,
+)
+
+NAME = "catalogue.sqlite"
+
+# SQLite's limit of variables in one statement is 999 in old builds.
+_CHUNK = 900
+
+
+class Catalogue:
+    """An open catalogue. Reading methods see one committed state each; writing methods are one transaction each."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    def create(cls, path: Path, fingerprint: str) -> Catalogue:
+        """Opens `path` for writing, laying out the tables when it has none yet."""
+        catalogue = cls(connect_writer(path))
+        if catalogue.connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            with transaction(catalogue.connection):
+                for statement in SCHEMA.split(";\n"):
+                    catalogue.connection.execute(statement)
+                catalogue._set("fingerprint", fingerprint)
+                catalogue._set("generation", 0)
+                catalogue._set("stamp", _new_stamp(0))
+                catalogue.connection.execute(f"PRAGMA user_version = {FORMAT}")
+        return catalogue
+
+    @classmethod
+    def write(cls, path: Path) -> Catalogue:
+        """Opens an existing catalogue for writing."""
+        return cls(connect_writer(path))
+
+    @classmethod
+    def read(cls, path: Path) -> Catalogue:
+        """Opens an existing catalogue for reading."""
+        return cls(connect_reader(path))
+
+    def close(self) -> None:
+        self.connection.close()
+
+    # Reading
+
+    @property
+    def format(self) -> int:
+        """Format of the tables; 0 when they were never laid out."""
+        return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the model all codes come from."""
+        return str(self._get("fingerprint"))
+
+    @property
+    def stamp(self) -> str:
+        """Names the committed state: generation counter and a random part, so that restored copies never mix."""
+        return str(self._get("stamp"))
+
+    def sources(self) -> list[SourceRow]:
+        """All sources in the order they were added."""
+        rows = self.connection.execute("SELECT id, kind, root, added, scanned FROM sources ORDER BY added, id")
+        return [SourceRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
+
+    def known(self, source: str) -> dict[str, Known]:
+        """Every path of a source the catalogue has heard of, good or not."""
+        found = {
+            from_column(path): Known(id, size, mtime_ns, state)
+            for id, path, size, mtime_ns, state in self.connection.execute(
+                "SELECT id, path, size, mtime_ns, state FROM pictures WHERE source = ?", (source,)
+            )
+        }
+        for column, size, mtime_ns in self.connection.execute(
+            "SELECT path, size, mtime_ns FROM failures WHERE source = ?", (source,)
+        ):
+            path = from_column(column)
+            row = found.get(path, Known(None, -1, -1, UNREADABLE))
+            found[path] = row._replace(failed_size=size, failed_mtime_ns=mtime_ns)
+        return found
+
+    def digests(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Content digests by id."""
+        return dict(self._by_ids("SELECT id, digest FROM pictures WHERE id IN ({})", ids))
+
+    def codes(self) -> tuple[str, list[int], bytes]:
+        """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
+        self.connection.execute("BEGIN")
+        try:
+            stamp = self.stamp
+            rows = self.connection.execute(
+                "SELECT id, code FROM pictures WHERE state = 0 ORDER BY id"
+            ).fetchall()
+        finally:
+            self.connection.execute("COMMIT")
+        return stamp, [row[0] for row in rows], b"".join([row[1] for row in rows])
+
+    def keys(self, ids: Sequence[int]) -> dict[int, tuple[str, str, str, str, int, int]]:
+        """(source, path, kind, root, size, mtime_ns) by id; ids that are gone are absent."""
+        rows = self._by_ids(
+            "SELECT p.id, p.source, p.path, s.kind, s.root, p.size, p.mtime_ns FROM pictures p "
+            "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
+            ids,
+        )
+        return {row[0]: (row[1], from_column(row[2]), row[3], from_column(row[4]), row[5], row[6]) for row in rows}
+
+    def content(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+        """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
+        rows = self.connection.execute("SELECT source, path, digest, code FROM pictures WHERE state = 0")
+        return {(source, from_column(path)): (digest, code) for source, path, digest, code in rows}
+
+    def failures(self) -> list[FailureRow]:
+        """All failures, by source and path."""
+        rows = self.connection.execute(
+            "SELECT source, path, size, mtime_ns, reason, failed FROM failures ORDER BY source, path"
+        )
+        return [FailureRow(row[0], from_column(row[1]), *row[2:]) for row in rows]
+
+    def counts(self) -> dict[str, Counts]:
+        """Counts by source id; every source has an entry."""
+        by_state: dict[str, list[int]] = {row.id: [0, 0, 0, 0] for row in self.sources()}
+        for source, state, n in self.connection.execute(
+            "SELECT source, state, count(*) FROM pictures GROUP BY source, state"
+        ):
+            by_state[source][state] = n
+        for source, n in self.connection.execute("SELECT source, count(*) FROM failures GROUP BY source"):
+            by_state[source][3] = n
+        return {source: Counts(*numbers) for source, numbers in by_state.items()}
+
+    def match(self, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
+        """Picture ids and keys of failures whose path, or `root/path`, is `pattern`, lies in it, or fits it as a glob.
+
+        As in SQLite's GLOB, `*` also crosses `/`.
+        """
+        column = to_column(pattern)
+        where = (
+            "x.path = :exact OR s.root || '/' || x.path = :exact"
+            " OR substr(x.path, 1, length(:inside)) = :inside"
+            " OR substr(s.root || '/' || x.path, 1, length(:inside)) = :inside"
+            " OR x.path GLOB :exact OR s.root || '/' || x.path GLOB :exact"
+        )
+        names = {"exact": column, "inside": to_column(pattern.rstrip("/") + "/")}
+        join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
+        ids = self.connection.execute(f"SELECT x.id FROM pictures {join}", names)
+        failed = self.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
+        return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}
+
+    # Writing
+
+    def put_source(self, id: str, kind: str, root: str, now: float) -> None:
+        """Adds a source, or gives a known one a new root."""
+        with transaction(self.connection):
+            self.connection.execute(
+                "INSERT INTO sources (id, kind, root, added) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, root = excluded.root",
+                (id, kind, to_column(root), now),
+            )
+
+    def settle(
+        self,
+        source: str,
+        *,
+        back: Iterable[int] = (),
+        missing: Iterable[int] = (),
+        forget: Iterable[str] = (),
+        now: float,
+    ) -> None:
+        """Records a scan: ids that are good again, ids whose file is gone, failures to forget; then the time."""
+        good, lost = [(id,) for id in back], [(id,) for id in missing]
+        with transaction(self.connection):
+            self.connection.executemany(f"UPDATE pictures SET state = {GOOD} WHERE id = ?", good)
+            self.connection.executemany(f"UPDATE pictures SET state = {MISSING} WHERE id = ?", lost)
+            self._forget((source, path) for path in forget)
+            self.connection.execute("UPDATE sources SET scanned = ? WHERE id = ?", (now, source))
+            if good or lost:
+                self._advance()
+
+    def put(
+        self,
+        pictures: Sequence[PictureRow],
+        failures: Sequence[FailureRow] = (),
+        gone: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """One batch: pictures new or changed (a known key keeps its id), failures, and keys whose file vanished.
+
+        A picture that was good and fails now leaves the searches but keeps its id and what was known of it.
+        """
+        with transaction(self.connection):
+            self.connection.executemany(
+                "INSERT INTO pictures (source, path, size, mtime_ns, digest, width, height, code) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET size = excluded.size, "
+                "mtime_ns = excluded.mtime_ns, digest = excluded.digest, width = excluded.width, "
+                f"height = excluded.height, code = excluded.code, state = {GOOD}",
+                [(row.source, to_column(row.path), *row[2:]) for row in pictures],
+            )
+            self._forget((row.source, row.path) for row in pictures)
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [(row.source, to_column(row.path), *row[2:]) for row in failures],
+            )
+            for state, keys in ((UNREADABLE, [row[:2] for row in failures]), (MISSING, gone)):
+                self.connection.executemany(
+                    f"UPDATE pictures SET state = {state} WHERE source = ? AND path = ?",
+                    [(source, to_column(path)) for source, path in keys],
+                )
+            self._advance()
+
+    def remove(
+        self, ids: Iterable[int], failures: Iterable[tuple[str, str]] = (), sources: Iterable[str] = ()
+    ) -> int:
+        """Deletes pictures, failure rows, whole sources; returns how many pictures went. Their ids never come back."""
+        with transaction(self.connection):
+            before = self.connection.total_changes
+            self.connection.executemany("DELETE FROM pictures WHERE id = ?", [(id,) for id in ids])
+            whole = [(source,) for source in sources]
+            self.connection.executemany("DELETE FROM pictures WHERE source = ?", whole)
+            removed = self.connection.total_changes - before
+            self._forget(failures)
+            self.connection.executemany("DELETE FROM failures WHERE source = ?", whole)
+            self.connection.executemany("DELETE FROM sources WHERE id = ?", whole)
+            self._advance()
+        return removed
+
+    # Parts
+
+    def _forget(self, keys: Iterable[tuple[str, str]]) -> None:
+        self.connection.executemany(
+            "DELETE FROM failures WHERE source = ? AND path = ?",
+            [(source, to_column(path)) for source, path in keys],
+        )
+
+    def _advance(self) -> None:
+        generation = int(str(self._get("generation"))) + 1
+        self._set("generation", generation)
+        self._set("stamp", _new_stamp(generation))
+
+    def _get(self, key: str) -> object:
+        return self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+
+    def _set(self, key: str, value: object) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+    def _by_ids(self, statement: str, ids: Sequence[int]) -> Iterator[tuple]:  # type: ignore[type-arg]
+        for start in range(0, len(ids), _CHUNK):
+            chunk = [int(id) for id in ids[start : start + _CHUNK]]
+            yield from self.connection.execute(statement.format(",".join("?" * len(chunk))), chunk)
+
+
+def _new_stamp(generation: int) -> str:
+    return f"{generation}-{secrets.token_hex(8)}"
