@@ -32,7 +32,7 @@ type: $(VENV)/.for-development  ## mypy, strict
 	$(BIN)/mypy
 
 docs: $(VENV)/.for-development  ## build the documentation into site/, warnings are errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.for-development  ## every benchmark, one table each (long)
 	@set -e; for file in benchmarks/*.py; do \

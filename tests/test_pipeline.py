@@ -126,8 +126,7 @@ def test_the_command_gives_the_answers_of_python(world: World) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     with Library.open(world.library) as library:
         hits = library.search(world.path("forest.jpg"), k=7)
-    document = json.loads(done.stdout)
-    listed = document["hits"]
+    listed = json.loads(done.stdout)["queries"][0]["hits"]
     assert [hit["path"] for hit in listed] == [hit.path for hit in hits]
     np.testing.assert_allclose([hit["score"] for hit in listed], [hit.score for hit in hits], atol=1e-6)
 
