@@ -1,4 +1,4 @@
-"""The demo's own collection: small pictures of twelve kinds, where colours, place, size and ground say nothing of the kind.
+"""The demo's own collection: small pictures of twelve kinds, whose colours and places tell nothing.
 
 Data flow: `draw(kind, rng, side)` paints one picture: a ground of colour clouds, the shape through a random placement,
 light and grain over both. `collection(folder, ...)` writes a folder of them under names that do not tell the kind, and
@@ -43,7 +43,7 @@ def draw(kind: str, rng: np.random.Generator, side: int = 32) -> np.ndarray:
     shape(pen, rng)
     picture = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float32)
     light = _clouds(rng, side, 3)[..., :1] * rng.uniform(0, 0.35)
-    grain = rng.normal(0, rng.uniform(1, 14), size=picture.shape[:2] + (1,))
+    grain = rng.normal(0, rng.uniform(1, 14), size=(side, side, 1))
     return np.clip(picture * (1 + light) + grain, 0, 255).astype(np.uint8)
 
 
@@ -56,9 +56,9 @@ def collection(
     seed: int = 0,
     listener: Listener = silent,
 ) -> Collection:
-    """Draws `database` pictures into folder/pictures and `queries` into folder/queries, kinds in turn, in shuffled order.
+    """Draws `database` pictures into folder/pictures and `queries` into folder/queries.
 
-    Each picture depends on `seed` and its number alone.
+    Kinds come equally often, in shuffled order. Each picture depends on `seed` and its number alone.
     """
     result = Collection(folder / "pictures", folder / "queries", folder / "kinds.csv")
     names = list(KINDS)
@@ -73,9 +73,7 @@ def collection(
         target = result.pictures if number < database else result.queries
         path = target / f"{number:06d}.png"
         Image.fromarray(pixels).save(path, compress_level=1)
-        rows.append(
-            (path.relative_to(folder).as_posix(), kind, "train" if number < database else "test")
-        )
+        rows.append((path.relative_to(folder).as_posix(), kind, "train" if number < database else "test"))
         meter.advance()
     meter.close()
     text = io.StringIO()
@@ -112,7 +110,10 @@ def _colours(rng: np.random.Generator, ground_light: float) -> list[Colour]:
 def _clouds(rng: np.random.Generator, side: int, cells: int) -> np.ndarray:
     """Smooth noise (side, side, 3) float32 in about [-1, 1]: a few random cells blown up."""
     small = rng.integers(0, 256, size=(cells, cells, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1
+    return (
+        np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC), np.float32) / 127.5
+        - 1
+    )
 
 
 def _ground(rng: np.random.Generator, light: float, side: int) -> Image.Image:

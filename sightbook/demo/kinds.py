@@ -1,4 +1,4 @@
-"""The twelve kinds of the demo's pictures. Each function draws one; `rng` decides everything that may vary within a kind.
+"""The twelve kinds of the demo's pictures. Each function draws one; `rng` decides all that varies within a kind.
 
 Shapes live in [-1, 1]², y downwards. Patterns reach past that square, since the placement may turn and shift it.
 """
@@ -68,9 +68,9 @@ def waves(pen: Pen, rng: np.random.Generator) -> None:
     length, height = rng.uniform(0.7, 1.3), rng.uniform(0.14, 0.26)
     x = np.linspace(-_REACH, _REACH, 64)
     crest = np.stack([x, height * np.sin(2 * np.pi * x / length)], axis=1)
-    band = np.concatenate([crest, crest[::-1] + [0, 0.45 * step]])
+    band = np.concatenate([crest, np.add(crest[::-1], (0, 0.45 * step))])
     for number, y in enumerate(np.arange(-_REACH, _REACH, step)):
-        pen.polygon(band + [0, y], number % 2)
+        pen.polygon(np.add(band, (0, y)), number % 2)
 
 
 def star(pen: Pen, rng: np.random.Generator) -> None:
@@ -131,7 +131,7 @@ def fish(pen: Pen, rng: np.random.Generator) -> None:
 
 
 # Letters are strokes in a box one unit wide and two high; more than one per picture makes writing of it.
-_LETTERS = {
+_LETTERS: dict[str, list[list[tuple[float, float]]]] = {
     "A": [[(0, 2), (0.5, 0), (1, 2)], [(0.2, 1.3), (0.8, 1.3)]],
     "E": [[(1, 0), (0, 0), (0, 2), (1, 2)], [(0, 1), (0.8, 1)]],
     "F": [[(1, 0), (0, 0), (0, 2)], [(0, 1), (0.8, 1)]],

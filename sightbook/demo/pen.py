@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[float, float]] | np.ndarray
 
-OVERSAMPLING = 3  # drawn at 3x the side and averaged down: Pillow's polygons have no antialiasing of their own
+OVERSAMPLING = (
+    3  # drawn at 3x the side and averaged down: Pillow's polygons have no antialiasing of their own
+)
 
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)

@@ -1,0 +1,61 @@
+"""The program `sightbook`: its verbs, its version, its help. Heavy packages are imported by the verbs when they run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightbook import __version__
+from sightbook.cli.add import add
+from sightbook.cli.demo import demo
+from sightbook.cli.doctor import doctor
+from sightbook.cli.evaluate import evaluate
+from sightbook.cli.guard import guarded
+from sightbook.cli.remove import remove
+from sightbook.cli.search import search
+from sightbook.cli.status import status
+from sightbook.cli.train import train
+
+# Plain help: half the start-up time of typer's boxes, and it can be copied from.
+app = typer.Typer(
+    name="sightbook",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sightbook {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def sightbook(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Finds similar pictures in your own collection, and learns how from the collection itself, without one label.
+
+    \b
+    Try it:           sightbook demo
+    Learn a model:    sightbook train photos/ --out model/ --minutes 10
+    Keep a library:   sightbook add library/ photos/ --model model/
+    Ask it:           sightbook search library/ photo.jpg
+
+    A SOURCE is a folder of pictures (any depth), a .tar of pictures, a .parquet with an image column, a single
+    picture, or a quoted pattern of those ("shards/*.tar").
+    """
+
+
+for _verb in (demo, train, add, search, status, remove, evaluate, doctor):
+    app.command(_verb.__name__)(guarded(_verb))
+
+
+def main() -> None:
+    """Runs the program; never returns."""
+    app()

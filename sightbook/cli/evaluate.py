@@ -1,0 +1,86 @@
+"""`sightbook evaluate`: how good are a model's answers?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Jobs, Json, ModelFolder
+
+
+def evaluate(
+    model: ModelFolder,
+    *,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="cifar10-I|cifar10-II|labelled",
+            help="What is asked, searched and counted.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="The pictures, with labels or with --labels.", show_default=False),
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.", show_default=False)
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL0",
+            help="Another model to stand beside it, say an untrained one; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    junk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Leave out answers that share this column of the CSV with the query (the same series, say).",
+            show_default=False,
+        ),
+    ] = None,
+    R: Annotated[
+        int | None,
+        typer.Option(
+            "-R", min=1, metavar="N", help="Answers counted per query.", show_default="by the protocol"
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how good a model's answers are.
+
+    Counts how often they share the query's label (mean average precision). Labels are used here and nowhere else. Two
+    baselines without labels stand beside the model: exact search on its float embedding, and small colour thumbnails
+    at as many bits.
+
+    \b
+    Examples:
+      sightbook evaluate model/ --protocol labelled --data photos/ --labels labels.csv
+      sightbook evaluate model/ --protocol cifar10-I --data cifar10/ --against untrained/
+    """
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.show import showing
+    from sightbook.evaluate import evaluate as measure
+
+    with showing() as listener:
+        report = measure(
+            model,
+            protocol,
+            data,
+            labels=labels,
+            against=against or (),
+            R=R,
+            junk=junk,
+            jobs=jobs,
+            listener=listener,
+        )
+    if as_json:
+        emit_json(report.to_json())
+    else:
+        emit(report.text())

@@ -1,0 +1,194 @@
+"""What this machine has, for `sightbook doctor`: each function looks at one thing and says it in plain words."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sightbook import __version__
+from sightbook.cli.decoders import FORMATS, readable
+
+Verdict = Literal["ok", "missing", "broken"]
+
+_CORE = (
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "faiss-cpu",
+    "onnxruntime",
+    "safetensors",
+    "pydantic",
+    "pyyaml",
+    "typer",
+    "rich",
+    "loky",
+)
+_EXTRAS = {
+    "train": ("torch", "transformers", "kornia", "onnx", "onnxscript", "matplotlib"),
+    "heif": ("pillow-heif",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `missing` is optional and says how to get it; `broken` stops sightbook from working."""
+
+    group: str
+    name: str
+    verdict: Verdict
+    text: str
+
+
+def checks() -> Iterator[Check]:
+    """Every check, in the order to be read."""
+    yield Check("program", "sightbook", "ok", __version__)
+    yield Check("program", "python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield Check("machine", "system", "ok", f"{platform.system()} {platform.release()} {platform.machine()}")
+    yield Check("machine", "cores", "ok", str(cores()))
+    yield Check("machine", "memory", "ok", memory())
+    yield _tried("compute", "device", _torch_device)
+    yield _tried("compute", "bf16", _bf16)
+    yield _tried("compute", "onnxruntime", _onnxruntime)
+    yield _tried("compute", "faiss", _faiss)
+    for name in FORMATS:
+        reason = readable(name)
+        absent: Verdict = "missing" if name in ("HEIC", "AVIF") else "broken"
+        yield Check("pictures", name, absent if reason else "ok", reason or "read")
+    yield _packages("core", _CORE, "broken")
+    for extra, names in _EXTRAS.items():
+        yield _packages(extra, names, "missing")
+    yield _folder("temporary files", Path(tempfile.gettempdir()))
+    yield _folder("model cache", _hub_cache())
+    yield _data()
+
+
+def cores() -> int:
+    """Cores this process may use, which in a container are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> str:
+    """Memory of the machine, and the limit of the container when that is lower."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return "unknown"
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = f"{total / 2**30:.1f} GiB"
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # no control groups here, or no limit ("max")
+        return text
+    return (
+        f"{limit / 2**30:.1f} GiB (limit of this container; the machine has {text})"
+        if limit < total
+        else text
+    )
+
+
+def _tried(group: str, name: str, look: Callable[[], str]) -> Check:
+    """Runs a look; whatever a broken installation raises is the finding."""
+    try:
+        return Check(group, name, "ok", look())
+    except ModuleNotFoundError as error:
+        extra = 'pip install "sightbook[train]"' if error.name == "torch" else f"pip install {error.name}"
+        verdict: Verdict = "missing" if error.name == "torch" else "broken"
+        return Check(group, name, verdict, f"{error.name} is not installed: {extra}")
+    except Exception as error:
+        return Check(group, name, "broken", f"{type(error).__name__}: {error}")
+
+
+def _torch_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+        found = ", ".join(f"{each.name} {each.total_memory / 2**30:.0f} GiB" for each in names)
+        return f"cuda: {found} (torch {torch.__version__})"
+    if torch.backends.mps.is_available():
+        return f"mps (torch {torch.__version__})"
+    return f"cpu: no GPU that torch {torch.__version__} can use"
+
+
+def _bf16() -> str:
+    """Measured: many processors accept bf16 and are slower with it."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    half, full = (_matmul_seconds(torch, device, kind) for kind in (torch.bfloat16, torch.float32))
+    return f"{full / half:.1f} times the speed of float32 on {device}"
+
+
+def _matmul_seconds(torch: Any, device: str, kind: Any) -> float:
+    matrix = torch.ones((512, 512), dtype=kind, device=device)
+    best = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # reading one number waits for the device
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _onnxruntime() -> str:
+    import onnxruntime
+
+    return f"{onnxruntime.__version__} ({', '.join(onnxruntime.get_available_providers())})"
+
+
+def _faiss() -> str:
+    import faiss
+
+    return f"{faiss.__version__} ({faiss.get_compile_options().strip()})"
+
+
+def _packages(extra: str, names: tuple[str, ...], absent: Verdict) -> Check:
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    label = "needed" if extra == "core" else f"extra [{extra}]"
+    if not missing:
+        return Check("packages", label, "ok", ", ".join(found))
+    install = "sightbook" if extra == "core" else f'"sightbook[{extra}]"'
+    return Check("packages", label, absent, f"{', '.join(missing)} not installed: pip install {install}")
+
+
+def _folder(name: str, folder: Path) -> Check:
+    existing = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return Check("folders", name, "missing", f"{folder} cannot be written ({error.strerror})")
+    return Check("folders", name, "ok", f"{folder}, {free / 2**30:.0f} GiB free")
+
+
+def _hub_cache() -> Path:
+    """Where pretrained backbones are kept, as huggingface_hub decides it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("HF_HOME") or cache / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+
+
+def _data() -> Check:
+    value = os.environ.get("SIGHTBOOK_DATA")
+    if not value:
+        return Check(
+            "folders", "SIGHTBOOK_DATA", "ok", "not set (only tests and benchmarks on real pictures use it)"
+        )
+    if not Path(value).is_dir():
+        return Check("folders", "SIGHTBOOK_DATA", "missing", f"{value} is not a folder")
+    inside = sorted(each.name for each in Path(value).iterdir() if each.is_dir())
+    return Check("folders", "SIGHTBOOK_DATA", "ok", f"{value}: {', '.join(inside) or 'no folders inside'}")

@@ -1,0 +1,34 @@
+"""Options that several verbs share, worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help='Pictures: a folder (any depth), a .tar, a .parquet, a picture, or a quoted pattern like "shards/*.tar".',
+        show_default=False,
+    ),
+]
+ModelFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A model folder, as `sightbook train` writes it.", show_default=False
+    ),
+]
+LibraryFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LIBRARY", help="A library folder, as `sightbook add` makes it.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes that read pictures.", show_default="one per core"),
+]

@@ -1,0 +1,73 @@
+"""Results on standard output: lines for people, or one JSON document. Everything else goes to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output has closed it (`sightbook ... | head`): nothing is left to do, quietly."""
+
+
+def emit(text: str) -> None:
+    """Writes the text and a line end, now: a closed pipe is noticed here, not when the interpreter ends."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        # A terminal that cannot show a file's name still gets the line, the odd characters escaped.
+        sys.stdout.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end; that must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ReaderGone from None
+
+
+def emit_json(document: Any) -> None:
+    """Writes one JSON document. Names that are not UTF-8 stay readable as escapes."""
+    import json
+
+    emit(json.dumps(document, indent=2, default=_plain))
+
+
+def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "", right: tuple[int, ...] = ()) -> str:
+    """Rows of equally many cells as aligned text; the columns numbered in `right` are right-aligned."""
+    if not rows:
+        return ""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def note(text: str) -> None:
+    """One line on standard error; a closed standard error is nobody's loss."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+    except UnicodeEncodeError:
+        sys.stderr.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: paths, NumPy's numbers and arrays, dataclasses."""
+    import dataclasses
+
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

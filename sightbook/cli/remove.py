@@ -1,0 +1,40 @@
+"""`sightbook remove`: take pictures out of a library."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Json, LibraryFolder
+
+
+def remove(
+    library: LibraryFolder,
+    key: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY|PATTERN...", help="Paths as the library shows them, or patterns.", show_default=False
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take pictures out of a library. The picture files themselves are never touched.
+
+    Quote patterns, so that the shell leaves them alone. A removed picture that is still in its folder comes back with
+    the next `sightbook add` of that folder.
+
+    \b
+    Examples:
+      sightbook remove library/ holiday/img_0001.jpg
+      sightbook remove library/ "holiday/*"
+    """
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.library.library import Library
+
+    with Library.open(library) as opened:
+        removed = opened.remove(key)
+    if as_json:
+        emit_json({"library": str(library), "removed": removed})
+    else:
+        emit(f"{removed:,} removed from {library}")

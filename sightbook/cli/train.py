@@ -1,0 +1,121 @@
+"""`sightbook train`: learn a model from unlabelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Json, Sources
+
+
+def train(
+    source: Sources,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="MODEL", help="The model folder to write; must be new or empty.", show_default=False
+        ),
+    ],
+    method: Annotated[str | None, typer.Option(help="How to learn.", show_default="transclippedclr")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="The network to start from: vit, resnet, or a pretrained one, by hub name or local folder.",
+            show_default="chosen by the preset",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="small|photo|paper",
+            help="Sizes and rates that go together.",
+            show_default="small or photo, by the pictures",
+        ),
+    ] = None,
+    bits: Annotated[int, typer.Option(metavar="16..128", help="Length of a picture's code.")] = 64,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Passes over the pictures; 0 writes the untrained model.",
+            show_default="chosen by the preset",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="T", help="Train for this long instead.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings from a YAML file.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting, over all others; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same model (on the same machine).")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn a model from your pictures, without labels.
+
+    The model turns a picture into a short code such that similar pictures get similar codes. Training ends with a
+    verdict on pictures it has not seen: how often a random view of a picture finds that picture again.
+
+    \b
+    Examples:
+      sightbook train photos/ --out model/ --minutes 10
+      sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
+      sightbook train photos/ --out model/ --resume
+    """
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.show import showing
+    from sightbook.learn.train import train as learn
+
+    settings = split_settings(set_ or [])
+    with showing() as listener:
+        report = learn(
+            source,
+            out,
+            bits=bits,
+            method=method,
+            backbone=backbone,
+            preset=preset,
+            epochs=epochs,
+            minutes=minutes,
+            device=device,
+            config=config,
+            settings=settings,
+            seed=seed,
+            resume=resume,
+            listener=listener,
+        )
+    if as_json:
+        emit_json(report)
+        return
+    emit(f"Model: {report.folder}")
+    emit(f"Next:  sightbook add LIBRARY {source[0]} --model {report.folder}")
+
+
+def split_settings(settings: list[str]) -> dict[str, str]:
+    """['a=1', 'b=x=y'] -> {'a': '1', 'b': 'x=y'}; ConfigError for anything without '='."""
+    from sightbook.errors import ConfigError
+
+    result: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {setting}: write it as KEY=VALUE, for example --set clip=0.1")
+        result[key.strip()] = value.strip()
+    return result
