@@ -22,6 +22,7 @@ from sightbook.library.schema import (
     UNREADABLE,
     Counts,
     FailureRow,
+    KeyRow,
     Known,
     PictureRow,
     SourceRow,
@@ -87,7 +88,9 @@ class Catalogue:
 
     def sources(self) -> list[SourceRow]:
         """All sources in the order they were added."""
-        rows = self.connection.execute("SELECT id, kind, root, added, scanned FROM sources ORDER BY added, id")
+        rows = self.connection.execute(
+            "SELECT id, kind, root, added, scanned FROM sources ORDER BY added, id"
+        )
         return [SourceRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
 
     def known(self, source: str) -> dict[str, Known]:
@@ -122,14 +125,14 @@ class Catalogue:
             self.connection.execute("COMMIT")
         return stamp, [row[0] for row in rows], b"".join([row[1] for row in rows])
 
-    def keys(self, ids: Sequence[int]) -> dict[int, tuple[str, str, str, str, int, int]]:
-        """(source, path, kind, root, size, mtime_ns) by id; ids that are gone are absent."""
+    def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
+        """Key and whereabouts by id; ids that are gone are absent."""
         rows = self._by_ids(
-            "SELECT p.id, p.source, p.path, s.kind, s.root, p.size, p.mtime_ns FROM pictures p "
+            "SELECT p.id, p.source, p.path, s.kind, s.root FROM pictures p "
             "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
             ids,
         )
-        return {row[0]: (row[1], from_column(row[2]), row[3], from_column(row[4]), row[5], row[6]) for row in rows}
+        return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
 
     def content(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
         """Digest and packed code by key, of the good pictures: what two libraries are compared by."""

@@ -70,7 +70,9 @@ def read_facts(path: Path) -> Facts:
             "(pip install -U sightbook)"
         )
     try:
-        facts = Facts(str(content["fingerprint"]), int(content["M"]), int(content["K"]), str(content["created"]))
+        facts = Facts(
+            str(content["fingerprint"]), int(content["M"]), int(content["K"]), str(content["created"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise LibraryError(
             f"{path / JSON} is damaged ({type(error).__name__}: {error}): restore it from a copy of the library"
@@ -104,7 +106,9 @@ def create(path: Path, model: Model) -> Facts:
         except (FileExistsError, NotADirectoryError):
             raise LibraryError(f"{path} is a file, not a folder: give the library another place") from None
         except PermissionError as error:
-            raise LibraryError(f"{path} cannot be made ({error.strerror}): give the library another place") from None
+            raise LibraryError(
+                f"{path} cannot be made ({error.strerror}): give the library another place"
+            ) from None
         with writer_lock(path):
             if exists(path):  # another process was faster
                 return read_facts(path)
@@ -163,8 +167,8 @@ def _no_library(path: Path) -> str:
         return f"there is no library at {path}: `sightbook add {path} SOURCE --model MODEL` makes one"
     if path.is_dir() and any(path.iterdir()) and all(_is_ours(item.name) for item in path.iterdir()):
         return (
-            f"the making of the library {path} was interrupted: run `sightbook add {path} SOURCE --model MODEL` again to "
-            "finish it"
+            f"the making of the library {path} was interrupted: run `sightbook add {path} SOURCE --model MODEL` again "
+            "to finish it"
         )
     if path.is_dir() and not any(path.iterdir()):
         return f"{path} is empty, not a library: `sightbook add {path} SOURCE --model MODEL` makes one in it"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sightbook.images.entry import Kind
+
 FORMAT = 1
 
 # What a picture's row stands for. Only GOOD ones are searched; the others keep id and code and may come back.
@@ -36,7 +38,7 @@ class SourceRow(NamedTuple):
     """One source: where its pictures are read from. `root` may change, `id` and the keys under it stay."""
 
     id: str
-    kind: str
+    kind: Kind
     root: str
     added: float
     scanned: float | None
@@ -53,6 +55,15 @@ class PictureRow(NamedTuple):
     width: int
     height: int
     code: bytes
+
+
+class KeyRow(NamedTuple):
+    """A picture's key and where its source stands."""
+
+    source: str
+    path: str
+    kind: Kind
+    root: str
 
 
 class FailureRow(NamedTuple):

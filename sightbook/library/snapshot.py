@@ -50,7 +50,9 @@ def load(catalogue: Catalogue, cache: Path, code_bytes: int, *, save: bool = Tru
     packed = np.frombuffer(joined, np.uint8).reshape(len(ids), code_bytes)
     snapshot = Snapshot(stamp, np.array(ids, np.int64), packed)
     if save:
-        with contextlib.suppress(OSError):  # a read-only or full disk costs time at the next start, nothing else
+        with contextlib.suppress(
+            OSError
+        ):  # a read-only or full disk costs time at the next start, nothing else
             _write(cache / NAME, snapshot)
     return snapshot
 
@@ -58,7 +60,12 @@ def load(catalogue: Catalogue, cache: Path, code_bytes: int, *, save: bool = Tru
 def _write(path: Path, snapshot: Snapshot) -> None:
     body = snapshot.ids.tobytes() + snapshot.packed.tobytes()
     header = json.dumps(
-        {"stamp": snapshot.stamp, "N": len(snapshot.ids), "code_bytes": snapshot.packed.shape[1], "crc": zlib.crc32(body)}
+        {
+            "stamp": snapshot.stamp,
+            "N": len(snapshot.ids),
+            "code_bytes": snapshot.packed.shape[1],
+            "crc": zlib.crc32(body),
+        }
     ).encode()
     write_atomic(path, _MAGIC + struct.pack("<I", len(header)) + header + body)
 

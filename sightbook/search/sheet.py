@@ -61,14 +61,16 @@ class _Cell:
 
 def sheet(
     queries: Picture | Sequence[Picture],
-    hits: Sequence[Shown],
+    hits: Sequence[Shown] | Sequence[Sequence[Shown]],
     out: str | os.PathLike[str],
     *,
     columns: int = 5,
     side: int = 200,
     title: str | None = None,
 ) -> Path:
-    """Draws `queries` and their `hits` (each hit's `query` says whose it is) to `out` and returns its path.
+    """Draws `queries` and their `hits` to `out` and returns its path.
+
+    hits: those of all queries, each one's `query` says whose it is; or a list for each query.
 
     columns: results beside a query before the row is wrapped; side: pixels of a cell. Written atomically.
     Raises ConfigError for a file name that is no picture's, or a sheet too large to draw.
@@ -82,8 +84,8 @@ def sheet(
         )
     listed = _listed(queries)
     rows = [
-        (_query_cell(picture, number, len(listed), side), [hit for hit in hits if hit.query == number])
-        for number, picture in enumerate(listed)
+        (_query_cell(picture, number, len(listed), side), found)
+        for number, (picture, found) in enumerate(zip(listed, _grouped(hits, len(listed)), strict=True))
     ]
     width = max([min(columns, len(found)) for _, found in rows] + [1])
     lines = [max(1, -(-len(found) // width)) for _, found in rows]
@@ -125,6 +127,16 @@ def _listed(queries: Picture | Sequence[Picture]) -> list[Picture]:
     if isinstance(queries, np.ndarray):
         return [queries] if queries.ndim == 3 else list(queries)
     return list(queries)
+
+
+def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) -> list[list[Shown]]:
+    groups: list[list[Shown]] = [[] for _ in range(queries)]
+    for number, item in enumerate(hits):
+        if isinstance(item, Sequence):
+            groups[number].extend(item)
+        else:
+            groups[item.query].append(item)
+    return groups
 
 
 def _query_cell(picture: Picture, number: int, of: int, side: int) -> _Cell:

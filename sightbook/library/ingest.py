@@ -1,0 +1,160 @@
+"""`add`: scan, then encode what is new or changed, committed in batches.
+
+Data flow: sources → scan (sizes and times against the catalogue) → encode (only what must be) → batches → catalogue.
+When nothing is to be read, neither worker processes nor the encoder are started.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightbook.errors import SourceError
+from sightbook.images.entry import Entry, locate
+from sightbook.images.names import to_native
+from sightbook.images.sources import Source
+from sightbook.library.catalogue import Catalogue
+from sightbook.library.results import AddReport, Failure
+from sightbook.library.scan import Plan, resolve, scan
+from sightbook.library.schema import FailureRow, PictureRow
+from sightbook.progress import Listener, Meter, Notice
+
+if TYPE_CHECKING:
+    from sightbook.model.encode import Encoded, Failed
+    from sightbook.model.model import Model
+
+# A batch is committed when it has this many pictures or is this old: what a kill can cost is seconds.
+_BATCH, _SECONDS = 512, 5.0
+
+
+def add(
+    catalogue: Catalogue,
+    library: Path,
+    open_model: Callable[[], Model],
+    specs: Sequence[str | Path],
+    *,
+    jobs: int | None,
+    moved_from: str | Path | None,
+    retry: bool,
+    listener: Listener,
+) -> AddReport:
+    """Brings the catalogue up to date with the sources; the caller holds the writer lock. See `Library.add`."""
+    started = time.monotonic()
+    sources = resolve(catalogue, library, specs, moved_from, listener)
+    meter = Meter(listener, "scan")
+    plans = [_planned(catalogue, source, retry, meter) for source in sources]
+    meter.close()
+    run = _Run(catalogue, {plan.source.id: plan for plan in plans}, listener)
+    todo = [entry for plan in plans for entry in plan.todo]
+    encoding = time.monotonic()
+    if todo:
+        run.encode(todo, open_model(), jobs)
+    ended = time.monotonic()
+    return AddReport(
+        added=run.added,
+        changed=run.changed,
+        unchanged=sum(plan.unchanged for plan in plans) + run.same,
+        failed=run.failures,
+        known_failures=sum(plan.known_failures for plan in plans),
+        missing=sum(len(plan.missing) + plan.still_missing for plan in plans) + len(run.gone),
+        removed=0,
+        seconds=ended - started,
+        rate=len(todo) / (ended - encoding) if todo else 0.0,
+    )
+
+
+def _planned(catalogue: Catalogue, source: Source, retry: bool, meter: Meter) -> Plan:
+    """Scans a source and commits what the scan alone decides."""
+    plan = scan(catalogue, source, retry=retry, meter=meter)
+    now = time.time()
+    catalogue.put_source(source.id, source.kind, str(source.root), now)
+    catalogue.settle(source.id, back=plan.back, missing=plan.missing, forget=plan.forget, now=now)
+    return plan
+
+
+class _Run:
+    """The encoding part of one `add`: gathers results, commits them in batches, counts."""
+
+    def __init__(self, catalogue: Catalogue, plans: dict[str, Plan], listener: Listener) -> None:
+        self.catalogue, self.plans, self.listener = catalogue, plans, listener
+        self.added = self.changed = self.same = 0
+        self.failures: list[Failure] = []
+        self.gone: list[tuple[str, str]] = []
+        self._good: list[PictureRow] = []
+        self._bad: list[FailureRow] = []
+        self._gone: list[tuple[str, str]] = []
+        self._committed = time.monotonic()
+
+    def encode(self, todo: list[Entry], model: Model, jobs: int | None) -> None:
+        from sightbook.model.encode import encode
+
+        results = encode(todo, model, jobs=jobs, listener=self.listener, total=len(todo))
+        with closing(results):
+            try:
+                self._take(results, model)
+            except (KeyboardInterrupt, SourceError):
+                # What was encoded is good: keep it, then stop.
+                self._commit()
+                kept = self.added + self.changed + self.same
+                self.listener(Notice(f"{kept:,} of {len(todo):,} pictures were encoded and are kept"))
+                raise
+        self._commit()
+
+    def _take(self, results: Iterator[Encoded | Failed], model: Model) -> None:
+        from sightbook.model.encode import Encoded
+
+        for result in results:
+            entry = result.entry
+            if isinstance(result, Encoded):
+                code = model.pack(result.codes[None])[0].tobytes()
+                stat = (entry.size, entry.mtime_ns)
+                self._good.append(
+                    PictureRow(
+                        entry.source, entry.path, *stat, result.digest, result.width, result.height, code
+                    )
+                )
+            else:
+                self._fail(entry, result.reason)
+            full = len(self._good) + len(self._bad) + len(self._gone) >= _BATCH
+            if full or time.monotonic() - self._committed > _SECONDS:
+                self._commit()
+
+    def _fail(self, entry: Entry, reason: str) -> None:
+        source = self.plans[entry.source].source
+        if not source.root.exists():
+            # An unplugged drive says nothing about its pictures.
+            raise SourceError(
+                f"the source {source.root} vanished while it was read: mount its drive or restore it, then run the "
+                "same command again"
+            )
+        locator = locate(source.kind, str(source.root), entry.path)
+        failure = Failure(entry.source, entry.path, locator, reason, time.time())
+        self.failures.append(failure)
+        self.listener(Notice(f"{locator}: {reason}"))
+        if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):
+            self._gone.append(entry.key)
+        else:
+            self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, failure.failed))
+
+    def _commit(self) -> None:
+        good, bad, gone = self._good, self._bad, self._gone
+        self._committed = time.monotonic()
+        if not good and not bad and not gone:
+            return
+        ids = {row: self.plans[row.source].ids.get(row.path) for row in good}
+        digests = self.catalogue.digests([id for id in ids.values() if id is not None])
+        self.catalogue.put(good, bad, gone)
+        # Counted only now: a report never promises what is not on disk.
+        for row, id in ids.items():
+            if id is None:
+                self.added += 1
+            elif digests.get(id) == row.digest:
+                self.same += 1  # touched, or copied back: another time, the same bytes
+            else:
+                self.changed += 1
+        self.gone += gone
+        self._good, self._bad, self._gone = [], [], []

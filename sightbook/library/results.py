@@ -1,0 +1,108 @@
+"""What a library answers: plain values, ready for JSON by `dataclasses.asdict`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sightbook.images.entry import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. `score` is raw / M: 1 for the best code a query can have, 0 for an unrelated one.
+
+    rank counts from 1; query is the position of the query picture it answers; (source, path) is the picture's key;
+    locator names it for people; kind and root say what the source is and where it stood when it was last added.
+    """
+
+    rank: int
+    id: int
+    score: float
+    raw: float
+    query: int
+    source: str
+    path: str
+    locator: str
+    kind: Kind
+    root: str
+
+    def read(self) -> bytes:
+        """The picture's bytes from its source; SourceError or PictureError when they are not there any more."""
+        from sightbook.images.entry import read_stored
+
+        return read_stored(self.kind, self.root, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that could not be read, and why; `failed` in seconds since 1970."""
+
+    source: str
+    path: str
+    locator: str
+    reason: str
+    failed: float
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What one `add` did. Pictures of the sources it was given, each counted once:
+
+    added: new; changed: encoded again under their ids; unchanged: untouched; failed: could not be read now;
+    known_failures: failed before and unchanged since, so not tried; missing: in the catalogue, no longer in the source
+    (left out of searches until they are back). rate is pictures read per second.
+    """
+
+    added: int
+    changed: int
+    unchanged: int
+    failed: list[Failure]
+    known_failures: int
+    missing: int
+    removed: int
+    seconds: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source: `present` says whether its root is there now; scanned is None until an `add` has gone through it."""
+
+    id: str
+    kind: str
+    root: str
+    present: bool
+    pictures: int
+    missing: int
+    unreadable: int
+    failures: int
+    added: float
+    scanned: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A library at a glance. pictures: searchable ones; unreadable: once good, their present file is not.
+
+    failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk.
+    """
+
+    path: str
+    format: int
+    pictures: int
+    missing: int
+    unreadable: int
+    failures: int
+    bits: int
+    M: int
+    K: int
+    fingerprint: str
+    method: str
+    pretraining: str
+    selection: str
+    created: str
+    bytes: int
+    sources: list[SourceStatus]
+    failed: list[Failure]

@@ -1,0 +1,88 @@
+"""Many pictures → embeddings and codes, decoding and encoding at the same time.
+
+Data flow: entries → `images.pool.load` (worker processes read, hash, decode and frame, some batches ahead) → batches of
+pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the entries. The encoder
+gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not their maximum
+on separate machines: with c cores and p pictures the best possible time is p · (1/decode + 1/forward).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.images.entry import Entry
+from sightbook.images.pool import Failed, Loaded, load
+from sightbook.model.model import Model
+from sightbook.progress import Listener, Meter, silent
+
+__all__ = ["Encoded", "Failed", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8."""
+
+    entry: Entry
+    digest: bytes
+    width: int
+    height: int
+    x: NDArray[np.float32]
+    codes: NDArray[np.uint8]
+
+
+def encode(
+    entries: Iterable[Entry],
+    model: Model,
+    *,
+    jobs: int | None = None,
+    batch: int = 128,
+    listener: Listener = silent,
+    total: int | None = None,
+) -> Generator[Encoded | Failed, None, None]:
+    """Yields one Encoded or Failed for each entry, in order.
+
+    jobs: decoding processes, default the machine's cores; batch: pictures in one forward pass; total: entries, when
+    known, for the time left. Close the iterator (or exhaust it) to end the processes.
+    """
+    meter = Meter(listener, "encode", total)
+    failed = 0
+    waiting: list[Loaded | Failed] = []
+    good = 0
+    # Closing it ends the worker processes; it is a generator, whatever else its type leaves open.
+    loaded = cast("Generator[Loaded | Failed, None, None]", load(entries, model.frame, jobs=jobs))
+    try:
+        for item in loaded:
+            waiting.append(item)
+            if isinstance(item, Failed):
+                failed += 1
+            else:
+                good += 1
+            # Failures wait for the pictures before them, never for a full batch of good ones alone.
+            if good == batch or len(waiting) >= 4 * batch:
+                yield from _forward(waiting, model)
+                meter.advance(len(waiting), failed=failed)
+                waiting, good = [], 0
+        yield from _forward(waiting, model)
+        meter.advance(len(waiting), failed=failed)
+    finally:
+        loaded.close()
+        meter.close()
+
+
+def _forward(waiting: list[Loaded | Failed], model: Model) -> Iterator[Encoded | Failed]:
+    pixels = [item.pixels for item in waiting if isinstance(item, Loaded)]
+    if pixels:
+        x = model.embed(np.stack(pixels))
+        codes = model.assign(x)
+    place = 0
+    for item in waiting:
+        if isinstance(item, Failed):
+            yield item
+        else:
+            yield Encoded(item.entry, item.digest, item.width, item.height, x[place], codes[place])
+            place += 1
