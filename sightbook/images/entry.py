@@ -1,0 +1,141 @@
+"""One picture of a source: who it is, and how any process reads its bytes."""
+
+# Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
+# ruff: noqa: PTH112, PTH116, PTH118, PTH123
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sightbook.errors import PictureError, SourceError
+from sightbook.images.names import shown, to_native
+
+Kind = Literal["folder", "tar", "parquet"]
+Label = str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a source lies just now; shared by its entries, so that it is pickled once for many.
+
+    `size` and `mtime_ns` are those of the archive when it was listed (0 for a folder): places inside a tar or Parquet
+    file that was rewritten since are worthless.
+    """
+
+    kind: Kind
+    root: str
+    size: int = 0
+    mtime_ns: int = 0
+
+    @staticmethod
+    def now(kind: Kind, root: str) -> Origin:
+        """The origin with the archive's present size and time; raises SourceError when it is gone."""
+        if kind == "folder":
+            return Origin(kind, root)
+        status = _status(root)
+        return Origin(kind, root, status.st_size, status.st_mtime_ns)
+
+    def check(self) -> None:
+        """Raises SourceError when the archive vanished or was rewritten since it was listed."""
+        status = _status(self.root)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise SourceError(f"The source {shown(self.root)} changed while it was read: run again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A picture of a source; small, picklable, readable from any process that sees the same files.
+
+    `path` is the relative POSIX path, the tar member's name or the Parquet row number; with `source` it is the
+    picture's key, which does not change when the source moves. `size` is in bytes; `label` is for evaluation only.
+    """
+
+    source: str
+    path: str
+    size: int
+    mtime_ns: int
+    label: Label = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    offset: int | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(source id, path): stable over moves of the root."""
+        return self.source, self.path
+
+    @property
+    def locator(self) -> str:
+        """Where the picture is, in one printable line for people."""
+        if self.origin is None:
+            return shown(f"{self.source}/{self.path}")
+        return locate(self.origin.kind, self.origin.root, self.path)
+
+    def read(self, limit: int | None = None) -> bytes:
+        """The picture's bytes, at most `limit` of them.
+
+        Raises PictureError when this one picture cannot be read or is larger than `limit`, SourceError when its whole
+        source vanished or was rewritten.
+        """
+        if self.origin is None:
+            raise PictureError("its source is not known")
+        if limit is not None and self.size > limit:
+            raise too_large(self.size, limit)
+        if self.origin.kind == "folder":
+            return _read_file(self.origin.root, self.path, limit)
+        self.origin.check()
+        if self.origin.kind == "tar":
+            from sightbook.images.tar import read_member
+
+            return read_member(self.origin, self.path, self.offset, self.size)
+        from sightbook.images.parquet import read_row
+
+        return read_row(self.origin, int(self.path))
+
+
+def locate(kind: Kind, root: str, path: str) -> str:
+    """A printable line that tells people where a picture is."""
+    if kind == "folder":
+        return shown(os.path.join(root, path))
+    return shown(f"{root}:{path}" if kind == "tar" else f"{root} row {path}")
+
+
+def read_stored(kind: Kind, root: str, path: str) -> bytes:
+    """The bytes of a picture known by its key alone, e.g. to show a search result.
+
+    Raises PictureError when it is not there any more, SourceError when its source is gone.
+    """
+    return Entry("", path, 0, 0, None, Origin.now(kind, root)).read()
+
+
+def too_large(size: int, limit: int) -> PictureError:
+    """The refusal of a file over the byte guard."""
+    return PictureError(f"its {size / 1e6:.0f} MB are over the limit of {limit / 1e6:g} MB")
+
+
+def _read_file(root: str, path: str, limit: int | None) -> bytes:
+    try:
+        with open(os.path.join(root, to_native(path)), "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit is not None and size > limit:
+                raise too_large(size, limit)
+            return file.readall()
+    except OSError as error:
+        if not os.path.isdir(root):
+            raise vanished(root) from error
+        if isinstance(error, FileNotFoundError):
+            raise PictureError("the file is gone") from error
+        raise PictureError(f"the file cannot be read ({error.strerror})") from error
+
+
+def _status(root: str) -> os.stat_result:
+    try:
+        return os.stat(root)
+    except OSError as error:
+        raise vanished(root) from error
+
+
+def vanished(root: str) -> SourceError:
+    """The error of a source that was there and is not any more."""
+    return SourceError(f"The source {shown(root)} vanished while it was read: bring it back, then run again.")

@@ -1,0 +1,78 @@
+"""Every Pillow mode → RGB of 8 bits, transparency laid on white."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_BITS_PER_SAMPLE = 258  # TIFF 6.0
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The loaded picture in mode RGB; transparent parts show white.
+
+    - 16-bit grey covers 0 … 65535 (v/257, rounded); a TIFF that declares 12 bits covers 0 … 4095.
+    - 32-bit integers and floats have no agreed range: 0 … 1 (floats), 0 … 255 and 0 … 65535 are taken as such when the
+      values fit, anything else is stretched from its least to its greatest value.
+    """
+    mode = image.mode
+    if mode == "RGB" and "transparency" not in image.info:
+        return image
+    if mode.startswith("I;16"):
+        return _grey(_eight_bits(np.asarray(image), 4095 if _declared_bits(image) == 12 else 65535))
+    if mode in ("I", "F"):
+        return _grey(_stretched(np.asarray(image)))
+    if mode == "LAB":
+        return _from_lab(image)
+    if mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        return _on_white(image)
+    return image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    opaque = Image.new("RGB", image.size, "white")
+    seen = image if image.mode == "RGBA" else image.convert("RGBA")
+    opaque.paste(seen, mask=seen.getchannel("A"))
+    return opaque
+
+
+def _eight_bits(values: NDArray[Any], top: int) -> NDArray[np.uint8]:
+    scaled = (values.astype(np.uint32) * 255 + top // 2) // top
+    return np.minimum(scaled, 255).astype(np.uint8)
+
+
+def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
+    floats = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(floats.min()), float(floats.max())
+    if low >= 0 and high <= 1 and values.dtype.kind == "f":
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255:
+        low, high = 0.0, 255.0
+    elif low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    scaled: NDArray[np.uint8] = np.rint((floats - low) * (255.0 / (high - low))).astype(np.uint8)
+    return scaled
+
+
+def _declared_bits(image: Image.Image) -> int | None:
+    tags = getattr(image, "tag_v2", None)
+    bits = tags.get(_BITS_PER_SAMPLE) if tags is not None else None
+    return int(bits[0]) if isinstance(bits, tuple) and bits else None
+
+
+def _grey(pixels: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # rare, and half a megabyte of colour tables
+
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, rgb, "LAB", "RGB"))
+    assert converted is not None  # None only when asked to work in place
+    return converted

@@ -1,0 +1,250 @@
+"""Sources: folders, tar files, Parquet files, single pictures and globs of those, as one stream of entries."""
+
+# Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
+# ruff: noqa: PTH110, PTH111, PTH116, PTH118, PTH207
+
+from __future__ import annotations
+
+import glob
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+from sightbook.errors import SourceError
+from sightbook.images import parquet, tar
+from sightbook.images.entry import Entry, Kind, Origin
+from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
+from sightbook.images.names import shown, to_text
+
+__all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
+
+_Thing = Literal["folder", "tar", "parquet", "picture"]
+
+
+@dataclass
+class Source:
+    """One root with pictures. `id` with an entry's path is the picture's key; the root may move, the id stays.
+
+    `names` (relative paths) restricts a folder to single pictures; None is the whole folder.
+    `problems` holds, after a walk, one sentence for each sub-folder that could not be read.
+    """
+
+    id: str
+    kind: Kind
+    root: Path
+    names: frozenset[str] | None = None
+    problems: list[str] = field(default_factory=list)
+
+    def entries(self) -> Iterator[Entry]:
+        """Each picture once, in a stable order: folders by code point of the relative POSIX path, tar files in the
+        order of the archive, Parquet files by row. Raises SourceError when the root is gone or damaged."""
+        root = str(self.root)
+        if self.kind == "tar":
+            yield from tar.entries(self.id, root)
+        elif self.kind == "parquet":
+            yield from parquet.entries(self.id, root)
+        elif self.names is not None:
+            yield from self._named(root, self.names)
+        else:
+            origin = Origin("folder", root)
+            walk = Walk(root)
+            self.problems = walk.problems
+            for found in walk:
+                yield Entry(self.id, found.path, found.size, found.mtime_ns, None, origin)
+
+    def _named(self, root: str, names: frozenset[str]) -> Iterator[Entry]:
+        from sightbook.images.names import to_native
+
+        origin = Origin("folder", root)
+        for name in sorted(names):
+            try:
+                status = os.stat(os.path.join(root, to_native(name)))
+                yield Entry(self.id, name, status.st_size, status.st_mtime_ns, None, origin)
+            except OSError:  # reading it will say so, for this one picture
+                yield Entry(self.id, name, 0, 0, None, origin)
+
+    @cached_property
+    def label_names(self) -> list[str] | None:
+        """What the integer labels are called, where the source says so (Hugging Face Parquet); for evaluation."""
+        return parquet.label_names(str(self.root)) if self.kind == "parquet" else None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Several sources as one stream, in the order given; no source twice."""
+
+    sources: tuple[Source, ...]
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries of each source in turn."""
+        for source in self.sources:
+            yield from source.entries()
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self.sources)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The names of the labels when every source tells the same ones."""
+        told = [source.label_names for source in self.sources]
+        return told[0] if told and all(names == told[0] for names in told) else None
+
+
+def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
+    """The sources that a path or glob names: one, or several for a glob.
+
+    `id` replaces the default id (12 hex of BLAKE2b of the resolved root) and needs a spec that names one source.
+    Raises SourceError: nothing there, no pictures in it, a kind of file that is not a source.
+    """
+    sources = _distinct(_sources(spec))
+    if id is not None:
+        if len(sources) != 1:
+            raise SourceError(
+                f"{_quoted(spec)} names {len(sources)} sources, but one id was given: name one source."
+            )
+        sources[0].id = id
+    return sources
+
+
+def open_sources(specs: Sequence[str | Path], ids: Mapping[Path, str] | None = None) -> Sources:
+    """All sources of `specs` as one stream. `ids` maps a resolved root to an id that is known for it already, because
+    the source was added before, perhaps from another place. Raises SourceError as `open_source` does."""
+    if not specs:
+        raise SourceError(
+            "No source was given: name a folder, a .tar, a .parquet, a picture or a glob of those."
+        )
+    sources = _distinct([source for spec in specs for source in _sources(spec)])
+    for source in sources:
+        source.id = (ids or {}).get(source.root, source.id)
+    by_id: dict[str, Path] = {}
+    for source in sources:
+        other = by_id.setdefault(source.id, source.root)
+        if other != source.root:
+            raise SourceError(
+                f"The sources {_quoted(other)} and {_quoted(source.root)} have one id ({source.id}): give each its own."
+            )
+    return Sources(tuple(sources))
+
+
+def source_id(root: Path) -> str:
+    """The id a root gets when none is known: 12 hex of BLAKE2b of the resolved path's bytes."""
+    return blake2b(os.fsencode(root.resolve()), digest_size=6).hexdigest()
+
+
+def _distinct(sources: list[Source]) -> list[Source]:
+    """Each root once: single pictures of one folder are one source, and part of that folder when it is given whole."""
+    by_root: dict[Path, Source] = {}
+    for source in sources:
+        known = by_root.setdefault(source.root, source)
+        if known is not source and known.names is not None:
+            known.names = None if source.names is None else known.names | source.names
+    return list(by_root.values())
+
+
+def _sources(spec: str | Path) -> list[Source]:
+    text = os.fspath(spec)
+    if not text:
+        raise SourceError(
+            "An empty name is not a source: name a folder, a .tar, a .parquet, a picture or a glob of those."
+        )
+    if "://" in text:
+        raise SourceError(
+            f"{_quoted(text)} is an address, and nothing is fetched: download it and give the path."
+        )
+    path = _existing(os.path.expanduser(text))
+    if path is not None:
+        return [_source(path, _kind(path, text))]
+    if not glob.has_magic(text):
+        raise SourceError(
+            f"There is nothing at {_quoted(text)}: check the path and that its drive is mounted."
+        )
+    matches = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=to_text)
+    # A glob may catch a README beside the shards; a file named outright must be a source.
+    kinds = [(Path(match), kind) for match in matches if (kind := _kind_or_none(Path(match))) is not None]
+    if not kinds:
+        what = f"only things that are no source ({_quoted(matches[0])} …)" if matches else "nothing"
+        raise SourceError(
+            f"The pattern {_quoted(text)} matches {what}: check it, and quote it for the shell."
+        )
+    if "**" in text:
+        # '**' yields every folder on the way besides the files in it; the files are what is meant.
+        kinds = [pair for pair in kinds if pair[1] != "folder"] or kinds[:1]
+    return [_source(path, kind) for path, kind in kinds]
+
+
+def _source(path: Path, kind: _Thing) -> Source:
+    """Opens what is there, checking now what would otherwise fail after minutes of work."""
+    if kind == "picture":
+        root = path.parent.resolve()
+        return Source(source_id(root), "folder", root, frozenset([to_text(path.name)]))
+    root = path.resolve()
+    if kind == "folder":
+        if next(iter(Walk(str(root))), None) is None:
+            raise SourceError(_nothing_in(root))
+    elif kind == "tar":
+        if not tar.has_pictures(str(root)):
+            raise SourceError(
+                f"There are no pictures in the tar file {_quoted(path)}: check that it is the right one."
+            )
+    elif parquet.check(str(root)) == 0:
+        raise SourceError(
+            f"There are no rows in the Parquet file {_quoted(path)}: check that it is the right one."
+        )
+    return Source(source_id(root), kind, root)
+
+
+def _kind(path: Path, text: str) -> _Thing:
+    kind = _kind_or_none(path)
+    if kind is None:
+        raise SourceError(
+            f"{_quoted(text)} is no source: give a folder, a .tar, a .parquet or a picture "
+            f"({' '.join(sorted(PICTURE_SUFFIXES))})."
+        )
+    return kind
+
+
+def _kind_or_none(path: Path) -> _Thing | None:
+    if path.is_dir():
+        return "folder"
+    if not path.is_file():
+        return None
+    if tar.is_tar_name(path.name):
+        return "tar"
+    if path.suffix.lower() == ".parquet":
+        return "parquet"
+    return "picture" if is_picture_name(path.name.lstrip(".")) else None
+
+
+def _existing(text: str) -> Path | None:
+    """The path as typed, or in the other Unicode normalization when only that one exists (macOS writes NFD)."""
+    for candidate in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
+        try:
+            if os.path.exists(candidate):
+                return Path(candidate)
+        except ValueError:  # a null character
+            return None
+    return None
+
+
+def _nothing_in(root: Path) -> str:
+    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".parquet", ".tar"))
+    if archives:
+        pattern = f"*{Path(archives[0]).suffix}"
+        return (
+            f"There are no picture files in the folder {_quoted(root)}, but {len(archives)} archives such as "
+            f"{shown(archives[0])}: give {_quoted(root / pattern)}."
+        )
+    suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+    return f"There are no pictures ({suffixes}) in the folder {_quoted(root)}: check the path."
+
+
+def _quoted(path: str | Path) -> str:
+    return f"'{shown(os.fspath(path))}'"
