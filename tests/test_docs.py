@@ -111,8 +111,8 @@ def sandbox(tmp_path: Path) -> Path:
     kinds = write_photos(tmp_path / "photos", 72)
     with (tmp_path / "labels.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "label"])
-        writer.writerows(kinds.items())
+        writer.writerow(["file", "label", "series"])
+        writer.writerows([name, kind, number % 7] for number, (name, kind) in enumerate(kinds.items()))
     write_cifar(tmp_path / "data" / "cifar10")
     return tmp_path
 
