@@ -1,0 +1,39 @@
+"""The truth that the engine must equal: every score, summed and sorted in plain NumPy.
+
+Two rules make the answer unique. A score is summed in float32 over m = 0 … M−1, in that order. Results are ordered by
+(score descending, id ascending), also where the k-th place cuts through equal scores.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.pack import Codes
+from sightbook.codes.tables import Floats
+
+
+def search(
+    tables: Floats, codes: Codes, k: int, ids: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    """The k best of codes (N, M) uint8 for each of tables (Q, M, K) float32.
+
+    Returns ids (Q, min(k, N)) int64 and scores (Q, min(k, N)) float32; ids (N,) default to the rows' numbers.
+    """
+    ids = np.arange(len(codes), dtype=np.int64) if ids is None else ids
+    k = min(k, len(codes))
+    found = np.empty((len(tables), k), dtype=np.int64)
+    scores = np.empty((len(tables), k), dtype=np.float32)
+    for q, table in enumerate(tables):
+        total = score(table, codes)
+        best = np.lexsort((ids, -total))[:k]
+        found[q], scores[q] = ids[best], total[best]
+    return found, scores
+
+
+def score(table: Floats, codes: Codes) -> Floats:
+    """Table (M, K) float32 and codes (N, M) uint8 → scores (N,) float32, Σ_m table[m, code_m] in the order of m."""
+    total = np.zeros(len(codes), dtype=np.float32)
+    for m in range(codes.shape[1]):
+        total += table[m, codes[:, m]]
+    return total

@@ -1,0 +1,94 @@
+"""Look-up tables: everything a search needs to know of a query, and the codes they are read with.
+
+table[m, k] = ⟨x_m, c_mk⟩, the inner product of the query's m-th sub-vector with a codeword. The score of a stored
+picture is Σ_m table[m, code_m] (METHODS: asymmetric score; with a quantized query it is the symmetric one).
+
+Inner products are summed over the d components in order, by elementwise operations, never by a matrix product: BLAS
+sums in another order for another batch size, and then a picture's code could depend on the pictures beside it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.pack import Codes
+from sightbook.errors import ConfigError
+
+Floats = NDArray[np.float32]
+
+# Table entries worked on at once: 1 MiB, so that the running sum stays in the second-level cache.
+CHUNK = 1 << 18
+
+
+def tables(x: Floats, codebooks: Floats) -> Floats:
+    """Embeddings x (Q, D) float32 and codebooks (M, K, d) float32, D = M·d → tables (Q, M, K) float32.
+
+    Raises ConfigError when D is not M·d.
+    """
+    M, K, d = _shape(codebooks)
+    if x.ndim != 2 or x.shape[1] != M * d:
+        raise ConfigError(
+            f"embeddings of shape {x.shape} do not fit {M} codebooks of {d} dimensions: need (Q, {M * d})"
+        )
+    sub = np.asarray(x, dtype=np.float32).reshape(-1, M, d)
+    words = np.ascontiguousarray(np.asarray(codebooks, dtype=np.float32).transpose(2, 0, 1))  # (d, M, K)
+    out = np.empty((len(sub), M, K), dtype=np.float32)
+    step = max(1, CHUNK // (M * K))
+    term = np.empty((min(step, len(sub)), M, K), dtype=np.float32)
+    for start in range(0, len(sub), step):
+        some, total = sub[start : start + step], out[start : start + step]
+        np.multiply(some[:, :, 0, None], words[0], out=total)
+        for j in range(1, d):
+            np.multiply(some[:, :, j, None], words[j], out=term[: len(some)])
+            total += term[: len(some)]
+    return out
+
+
+def assign(x: Floats, codebooks: Floats) -> Codes:
+    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest inner product.
+
+    Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite, which
+    would get an arbitrary code.
+    """
+    M, K, _ = _shape(codebooks)
+    if K > 256:
+        raise ConfigError(f"K = {K} codewords per codebook do not fit uint8 codes: choose K = 16 or K = 256")
+    bad = ~np.isfinite(x).all(axis=-1)
+    if bad.any():
+        raise ConfigError(
+            f"embedding {int(np.argmax(bad))} holds values that are not finite: it cannot be given a code"
+        )
+    codes = np.empty((len(x), M), dtype=np.uint8)
+    step = max(1, CHUNK // (M * K))
+    for start in range(0, len(x), step):
+        codes[start : start + step] = tables(x[start : start + step], codebooks).argmax(axis=2)
+    return codes
+
+
+def reconstruct(codes: Codes, codebooks: Floats) -> Floats:
+    """Codes (N, M) uint8 → hard-quantized embeddings ẑ (N, D) float32.
+
+    Raises ConfigError when shapes do not fit or a code is not below K.
+    """
+    M, K, d = _shape(codebooks)
+    if codes.ndim != 2 or codes.shape[1] != M:
+        raise ConfigError(f"codes of shape {codes.shape} do not fit {M} codebooks: need (N, {M})")
+    if codes.size and int(codes.max()) >= K:
+        raise ConfigError(f"a code of {int(codes.max())} does not fit codebooks of K = {K} codewords")
+    quantized = np.asarray(codebooks, dtype=np.float32)[np.arange(M), codes]
+    return quantized.reshape(len(codes), M * d)
+
+
+def symmetric_tables(codes: Codes, codebooks: Floats) -> Floats:
+    """Codes (Q, M) uint8 of queries → tables (Q, M, K) float32 that score quantized queries against stored codes."""
+    return tables(reconstruct(codes, codebooks), codebooks)
+
+
+def _shape(codebooks: Floats) -> tuple[int, int, int]:
+    if codebooks.ndim != 3 or 0 in codebooks.shape:
+        raise ConfigError(
+            f"codebooks must be a non-empty (M, K, d) array, not one of shape {codebooks.shape}"
+        )
+    M, K, d = codebooks.shape
+    return M, K, d

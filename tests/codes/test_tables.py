@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from sightbook.codes import oracle
+from sightbook.codes.tables import assign, reconstruct, symmetric_tables, tables
+from sightbook.errors import ConfigError
+
+
+def draw(N=30, M=5, K=16, d=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.standard_normal((N, M * d), dtype=np.float32),
+        rng.standard_normal((M, K, d), dtype=np.float32),
+    )
+
+
+def test_tables_are_the_inner_products_of_sub_vectors_and_codewords():
+    x, codebooks = draw()
+    expected = np.empty((30, 5, 16))
+    for q in range(30):
+        for m in range(5):
+            for k in range(16):
+                expected[q, m, k] = sum(float(x[q, 3 * m + j]) * float(codebooks[m, k, j]) for j in range(3))
+    made = tables(x, codebooks)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("K", [16, 256])
+def test_an_entry_does_not_depend_on_the_batch(K):
+    x, codebooks = draw(N=200, M=8, K=K, d=16)
+    together = tables(x, codebooks)
+    alone = np.concatenate([tables(row[None], codebooks) for row in x])
+    assert np.array_equal(together.view(np.int32), alone.view(np.int32))
+    assert np.array_equal(tables(x[::3], codebooks), together[::3])
+
+
+def test_assign_takes_the_largest_entry_and_the_lowest_codeword_of_equals():
+    x, codebooks = draw()
+    codebooks[:, 9] = codebooks[:, 2]
+    codes = assign(x, codebooks)
+    assert codes.dtype == np.uint8
+    assert np.array_equal(codes, tables(x, codebooks).argmax(axis=2))
+    assert not (codes == 9).any()
+    assert (codes == 2).any()
+
+
+def test_chunks_leave_no_seam(monkeypatch):
+    x, codebooks = draw(N=100)
+    whole, codes = tables(x, codebooks), assign(x, codebooks)
+    monkeypatch.setattr("sightbook.codes.tables.CHUNK", 7 * 5 * 16)
+    assert np.array_equal(tables(x, codebooks), whole)
+    assert np.array_equal(assign(x, codebooks), codes)
+
+
+def test_reconstruct_puts_the_chosen_codewords_side_by_side():
+    x, codebooks = draw()
+    codes = assign(x, codebooks)
+    expected = [np.concatenate([codebooks[m, row[m]] for m in range(5)]) for row in codes]
+    assert np.array_equal(reconstruct(codes, codebooks), np.array(expected))
+
+
+def test_symmetric_tables_score_the_quantized_query():
+    x, codebooks = draw()
+    codes = assign(x, codebooks)
+    table = symmetric_tables(codes[:1], codebooks)
+    quantized = reconstruct(codes, codebooks)
+    np.testing.assert_allclose(oracle.score(table[0], codes), quantized @ quantized[0], atol=1e-5)
+
+
+def test_nobody_scores_above_a_stored_pictures_own_code_with_unit_codewords():
+    x, codebooks = draw(N=200)
+    codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
+    codes = assign(x, codebooks)
+    table = tables(x, codebooks)
+    assert all(
+        oracle.score(table[q], codes).max() == oracle.score(table[q], codes[q : q + 1])[0] for q in range(200)
+    )
+
+
+def test_no_pictures_make_no_tables_and_no_codes():
+    x, codebooks = draw(N=0)
+    assert tables(x, codebooks).shape == (0, 5, 16)
+    assert assign(x, codebooks).shape == (0, 5)
+    assert reconstruct(assign(x, codebooks), codebooks).shape == (0, 15)
+
+
+def test_misfits_are_refused_by_name():
+    x, codebooks = draw()
+    with pytest.raises(ConfigError, match=r"need \(Q, 15\)"):
+        tables(x[:, :14], codebooks)
+    with pytest.raises(ConfigError, match=r"\(M, K, d\)"):
+        tables(x, codebooks[0])
+    with pytest.raises(ConfigError, match="a code of 16"):
+        reconstruct(np.full((1, 5), 16, np.uint8), codebooks)
+    with pytest.raises(ConfigError, match="5 codebooks"):
+        reconstruct(np.zeros((1, 4), np.uint8), codebooks)
+    x[7, 2] = np.nan
+    with pytest.raises(ConfigError, match="embedding 7"):
+        assign(x, codebooks)
