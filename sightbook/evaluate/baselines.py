@@ -1,0 +1,46 @@
+"""Label-free rankings that every model is measured against, on the same pictures and queries.
+
+A baseline is one function from the `Reading` to a `Baseline`, or to None when the pictures do not allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sightbook.evaluate.ranking import Scorer, code_scorer, float_scorer
+from sightbook.evaluate.reading import Reading
+from sightbook.evaluate.thumbnails import quantize
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A ranking: its scores, the symmetric ones where there are codes, and the bits of a code."""
+
+    score: Scorer
+    symmetric: Scorer | None = None
+    bits: int | None = None
+
+
+def exact_float(reading: Reading, bits: int) -> Baseline | None:
+    """Inner products of the very embeddings the codes are made of: what quantization costs stands between the two."""
+    main = reading.seen[0]
+    assert main.database_x is not None, "the first model keeps the embeddings of the database"
+    return Baseline(float_scorer(main.x, main.database_x))
+
+
+def thumbnail(reading: Reading, bits: int) -> Baseline | None:
+    """Colour thumbnails in codes of equal length: what needs no network at all."""
+    made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
+    if made is None:
+        return None
+    return Baseline(
+        code_scorer(made.tables, made.codes), code_scorer(made.symmetric_tables, made.codes), bits
+    )
+
+
+BASELINES: dict[str, Callable[[Reading, int], Baseline | None]] = {
+    "float": exact_float,
+    "thumbnail": thumbnail,
+}
+CHANCE = "random"  # by formula, not by a ranking

@@ -1,0 +1,39 @@
+"""Finding the train and test parts of a collection that was published in parts.
+
+Looked for in a folder and in its `data` folder (as Hugging Face repositories have it): train/ and test/, or
+train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; .tar alike. A single train file is
+joined by the test file beside it.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+PART_NAMES = ("train", "test")
+_ARCHIVES = (".parquet", ".tar")
+
+
+def find_parts(data: Path) -> tuple[str, str] | None:
+    """Sources (train, test), or None when the collection is one part."""
+    if data.is_file():
+        if data.stem != "train" or data.suffix not in _ARCHIVES:
+            return None
+        test = data.with_stem("test")
+        return (str(data), str(test)) if test.is_file() else None
+    for base in (data, data / "data"):
+        train, test_part = (_part(base, name) for name in PART_NAMES)
+        if train is not None and test_part is not None:
+            return train, test_part
+    return None
+
+
+def _part(base: Path, name: str) -> str | None:
+    if (base / name).is_dir():
+        return str(base / name)
+    for suffix in _ARCHIVES:
+        if (base / f"{name}{suffix}").is_file():
+            return str(base / f"{name}{suffix}")
+        if any(base.glob(f"{name}-*{suffix}")):
+            return f"{glob.escape(str(base))}/{name}-*{suffix}"
+    return None

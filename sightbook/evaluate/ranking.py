@@ -1,0 +1,84 @@
+"""Exact rankings of a whole database, a chunk of queries at a time: order (score descending, id ascending).
+
+The database stands in id order, so a column number is an id. Scores are float32; a code's score is summed
+m = 0 … M-1, as everywhere in this program. Plain arrays rather than the search engine: judging every query needs
+thousands of ranks, junk taken out, and the same few lines for codes and for floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.ranking import keys, rows_of
+
+Scores = NDArray[np.float32]
+# Scores of the queries start … stop-1 with every database picture, (stop - start, N) float32.
+Scorer = Callable[[int, int], Scores]
+
+_COLUMNS = (
+    4096  # of a block whose indices and scores stay in the second-level cache: 12 % faster at N = 50,000
+)
+
+
+def code_scorer(tables: NDArray[np.float32], codes: NDArray[np.uint8]) -> Scorer:
+    """Σ_m tables[q, m, codes[n, m]] from tables (Q, M, K) float32 and codes (N, M) uint8."""
+    M, N = tables.shape[1], len(codes)
+    columns = np.ascontiguousarray(codes.T).astype(np.intp)  # the index type that np.take does not convert
+
+    def score(start: int, stop: int) -> Scores:
+        parts = [np.ascontiguousarray(tables[start:stop, m]) for m in range(M)]
+        scores = np.empty((stop - start, N), np.float32)
+        for left in range(0, N, _COLUMNS):
+            right = min(N, left + _COLUMNS)
+            total = np.empty((stop - start, right - left), np.float32)
+            term = np.empty_like(total)
+            np.take(parts[0], columns[0, left:right], axis=1, out=total, mode="clip")
+            for m in range(1, M):
+                # mode="clip" lets np.take write into `out` directly; codes are below K by construction.
+                np.take(parts[m], columns[m, left:right], axis=1, out=term, mode="clip")
+                total += term
+            scores[:, left:right] = total
+        return scores
+
+    return score
+
+
+def float_scorer(queries: NDArray[np.float32], database: NDArray[np.float32]) -> Scorer:
+    """Inner products of embeddings (Q, D) and (N, D): what the codes approximate."""
+
+    def score(start: int, stop: int) -> Scores:
+        scores: Scores = queries[start:stop] @ database.T
+        return scores
+
+    return score
+
+
+def rank(scores: Scores, depth: int, junk: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """The first `depth` ids of each row, (Q, depth) int64, by (score descending, id ascending).
+
+    scores (Q, N) finite float32; junk (Q, N) bool marks what is taken out of a row's ranking: where fewer than
+    `depth` pictures remain the row ends in -1. `depth` above N gives N columns.
+    """
+    Q, N = scores.shape
+    depth = min(depth, N)
+    ids = np.full((Q, depth), -1, np.int64)
+    if depth == 0:
+        return ids
+    for row in range(Q):
+        kept = scores[row] if junk is None else np.where(junk[row], np.float32(-np.inf), scores[row])
+        if depth < N:
+            # Every candidate that can stand among the first `depth`, all ties of the last place included.
+            worst = np.partition(kept, N - depth)[N - depth]
+            candidates = np.flatnonzero(kept >= worst)
+        else:
+            candidates = np.arange(N, dtype=np.int64)
+        if junk is not None:
+            candidates = candidates[~junk[row, candidates]]
+        # Scores compare by their bits here: + 0.0 makes -0.0 the 0.0 that it equals.
+        found = keys(kept[candidates] + np.float32(0), candidates)
+        found.sort()
+        ids[row, : min(depth, len(found))] = rows_of(found[:depth])
+    return ids

@@ -1,0 +1,141 @@
+"""Pictures of a split → embeddings and codes of every model, and thumbnails; each picture decoded once per frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import ModelError, SourceError
+from sightbook.evaluate.protocols import Picture, Split
+from sightbook.evaluate.thumbnails import thumbnail
+from sightbook.images.entry import Entry
+from sightbook.images.frame import Frame
+from sightbook.images.pool import Failed, Loaded, load
+from sightbook.model.model import Model
+from sightbook.progress import Listener, Meter
+
+_BATCH = 128
+
+
+@dataclass
+class Seen:
+    """What one model makes of the pictures: x (Q, D) float32 of the queries, codes of both parts, (Q, M) and (N, M)
+    uint8; database_x (N, D) float32 for the first model only, which is compared with float search."""
+
+    x: NDArray[np.float32]
+    query_codes: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
+    database_x: NDArray[np.float32] | None
+
+
+@dataclass
+class Reading:
+    """The readable pictures of a split, both parts in the order of their content: a picture's place is its id.
+
+    thumbnails (Q, 192) and (N, 192) uint8; shared counts the queries whose very bytes are in the database.
+    """
+
+    queries: list[Picture]
+    database: list[Picture]
+    seen: list[Seen]
+    query_thumbnails: NDArray[np.uint8]
+    thumbnails: NDArray[np.uint8]
+    shared: int
+    failed: list[Failed] = field(default_factory=list)
+
+
+def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: Listener) -> Reading:
+    """Decodes, embeds and codes all pictures. A picture that cannot be read is left out and named in `failed`.
+
+    Raises SourceError when no query or no database picture is left, ModelError when an embedding is not finite.
+    """
+    pictures = [*split.queries, *split.database]
+    Q, n = len(split.queries), len(pictures)
+    entries = [picture.entry for picture in pictures]
+    digests: list[bytes | None] = [None] * n
+    thumbnails = np.zeros((n, 192), np.uint8)
+    x = [np.zeros((n if i == 0 else Q, model.D), np.float32) for i, model in enumerate(models)]
+    codes = [np.zeros((n, model.M), np.uint8) for model in models]
+    failed: dict[tuple[str, str], Failed] = {}
+
+    by_frame = sorted(
+        range(len(models)), key=lambda i: (models[i].frame != models[0].frame, repr(models[i].frame))
+    )
+    frames = [(frame, list(group)) for frame, group in groupby(by_frame, key=lambda i: models[i].frame)]
+    meter = Meter(listener, "encode", n * len(frames))
+    for number, (frame, group) in enumerate(frames):
+        for rows, batch, lost in _batches(entries, frame, jobs):
+            failed.update((item.entry.key, item) for item in lost)
+            if rows:
+                pixels = np.stack([item.pixels for item in batch])
+                for i in group:
+                    embedded = _embed(models[i], pixels)
+                    codes[i][rows] = models[i].assign(embedded)
+                    kept = [j for j, row in enumerate(rows) if row < len(x[i])]
+                    x[i][[rows[j] for j in kept]] = embedded[kept]
+                if number == 0:
+                    thumbnails[rows] = [thumbnail(item.pixels) for item in batch]
+                    for row, item in zip(rows, batch, strict=True):
+                        digests[row] = item.digest
+            meter.advance(len(rows) + len(lost))
+    meter.close()
+
+    readable = [row for row in range(n) if digests[row] is not None and entries[row].key not in failed]
+    readable.sort(key=lambda row: _content_order(digests[row] or b"", entries[row]))
+    first = np.array([row for row in readable if row < Q], np.int64)
+    second = np.array([row for row in readable if row >= Q], np.int64)
+    for rows_left, name in ((first, "query"), (second, "database picture")):
+        if not len(rows_left):
+            reason = next(iter(failed.values())).reason
+            raise SourceError(f"not one {name} could be read (the first failure: {reason}): check the data")
+    stored = {digests[row] for row in second.tolist()}
+    return Reading(
+        [pictures[row] for row in first.tolist()],
+        [pictures[row] for row in second.tolist()],
+        [
+            Seen(x[i][first], codes[i][first], codes[i][second], x[i][second] if i == 0 else None)
+            for i in range(len(models))
+        ],
+        thumbnails[first],
+        thumbnails[second],
+        sum(digests[row] in stored for row in first.tolist()),
+        list(failed.values()),
+    )
+
+
+def _content_order(digest: bytes, entry: Entry) -> tuple[bytes, bytes]:
+    """Ids follow the content: paths often hold the class, and ties would then be won by it. Equal files are told
+    apart by a hash of their path, which holds no class either."""
+    return digest, blake2b(entry.path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _batches(
+    entries: Sequence[Entry], frame: Frame, jobs: int | None
+) -> Iterator[tuple[list[int], list[Loaded], list[Failed]]]:
+    """(rows, what was loaded for them, what failed) of up to _BATCH pictures at a time."""
+    rows: list[int] = []
+    batch: list[Loaded] = []
+    lost: list[Failed] = []
+    for row, item in enumerate(load(entries, frame, jobs=jobs)):
+        if isinstance(item, Failed):
+            lost.append(item)
+        else:
+            rows.append(row)
+            batch.append(item)
+        if len(rows) + len(lost) >= _BATCH:
+            yield rows, batch, lost
+            rows, batch, lost = [], [], []
+    if rows or lost:
+        yield rows, batch, lost
+
+
+def _embed(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    x = model.embed(pixels)
+    if not np.isfinite(x).all():
+        raise ModelError(f"the model {model.folder} gives embeddings that are not numbers: train it again")
+    return x

@@ -1,0 +1,180 @@
+"""What an evaluation found: a document for programs (`to_json`) and a table for people (`text`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import ConfigError
+from sightbook.evaluate.metrics import definition
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One row of the table. map_symmetric and bits are None where there is no code; precision holds means at N."""
+
+    map: float
+    precision: Mapping[str, float]
+    map_symmetric: float | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelFigures(Figures):
+    """A row about a model, with what must stand beside it: where its weights and its choice come from."""
+
+    model: str = ""
+    fingerprint: str = ""
+    method: str = ""
+    pretraining: str = ""
+    selection: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of a model on a protocol. `baselines` (float, thumbnail, random) and `against` (other models) are
+    measured on the same pictures. `failed` are pictures left out, each {picture, reason}; `shared` counts queries
+    whose very file is in the database; `junk` names the metadata column of the junk rule.
+
+    `per_query` holds each ranking's average precision by query, (Q,) float64 in content order, for comparing runs by
+    bootstrap ("model", "model symmetric", baselines by name, "against 0" …); it is not part of the document.
+    """
+
+    figures: ModelFigures
+    protocol: str
+    ap_definition: str
+    R: int
+    queries: int
+    database: int
+    classes: int
+    queries_without_relevant: int
+    unlabelled: int
+    shared: int
+    junk: str | None
+    baselines: Mapping[str, Figures]
+    against: tuple[ModelFigures, ...]
+    failed: tuple[Mapping[str, str], ...]
+    notes: tuple[str, ...]
+    seconds: float
+    per_query: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def map(self) -> float:
+        """Mean average precision of the codes, float query against stored code."""
+        return self.figures.map
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole report as plain types; the model's figures stand at the top level."""
+        content: dict[str, Any] = {"format": FORMAT, **asdict(self.figures)}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "baselines":
+                content["baselines"] = {name: asdict(figures) for name, figures in value.items()}
+            elif item.name == "against":
+                content["against"] = [asdict(figures) for figures in value]
+            elif item.name in ("failed", "notes"):
+                content[item.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
+            elif item.name not in ("figures", "per_query"):
+                content[item.name] = value
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Report:
+        """The inverse of `to_json`. ConfigError when the document is no report, or of a newer format."""
+        try:
+            if content["format"] > FORMAT:
+                raise ConfigError(
+                    f"this report has format {content['format']}, newer than {FORMAT}: update sightbook"
+                )
+            plain = {
+                item.name: content[item.name]
+                for item in fields(cls)
+                if item.name not in ("figures", "per_query", "baselines", "against", "failed", "notes")
+            }
+            return cls(
+                figures=ModelFigures(**{item.name: content[item.name] for item in fields(ModelFigures)}),
+                baselines={name: Figures(**one) for name, one in content["baselines"].items()},
+                against=tuple(ModelFigures(**one) for one in content["against"]),
+                failed=tuple(dict(one) for one in content["failed"]),
+                notes=tuple(content["notes"]),
+                **plain,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"this is no evaluation report ({error!r}): write one by `sightbook evaluate --json`"
+            ) from None
+
+    def text(self) -> str:
+        """The report as plain text: a sentence, a table, and what must be known beside it."""
+        whole = definition(self.ap_definition).whole
+        score = "mAP" if whole else f"mAP@{self.R}"
+        ranks = list(self.figures.precision)
+        rows = [["", "bits", score, "symmetric", *(f"P@{n}" for n in ranks)]]
+        rows.append(_row(f"{self.figures.model} ({self.figures.method})", self.figures, ranks))
+        rows.extend(_row(f"{other.model} ({other.method})", other, ranks) for other in self.against)
+        rows.extend(
+            _row(_BASELINE_TITLES.get(name, name), one, ranks) for name, one in self.baselines.items()
+        )
+        lines = [
+            f"{self.protocol}: {self.queries:,} queries, {self.database:,} pictures in the database, "
+            f"{self.classes} classes",
+            f"{score} ({self.ap_definition}): {definition(self.ap_definition).sentence}",
+            "",
+            *_table(rows),
+            "",
+        ]
+        lines.extend(
+            f"{row.model}: pretraining {row.pretraining}, selection {row.selection}"
+            for row in (self.figures, *self.against)
+        )
+        if self.junk:
+            lines.append(f"junk rule: pictures with the query's own {self.junk} are taken out of its ranking")
+        if self.queries_without_relevant:
+            lines.append(f"{self.queries_without_relevant} queries have no relevant picture and count 0")
+        if self.shared:
+            lines.append(f"{self.shared} queries are in the database as well, byte for byte")
+        if self.failed:
+            lines.append(f"{len(self.failed)} pictures could not be read and were left out:")
+            lines.extend(f"  {one['picture']}: {one['reason']}" for one in self.failed[:10])
+            if len(self.failed) > 10:
+                lines.append("  …")
+        lines.extend(self.notes)
+        lines.append(f"{self.seconds:.1f} s")
+        return "\n".join(lines) + "\n"
+
+
+_BASELINE_TITLES = {
+    "float": "exact float search, same embedding",
+    "thumbnail": "8×8 colour thumbnail, PCA, PQ",
+    "random": "random order (expected)",
+}
+
+
+def _row(title: str, figures: Figures, ranks: list[str]) -> list[str]:
+    return [
+        title,
+        "–" if figures.bits is None else str(figures.bits),
+        _share(figures.map),
+        _share(figures.map_symmetric),
+        *(_share(figures.precision.get(n)) for n in ranks),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Columns in line: the first to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
+    return lines

@@ -1,0 +1,175 @@
+"""Judging a model on labelled pictures: `evaluate` is what the command and Python users call.
+
+Data flow: protocol → Split of labelled pictures → `read` (pixels → embeddings, codes, thumbnails) → one ranking per
+model, symmetric form and baseline → `judge` → Report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import ConfigError
+from sightbook.evaluate.baselines import BASELINES, CHANCE
+from sightbook.evaluate.judge import Judged, judge, judge_chance
+from sightbook.evaluate.metrics import DEFAULT, definition
+from sightbook.evaluate.protocols import Protocol, Split
+from sightbook.evaluate.protocols import protocol as protocol_named
+from sightbook.evaluate.ranking import Scorer, code_scorer
+from sightbook.evaluate.reading import read
+from sightbook.evaluate.relevance import Truth
+from sightbook.evaluate.report import Figures, ModelFigures, Report
+from sightbook.evaluate.shared import refuse_shared
+from sightbook.images.pool import cores
+from sightbook.model.model import Model
+from sightbook.progress import Listener, Meter, silent
+
+AnyPath = str | PathLike[str]
+
+
+def evaluate(
+    model: Model | AnyPath,
+    protocol: str,
+    data: AnyPath,
+    *,
+    labels: AnyPath | None = None,
+    against: Sequence[Model | AnyPath] = (),
+    R: int | None = None,
+    junk: str | None = None,
+    ap_definition: str = DEFAULT,
+    baselines: Sequence[str] = (*BASELINES, CHANCE),
+    jobs: int | None = None,
+    listener: Listener = silent,
+) -> Report:
+    """Judges `model`, and the models `against` beside it, by `protocol` on the pictures of `data`.
+
+    protocol: a name of `protocols.PROTOCOLS`; labels: a CSV with the columns file, label and others, of which `junk`
+    names one; R: the cut of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
+    baselines: which of float, thumbnail, random; jobs: processes that decode and threads that rank (default: cores).
+
+    Raises ConfigError for what does not fit together (unknown names, R above the database, no labels, query pictures
+    that are in the database), SourceError for data or labels that cannot be read, ModelError for a model that cannot.
+    A single picture that cannot be read is left out and named in the report.
+    """
+    started = time.monotonic()
+    rule = protocol_named(protocol)
+    whole = definition(ap_definition).whole
+    _check(R, whole, baselines, jobs)
+    models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
+    split = rule.load(Path(data), None if labels is None else Path(labels), junk)
+    if not rule.official:
+        refuse_shared(split)
+    if R is not None and len(split.database) < R:
+        raise ConfigError(
+            f"R is {R}, but the database holds {len(split.database)} pictures: choose a smaller R"
+        )
+    reading = read(split, models, jobs=jobs, listener=listener)
+    N = len(reading.database)
+    notes = [*split.notes, *_deviations(rule, split, R is None and not whole)]
+    R = N if whole else min(rule.R if R is None else R, N)
+    truth = Truth.of(
+        [picture.labels for picture in reading.queries],
+        [picture.labels for picture in reading.database],
+        None if junk is None else [picture.metadata[junk] for picture in reading.queries],
+        None if junk is None else [picture.metadata[junk] for picture in reading.database],
+    )
+
+    chosen = {name: BASELINES[name](reading, models[0].bits) for name in baselines if name != CHANCE}
+    rankings = 2 * len(models) + sum(1 + (b.symmetric is not None) for b in chosen.values() if b is not None)
+    meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
+    per_query: dict[str, NDArray[np.float64]] = {}
+
+    def judged(title: str, score: Scorer) -> Judged:
+        result = judge(score, truth, name=ap_definition, R=R, jobs=jobs or cores(), meter=meter)
+        per_query[title] = result.ap
+        return result
+
+    rows = []
+    for i, (each, seen) in enumerate(zip(models, reading.seen, strict=True)):
+        title = "model" if i == 0 else f"against {i - 1}"
+        asymmetric = judged(title, code_scorer(each.tables(seen.x), seen.codes))
+        symmetric = judged(
+            f"{title} symmetric", code_scorer(each.symmetric_tables(seen.query_codes), seen.codes)
+        )
+        rows.append(_model_row(each, asymmetric, symmetric))
+    beside: dict[str, Figures] = {}
+    for name in baselines:
+        if name == CHANCE:
+            chance = judge_chance(truth, ap_definition, R)
+            per_query[name] = chance.ap
+            beside[name] = Figures(chance.map, chance.mean_precision)
+        elif (baseline := chosen[name]) is None:
+            notes.append(f"the baseline {name} was left out: {N} pictures are too few to learn its codes")
+        else:
+            result = judged(name, baseline.score)
+            symmetric_map = (
+                None if baseline.symmetric is None else judged(f"{name} symmetric", baseline.symmetric).map
+            )
+            beside[name] = Figures(result.map, result.mean_precision, symmetric_map, baseline.bits)
+    meter.close()
+    return Report(
+        figures=rows[0],
+        protocol=rule.name,
+        ap_definition=ap_definition,
+        R=R,
+        queries=len(reading.queries),
+        database=N,
+        classes=len({name for picture in (*reading.queries, *reading.database) for name in picture.labels}),
+        queries_without_relevant=int((truth.counts[0] == 0).sum()),
+        unlabelled=split.unlabelled,
+        shared=reading.shared,
+        junk=junk,
+        baselines=beside,
+        against=tuple(rows[1:]),
+        failed=tuple({"picture": item.entry.locator, "reason": item.reason} for item in reading.failed),
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+        per_query=per_query,
+    )
+
+
+def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | None) -> None:
+    """What can be refused before any picture is read."""
+    if R is not None and R < 1:
+        raise ConfigError(f"R is {R}: it counts the top pictures that are judged, give at least 1")
+    if R is not None and whole:
+        raise ConfigError("this definition of average precision judges the full ranking: leave R out")
+    known = (*BASELINES, CHANCE)
+    for name in baselines:
+        if name not in known:
+            raise ConfigError(f"unknown baseline {name!r}: use any of {', '.join(known)}")
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs is {jobs}: give at least 1")
+
+
+def _model_row(model: Model, asymmetric: Judged, symmetric: Judged) -> ModelFigures:
+    return ModelFigures(
+        asymmetric.map,
+        asymmetric.mean_precision,
+        symmetric.map,
+        model.bits,
+        model=str(model.folder),
+        fingerprint=model.fingerprint,
+        method=model.config.method,
+        pretraining=model.config.pretraining,
+        selection=model.config.selection,
+    )
+
+
+def _deviations(rule: Protocol, split: Split, default_R: bool) -> list[str]:
+    """What makes this less than the protocol asks for."""
+    notes = []
+    sizes = (len(split.queries), len(split.database))
+    if rule.sizes is not None and sizes != rule.sizes:
+        notes.append(
+            f"not the official {rule.name}: {sizes[0]:,} queries and {sizes[1]:,} pictures instead of "
+            f"{rule.sizes[0]:,} and {rule.sizes[1]:,}"
+        )
+    if default_R and len(split.database) < rule.R:
+        notes.append(f"the ranking is cut at the whole database instead of {rule.R}: it holds fewer pictures")
+    return notes
