@@ -31,6 +31,10 @@ def add(
             show_default=False,
         ),
     ] = None,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry", help="Also try again what could not be read before.", show_default=False),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add pictures to a library; makes the library on first use.
@@ -46,11 +50,13 @@ def add(
     """
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
-    from sightbook.cli.show import duration, showing
+    from sightbook.cli.show import showing
     from sightbook.library.library import Library
 
     with showing() as listener, Library.open(library, create_with=model) as opened:
-        report = opened.add(source, model=model, jobs=jobs, moved_from=moved_from, listener=listener)
+        report = opened.add(
+            source, model=model, jobs=jobs, moved_from=moved_from, retry=retry, listener=listener
+        )
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures
     if as_json:
@@ -66,8 +72,9 @@ def add(
         shown = ", ".join(
             f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
         )
-        emit(f"{shown}; took {duration(report.seconds)}, {report.rate:,.0f} pictures/s")
-        if good:
+        speed = f" ({report.rate:,.0f} pictures/s)" if report.rate else ""
+        emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
+        if report.added:
             emit(f"Next: sightbook search {library} PICTURE")
     if failed and not good:
         raise PartialFailure(

@@ -56,8 +56,6 @@ def text(found: Status, *, every_failure: bool) -> str:
         ("on disk", f"{found.bytes / 1e6:,.1f} MB"),
         ("created", found.created),
     ]
-    if found.writer is not None:
-        facts.append(("being written", found.writer))
     parts = [columns(facts), "", "sources"]
     parts += [
         f"  {source.root} ({source.kind}): {source.pictures:,} pictures"
