@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,13 @@ def write_codebooks(folder: Path, codebooks: NDArray[np.float32]) -> None:
         save_file({"codebooks": np.ascontiguousarray(codebooks, dtype=np.float32)}, path)
 
 
-def write_config(folder: Path, config: ModelConfig, version: str) -> ModelConfig:
-    """Completes the config by file digests and the fingerprint, writes config.json and returns it."""
+def write_config(
+    folder: Path, config: ModelConfig, version: str, before: Callable[[ModelConfig], None] | None = None
+) -> ModelConfig:
+    """Completes the config by file digests and the fingerprint, writes config.json and returns it.
+
+    `before` is called with the completed config just before config.json makes the folder a model.
+    """
     files: dict[str, Mapping[str, Any]] = {}
     for name in _CHECKED:
         content = (folder / name).read_bytes()
@@ -42,5 +47,7 @@ def write_config(folder: Path, config: ModelConfig, version: str) -> ModelConfig
     }
     fingerprint = hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
     config = replace(config, files=files, fingerprint=fingerprint, sightbook=version)
+    if before is not None:
+        before(config)
     write_atomic(folder / "config.json", config.to_json())
     return config

@@ -1,0 +1,52 @@
+"""The model card: what a stranger should know before using a MODEL folder."""
+
+from __future__ import annotations
+
+from sightbook.config import TrainConfig
+from sightbook.learn.verdict import Verdict
+from sightbook.model.config import ModelConfig
+
+_PRETRAINING = {
+    "none": "no pretrained weights: everything was learned from the collection itself, without labels",
+    "self-supervised": "the backbone was pretrained without labels",
+    "labels": "the backbone was pretrained with labels, so results are not fully unsupervised",
+}
+
+
+def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
+    """Markdown text of MODEL/README.md."""
+    trained = config.trained
+    budget = f"{train.epochs} epochs" if train.epochs is not None else f"{train.minutes:g} minutes"
+    network = config.network["backbone"]
+    return f"""# A sightbook model: {config.bits}-bit codes
+
+Turns a picture into a code of {config.bits} bits ({config.M} codebooks of {config.K} codewords) such that similar
+pictures get similar codes. Written by sightbook {config.sightbook}, model format {config.format}.
+
+| | |
+|---|---|
+| method | {config.method} |
+| backbone | {network["kind"]} ({network.get("name") or network["transformers"]["model_type"]}), {trained["parameters"]:,} parameters in all |
+| input | {config.frame.size} × {config.frame.size} pixels, the centre of the picture after its shorter side became {config.frame.resize} |
+| pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
+| choice of the weights | {config.selection}: the state at the end of training |
+| trained on | {trained["pictures"]:,} pictures, {trained["held_out"]:,} more held out; {trained["failed"]:,} could not be read |
+| budget | {budget}, {trained["steps"]:,} steps of {trained["batch"]} pictures, {trained["seconds"] / 60:.1f} minutes on {trained["device"]} ({trained["precision"]}) |
+| seed | {train.seed} |
+| codebooks | {train.codebooks} |
+| clip, τ, α | {train.clip}, {train.tau:g}, {train.alpha:g} |
+| fingerprint | `{config.fingerprint}` |
+
+## Verdict, without labels
+{verdict.sentence(config.bits)}
+
+This tells whether codes recognize a picture under crops and changes of colour. It does not tell how well they group
+pictures by what a person sees in them: `sightbook evaluate` does, where labels exist.
+
+## Use
+    sightbook add LIBRARY PICTURES --model THIS_FOLDER
+    sightbook search LIBRARY PICTURE
+
+`encoder.onnx` takes pixels (N, {config.frame.size}, {config.frame.size}, 3) uint8 and returns embeddings (N, {config.D}); `codebooks.safetensors` holds the
+codewords ({config.M}, {config.K}, {config.d}); `model.safetensors` holds the weights for torch; `train/` tells how it came about.
+"""

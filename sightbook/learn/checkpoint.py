@@ -1,0 +1,71 @@
+"""Checkpoints: one safetensors file, written atomically, that holds all a run needs to go on along the same curve.
+
+Nothing random is stored: the order of the pictures and the views of a step are functions of (seed, step).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightbook.errors import ModelError
+from sightbook.files import replace_atomic
+from sightbook.learn.usage import Usage
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass
+class Position:
+    """Where a run stands. `seconds` counts the training loop alone, over all its sittings."""
+
+    step: int = 0
+    seconds: float = 0.0
+    pictures: int = 0
+    precision: str = "fp32"
+    untrained: dict[str, float] = field(default_factory=dict)
+    store: str = ""
+
+
+def save(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage, at: Position) -> None:
+    """Writes `folder`/checkpoint.safetensors."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {f"network.{key}": value for key, value in network.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors.update({f"optimizer.{index}.{key}": value for key, value in state.items()})
+    tensors["usage"] = usage.counts
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    with replace_atomic(folder / NAME) as path:
+        save_file(plain, path, metadata={"position": json.dumps(asdict(at))})
+
+
+def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage) -> Position | None:
+    """Puts the state of `folder`'s checkpoint into the three and returns its position; None when there is none."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            at = Position(**json.loads(file.metadata()["position"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        weights = {key.removeprefix("network."): v for key, v in tensors.items() if key.startswith("network.")}
+        network.load_state_dict(weights)
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                state.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        usage.counts.copy_(tensors["usage"])
+    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} cannot be resumed from ({reason}): delete it to start over") from None
+    return at

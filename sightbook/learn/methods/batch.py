@@ -1,0 +1,24 @@
+"""What a method sees of one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """Two views of B pictures after the network; rows 0 … B-1 first views, rows B … 2B-1 second views.
+
+    x (2B, D) embeddings with unit sub-vectors, z (2B, D) soft-quantized, p (2B, M, K) soft assignments.
+    """
+
+    x: Tensor
+    z: Tensor
+    p: Tensor
+
+    @property
+    def pictures(self) -> int:
+        """B."""
+        return len(self.x) // 2

@@ -1,0 +1,223 @@
+"""One sitting of training: from a resolved config to a MODEL folder, fresh or resumed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sightbook.config import TrainConfig, dump
+from sightbook.errors import ConfigError
+from sightbook.files import replace_atomic, write_atomic
+from sightbook.images.frame import Frame
+from sightbook.learn import checkpoint, precision, store, trainer
+from sightbook.learn.allocator import keep_freed_memory
+from sightbook.learn.card import card
+from sightbook.learn.checkpoint import Position
+from sightbook.learn.log import draw_curves
+from sightbook.learn.report import TrainReport
+from sightbook.learn.usage import Usage
+from sightbook.learn.verdict import Verdict, from_json, measure
+from sightbook.learn.views import Views
+from sightbook.model import backbone as backbones
+from sightbook.model.config import ModelConfig
+from sightbook.model.folder import write_codebooks, write_config
+from sightbook.model.head import Head
+from sightbook.model.network import Network, PixelEncoder
+from sightbook.model.onnx import export
+from sightbook.model.quantizer import Quantizer
+from sightbook.progress import Listener, Notice
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # the usual pixel scaling, for networks without one of their own
+_CHECKED_PICTURES = 64
+
+
+def run_session(
+    sources: Sequence[str],
+    folder: Path,
+    config: TrainConfig,
+    device_name: str,
+    jobs: int | None,
+    version: str,
+    listener: Listener,
+) -> TrainReport:
+    """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
+    keep_freed_memory()
+    device = _device(device_name)
+    work = folder / "train"
+    write_atomic(work / "config.yaml", dump(config))
+    network, spec, frame, scaling, pretraining = _network(config)
+    pictures = store.fill(
+        sources,
+        Frame(frame.resize, frame.resize, frame.resample),
+        work,
+        held_out=config.held_out,
+        memory_gib=config.memory_gib,
+        listener=listener,
+        jobs=jobs,
+    )
+    run = _begin(config, network, scaling, pictures, device, work, listener)
+    trainer.fit(run, listener)
+    listener(Notice("judging the model and writing it"))
+    held = pictures.pixels[pictures.held_out]
+    verdict = Verdict(len(held), measure(network, run.views, held, device), from_json(run.at.untrained))
+    parameters = sum(p.numel() for p in network.parameters())
+    encoder = PixelEncoder(network.cpu().eval(), *scaling)
+    edge = (frame.resize - frame.size) // 2
+    sample = held[:_CHECKED_PICTURES, edge : edge + frame.size, edge : edge + frame.size]
+    difference = export(encoder, folder / "encoder.onnx", frame.size, sample)
+    _write_weights(folder, network)
+    curves = draw_curves(work)
+    trained = {
+        "pictures": len(pictures.train),
+        "held_out": len(held),
+        "failed": pictures.failed,
+        "steps": run.at.step,
+        "epochs": round(run.at.step / run.steps_per_epoch, 3),
+        "batch": run.batch,
+        "seconds": round(run.at.seconds, 1),
+        "device": str(device),
+        "precision": run.at.precision,
+        "parameters": parameters,
+        "seed": config.seed,
+        "onnx_difference": difference,
+        "torch": torch.__version__,
+        "curves": curves.name if curves else None,
+    }
+    model = ModelConfig(
+        config.method,
+        config.M,
+        config.K,
+        config.D,
+        frame,
+        *scaling,
+        pretraining=pretraining,
+        selection="last",
+        network={"backbone": spec, "alpha": config.alpha, "codebooks": config.codebooks},
+        trained=trained,
+        verdict=verdict.to_json(),
+    )
+    codebooks = network.quantizer.codewords().detach().numpy()
+    write_codebooks(folder, codebooks)
+    # config.json makes the folder a model, so it comes when all the rest is there; the card tells its fingerprint.
+    model = write_config(folder, model, version, before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)))
+    (work / checkpoint.NAME).unlink(missing_ok=True)
+    pictures.discard()
+    return TrainReport(
+        folder=folder,
+        bits=config.bits,
+        pictures=len(pictures.train),
+        failed=pictures.failed,
+        steps=run.at.step,
+        seconds=run.at.seconds,
+        device=str(device),
+        precision=run.at.precision,
+        fingerprint=model.fingerprint,
+        verdict=verdict.to_json(),
+        sentence=verdict.sentence(config.bits),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"device {name!r} is not usable here: give auto or cpu, or see `sightbook doctor`") from None
+    return device
+
+
+def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, tuple[tuple[float, float, float], ...], str]:
+    """(network, backbone spec, frame, (mean, std), pretraining); the weights are a function of the seed."""
+    torch.manual_seed(config.seed)
+    chosen = config.backbone
+    if chosen.kind == "pretrained":
+        name = str(chosen.name)
+        facts = backbones.preprocessing(name)
+        backbone, spec = backbones.pretrained(name)
+        frame = Frame(config.size, config.resize, facts.resample)  # type: ignore[arg-type]
+        scaling = (facts.mean, facts.std)
+        pretraining = chosen.pretraining or backbones.pretraining_of(name)
+    else:
+        spec = backbones.spec_of(chosen, config.size)
+        backbone = backbones.build(spec)
+        frame, scaling, pretraining = Frame(config.size, config.resize, "bilinear"), _IMAGENET, "none"
+    head = Head(backbone.features, config.M, config.D)
+    quantizer = Quantizer(config.M, config.K, config.d, config.alpha, frozen=config.codebooks == "frozen")
+    network = Network(backbone, head, quantizer)
+    return network, spec, frame, scaling, pretraining
+
+
+def _begin(
+    config: TrainConfig,
+    network: Network,
+    scaling: tuple[tuple[float, float, float], ...],
+    pictures: store.Store,
+    device: torch.device,
+    work: Path,
+    listener: Listener,
+) -> trainer.Run:
+    """The run at its start, or where its checkpoint left it."""
+    backbones.channels_last(network.to(device))
+    views = Views(config.views, config.size, *scaling).to(device)
+    optimizer = trainer.optimizer_for(network, config)
+    usage = Usage(config.M, config.K, device)
+    fingerprint = _fingerprint(pictures)
+    at = checkpoint.load(work, network, optimizer, usage)
+    run = trainer.Run(config, network, views, pictures, device, work, optimizer, usage, at or Position(store=fingerprint))
+    config.clipped(run.batch)
+    if run.batch < config.batch:
+        listener(Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that"))
+    if at is not None:
+        if at.store != fingerprint:
+            raise ConfigError(f"{work.parent}: the pictures are not those the run began with: start anew with another --out")
+        listener(Notice(f"resuming at step {at.step}, {at.seconds / 60:.1f} minutes into training"))
+        return run
+    held = pictures.pixels[pictures.held_out]
+    run.at.untrained = asdict(measure(network, views, held, device))
+    run.at.precision = _precision(run, listener)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, {torch.get_num_threads()} threads"
+    listener(Notice(
+        f"training {config.backbone.kind} by {config.method} to {config.bits} bits on {len(pictures.train)} pictures, "
+        f"{config.size} × {config.size} pixels, {run.at.precision}, on {where}"
+    ))
+    return run
+
+
+def _precision(run: trainer.Run, listener: Listener) -> str:
+    if run.config.precision != "auto":
+        return run.config.precision
+    if run.fraction() >= 1.0:
+        return "fp32"
+    torch.manual_seed(run.config.seed)
+    run.network.train()
+    views = run.views(trainer.pictures_of(run))
+    name, seconds = precision.faster(
+        run.network, lambda network, dtype: trainer.forward_loss(network, views, run.config, dtype)[0]
+    )
+    listener(Notice(f"bf16 takes {seconds['bf16'] / seconds['fp32']:.2f} of fp32's time here: {name} it is"))
+    return name
+
+
+def _fingerprint(pictures: store.Store) -> str:
+    """Digest of which pictures are trained on, in order."""
+    facts = hashlib.blake2b(digest_size=16)
+    facts.update(np.ascontiguousarray(pictures.train).tobytes())
+    facts.update(np.ascontiguousarray(pictures.pixels[pictures.held_out]).tobytes())
+    return facts.hexdigest()
+
+
+def _write_weights(folder: Path, network: Network) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with replace_atomic(folder / "model.safetensors") as path:
+        save_file(tensors, path)

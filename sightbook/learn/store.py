@@ -1,0 +1,106 @@
+"""Decoded pictures of a training run, uint8, in memory or in a memory-mapped file: decoding is paid once.
+
+Data flow: sources → `images.pool.load` → one array (N, R, R, 3) with the digest of each picture → a held-out part for
+the verdict and a training part, both chosen by digest alone, so that neither names nor labels can matter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import ConfigError, SourceError
+from sightbook.images.frame import Frame
+from sightbook.images.pool import Failed, load
+from sightbook.images.sources import open_sources
+from sightbook.progress import Listener, Meter, Notice
+
+LEAST_PICTURES = 8
+MOST_HELD_OUT = 2000
+_NAMED_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Store:
+    """pixels (N, R, R, 3) uint8; rows of `train` and `held_out` (indices into pixels) do not overlap."""
+
+    pixels: NDArray[np.uint8]
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    failed: int
+    mapped: Path | None
+
+    def discard(self) -> None:
+        """Removes the memory-mapped file."""
+        if self.mapped is not None:
+            self.mapped.unlink(missing_ok=True)
+
+
+def fill(
+    sources: Sequence[str | os.PathLike[str]],
+    frame: Frame,
+    folder: Path,
+    *,
+    held_out: float,
+    memory_gib: float,
+    listener: Listener,
+    jobs: int | None = None,
+) -> Store:
+    """Decodes every picture of `sources`. Bad pictures are skipped, named in `folder`/failures.jsonl and counted.
+
+    Raises SourceError when no picture is good, ConfigError when there are too few to learn from.
+    """
+    entries = list(open_sources([Path(source) for source in sources]).entries())
+    if not entries:
+        raise SourceError(f"no pictures in {', '.join(map(str, sources))}: give a folder, .tar or .parquet that holds some")
+    side = frame.size
+    budget = memory_gib * 2**30
+    mapped = folder / "pictures.u8" if len(entries) * side * side * 3 > budget else None
+    if mapped is None:
+        pixels = np.empty((len(entries), side, side, 3), np.uint8)
+    else:
+        pixels = np.memmap(mapped, np.uint8, "w+", shape=(len(entries), side, side, 3))
+    digests: list[bytes] = []
+    failures: list[Failed] = []
+    meter = Meter(listener, "decode", len(entries))
+    for result in load(entries, frame, jobs=jobs):
+        if isinstance(result, Failed):
+            failures.append(result)
+        else:
+            pixels[len(digests)] = result.pixels
+            digests.append(result.digest)
+        meter.advance()
+    meter.close()
+    _tell_failures(failures, folder, listener)
+    count = len(digests)
+    if count == 0:
+        raise SourceError(
+            f"none of the {len(entries)} pictures in {', '.join(map(str, sources))} could be read: "
+            f"{failures[0].entry.locator}: {failures[0].reason}"
+        )
+    if count < LEAST_PICTURES:
+        raise ConfigError(
+            f"{count} picture{'s' if count > 1 else ''} in {', '.join(map(str, sources))} cannot teach anything: "
+            f"give at least {LEAST_PICTURES}, better some thousands"
+        )
+    order = np.array(sorted(range(count), key=digests.__getitem__), np.int64)
+    held = min(max(round(count * held_out), 64), MOST_HELD_OUT, count // 5)
+    held = max(held, 1)
+    return Store(pixels[:count], np.sort(order[held:]), order[:held], len(failures), mapped)
+
+
+def _tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:
+    if not failures:
+        return
+    lines = [json.dumps({"key": list(f.entry.key), "where": f.entry.locator, "reason": f.reason}) for f in failures]
+    (folder / "failures.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for failure in failures[:_NAMED_FAILURES]:
+        listener(Notice(f"skipped {failure.entry.locator}: {failure.reason}"))
+    if len(failures) > _NAMED_FAILURES:
+        listener(Notice(f"skipped {len(failures)} pictures in all; they are named in {folder / 'failures.jsonl'}"))

@@ -1,0 +1,204 @@
+"""`sightbook.train`: pictures → MODEL folder. The function that the command calls is the one Python users call.
+
+Data flow: settings → config → store of decoded pictures → network → `trainer.fit` → verdict → MODEL folder (weights,
+codebooks, encoder.onnx, card, curves; config.json last: a folder without it is not a model yet, and can be resumed).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from sightbook import __version__
+from sightbook.config import TrainConfig, build, merge, parse_setting, preset_layers, read_file
+from sightbook.errors import ConfigError, MissingExtra, PictureError, SourceError
+from sightbook.images.decode import decode
+from sightbook.images.sources import open_sources
+from sightbook.learn.report import TrainReport
+from sightbook.progress import Listener, silent
+
+DEFAULT_MINUTES = 10.0
+_LOOKED_AT = 64
+
+Path_ = str | os.PathLike[str]
+
+
+def train(
+    source: Path_ | Sequence[Path_],
+    out: Path_,
+    *,
+    bits: int | None = None,
+    method: str | None = None,
+    backbone: str | None = None,
+    preset: str | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    config: Path_ | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    jobs: int | None = None,
+    listener: Listener = silent,
+) -> TrainReport:
+    """Learns a model from the pictures of `source` and writes it to the new folder `out`.
+
+    source: one or several folders, .tar or .parquet files, or globs of those. bits 16 to 128 (default 64). The budget is
+    `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
+    settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to 64
+    pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
+
+    Raises SourceError (no readable picture), ConfigError (settings that are unknown or do not fit, `out` not empty),
+    ModelError (a backbone or checkpoint that cannot be used), MissingExtra (torch is not installed).
+
+    >>> sightbook.train("photos", "model", bits=64, minutes=10)
+    """
+    try:
+        import kornia  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        raise MissingExtra("training", "train") from None
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    folder = Path(out)
+    asked = _asked(bits, method, epochs, minutes, config, settings, seed)
+    _claim(folder, resume)
+    work = folder / "train"
+    resolved = _resume_config(work, asked, backbone, preset) if resume else None
+    if resolved is None:
+        shorter = _shorter_side(sources)
+        resolved = _resolve(asked, preset, backbone, shorter)
+    resolved.clipped(resolved.batch)
+    fresh = not folder.exists()
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        from sightbook.learn.session import run_session
+
+        return run_session(
+            [os.fspath(item) for item in sources], folder, resolved, device, jobs, __version__, listener
+        )
+    except (ConfigError, SourceError):
+        # A mistake found before training began: the folder must be free for the corrected command.
+        if fresh and not (work / "checkpoint.safetensors").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _asked(
+    bits: int | None,
+    method: str | None,
+    epochs: int | None,
+    minutes: float | None,
+    config: Path_ | None,
+    settings: Mapping[str, Any] | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """The user's own settings as one nested mapping; named arguments stand above the file, --set above all."""
+    layers: list[Mapping[str, Any]] = [read_file(Path(config))] if config is not None else []
+    if epochs is not None and minutes is not None:
+        raise ConfigError("the budget is either --epochs or --minutes: give one of them")
+    named = {"method": method, "bits": bits, "epochs": epochs, "minutes": minutes, "seed": seed}
+    layers.append({key: value for key, value in named.items() if value is not None})
+    for key, value in (settings or {}).items():
+        layers.append(parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value))
+    return merge(*layers)
+
+
+def parse_path(key: str, value: Any) -> dict[str, Any]:
+    """('views.hue', 0.1) → {'views': {'hue': 0.1}}."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    result: dict[str, Any] = value
+    return result
+
+
+def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int) -> TrainConfig:
+    asked = dict(asked)
+    bits = asked.pop("bits", None)
+    preset = preset or asked.pop("preset", None)
+    layers = preset_layers(preset, shorter, backbone)
+    if backbone not in (None, "vit", "resnet"):
+        layers.append(_pretrained_input(str(backbone)))
+    merged = merge(*layers, asked)
+    if "epochs" not in merged and "minutes" not in merged:
+        merged["minutes"] = DEFAULT_MINUTES
+    word_bits = 8 if merged.get("K", 16) == 256 else 4
+    if "M" not in merged:
+        if not isinstance(bits, int) and bits is not None:
+            raise ConfigError(f"bits {bits!r} is not a whole number: give 16 to 128")
+        wanted = 64 if bits is None else bits
+        if wanted % word_bits or not 16 <= wanted <= 128:
+            raise ConfigError(
+                f"{wanted} bits cannot be made of codebooks of {2**word_bits} codewords ({word_bits} bits each): "
+                f"give a multiple of {word_bits} from 16 to 128"
+            )
+        merged["M"] = wanted // word_bits
+    elif bits is not None and isinstance(merged["M"], int) and merged["M"] * word_bits != bits:
+        raise ConfigError(f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two")
+    if "D" not in merged and isinstance(merged["M"], int):
+        merged["D"] = 16 * merged["M"]
+    if "size" in asked and "resize" not in asked:
+        merged["resize"] = merged["size"]
+    return build([merged])
+
+
+def _pretrained_input(name: str) -> dict[str, Any]:
+    from sightbook.model.backbone import preprocessing
+
+    facts = preprocessing(name)
+    return {"size": facts.size, "resize": facts.resize}
+
+
+def _claim(folder: Path, resume: bool) -> None:
+    """The output folder must be new or empty, or hold an unfinished run that is to be resumed."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: give another folder as --out")
+    occupied = folder.exists() and any(folder.iterdir())
+    if (folder / "config.json").exists():
+        hint = "it is finished and needs no --resume" if resume else "nothing is overwritten"
+        raise ConfigError(f"{folder} already holds a model: {hint}; give another folder as --out")
+    if resume and not (folder / "train" / "config.yaml").exists():
+        raise ConfigError(f"{folder} holds no training run to resume: start it without --resume")
+    if occupied and not resume:
+        hint = "add --resume to go on with it, or give" if (folder / "train" / "config.yaml").exists() else "give"
+        raise ConfigError(f"{folder} is not empty: {hint} another folder as --out")
+
+
+def _resume_config(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
+    """The settings the run began with; ConfigError when the command asks for others."""
+    before = yaml.safe_load((work / "config.yaml").read_text(encoding="utf-8"))
+    config = build([before])
+    wanted = dict(asked)
+    bits = wanted.pop("bits", config.bits)
+    differing = [key for key in wanted if merge(before, {key: wanted[key]}) != before]
+    if bits != config.bits:
+        differing.append("bits")
+    if preset is not None and preset != config.preset:
+        differing.append("preset")
+    kind = config.backbone.name or config.backbone.kind
+    if backbone is not None and backbone != kind:
+        differing.append("backbone")
+    if differing:
+        raise ConfigError(
+            f"{work.parent} was begun with other settings ({', '.join(sorted(differing))}): "
+            "resume without them, or start anew with another --out"
+        )
+    return config
+
+
+def _shorter_side(sources: Sequence[Path_]) -> int:
+    """Median shorter side of the first readable pictures, in pixels."""
+    sides = []
+    for entry in islice(open_sources([Path(item) for item in sources]).entries(), _LOOKED_AT):
+        try:
+            sides.append(min(decode(entry.read()).shape[:2]))
+        except PictureError:
+            continue  # named later, when every picture is decoded
+    return int(median(sides)) if sides else 224

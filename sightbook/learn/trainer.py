@@ -1,0 +1,176 @@
+"""The training loop. Device, precision and budget wrap the step and never fork it.
+
+Data flow of a step: row numbers (a function of seed and step) → pictures uint8 → two views on the device → x, z, p →
+the method's loss → gradients, clipped → AdamW → usage, log, checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sightbook.config import TrainConfig
+from sightbook.errors import ModelError
+from sightbook.learn import checkpoint
+from sightbook.learn.checkpoint import Position
+from sightbook.learn.interrupt import deferred_interrupt
+from sightbook.learn.log import TrainLog
+from sightbook.learn.methods import METHODS
+from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.store import Store
+from sightbook.learn.usage import Usage
+from sightbook.learn.views import Views
+from sightbook.model.backbone import freeze_statistics
+from sightbook.model.network import Network
+from sightbook.progress import Listener, Meter
+
+
+@dataclass
+class Run:
+    """One training run: what moves (network, optimizer, usage, position) and what it is fed with."""
+
+    config: TrainConfig
+    network: Network
+    views: Views
+    store: Store
+    device: torch.device
+    folder: Path
+    optimizer: torch.optim.Optimizer
+    usage: Usage
+    at: Position
+
+    @property
+    def batch(self) -> int:
+        """Pictures in a step; fewer than configured when the collection is smaller."""
+        return min(self.config.batch, len(self.store.train))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; the remainder of a shuffled epoch is dropped."""
+        return len(self.store.train) // self.batch
+
+    def fraction(self) -> float:
+        """How much of the budget is spent, 0 to 1: by steps or by time."""
+        if self.config.epochs is not None:
+            total = self.config.epochs * self.steps_per_epoch
+            return 1.0 if total == 0 else self.at.step / total
+        assert self.config.minutes is not None
+        return self.at.seconds / (60.0 * self.config.minutes)
+
+    def save(self) -> None:
+        checkpoint.save(self.folder, self.network, self.optimizer, self.usage, self.at)
+
+
+def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over everything trainable. Biases, norms and codewords do not decay; each group keeps its own `base` rate."""
+    rate = config.optimizer.rate
+    backbone_rate = config.optimizer.backbone_rate or rate
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 and not name.startswith("quantizer.")
+            key = (
+                backbone_rate if name.startswith("backbone.") else rate,
+                config.optimizer.weight_decay if decays else 0.0,
+            )
+            groups.setdefault(key, []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": group, "lr": base, "base": base, "weight_decay": decay} for (base, decay), group in groups.items()],
+        fused=True,
+    )
+
+
+def schedule(fraction: float, warmup: float) -> float:
+    """Factor of the rate at `fraction` of the budget: linear warm-up from a tenth, then half a cosine to zero."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(fraction, 1.0)))
+    return cosine * (min(1.0, 0.1 + 0.9 * fraction / warmup) if warmup > 0 else 1.0)
+
+
+def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Which pictures make up a step: each epoch is a new permutation of `rows`, drawn from (seed, epoch) alone."""
+    epoch, place = divmod(step, steps_per_epoch)
+    order = np.random.default_rng((seed, epoch)).permutation(len(rows))
+    return np.sort(rows[order[place * batch : (place + 1) * batch]])
+
+
+def forward_loss(network: Network, views: Tensor, config: TrainConfig, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
+    """Two views (2B, 3, S, S) → (loss, p). The network runs in `dtype` under autocast; quantizer and loss in float32."""
+    with _autocast(views.device, dtype):
+        features = network.backbone(views)
+    x = network.head(features.float())
+    z, p = network.quantizer(x)
+    return METHODS[config.method](ViewBatch(x, z, p), config), p
+
+
+def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
+    """One optimizer step on `pictures` (B, R, R, 3) uint8; returns the loss. Random only through (seed, step)."""
+    torch.manual_seed(run.config.seed * 1_000_003 + run.at.step)
+    views = run.views(pictures)
+    loss, p = forward_loss(run.network, views, run.config, dtype)
+    factor = schedule(run.fraction(), run.config.optimizer.warmup)
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["base"] * factor
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
+    run.optimizer.step()
+    run.usage.update(p)
+    return float(loss.detach())
+
+
+def pictures_of(run: Run) -> Tensor:
+    """The pictures (B, R, R, 3) uint8 of the coming step, on the device."""
+    rows = rows_of(run.at.step, run.steps_per_epoch, run.batch, run.store.train, run.config.seed)
+    return torch.from_numpy(run.store.pixels[rows]).to(run.device, non_blocking=True)
+
+
+def fit(run: Run, listener: Listener) -> None:
+    """Trains until the budget is spent. Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt.
+
+    Raises ModelError when the loss is no longer a number; the last checkpoint stays as it was.
+    """
+    config, at = run.config, run.at
+    dtype = torch.bfloat16 if at.precision == "bf16" else None
+    run.network.train()
+    if config.backbone.kind == "pretrained":
+        freeze_statistics(run.network.backbone)
+    total = None if config.epochs is None else config.epochs * run.steps_per_epoch * run.batch
+    meter = Meter(listener, "train", total)
+    meter.done = at.pictures
+    saved = time.monotonic()
+    with TrainLog(run.folder, at.step) as log, deferred_interrupt() as interrupted:
+        while run.fraction() < 1.0:
+            start = time.perf_counter()
+            loss = step(run, pictures_of(run), dtype)
+            if not math.isfinite(loss):
+                raise ModelError(
+                    f"the loss became {loss} at step {at.step} of {run.folder.parent}; the last checkpoint is from before: "
+                    "start again with a lower rate (--set optimizer.rate=...) or --set precision=fp32"
+                )
+            at.step += 1
+            at.pictures += run.batch
+            at.seconds += time.perf_counter() - start
+            figures = {"loss": loss, "used": run.usage.share(), "perplexity": run.usage.perplexity()}
+            left = None if config.minutes is None else max(0.0, 60 * config.minutes - at.seconds)
+            meter.advance(run.batch, seconds_left=left, **figures)
+            log.write(run.at, run.at.step / run.steps_per_epoch, figures)
+            if interrupted():
+                run.save()
+                raise KeyboardInterrupt
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                run.save()
+                saved = time.monotonic()
+    meter.close()
+    run.save()

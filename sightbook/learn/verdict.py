@@ -1,0 +1,98 @@
+"""The label-free verdict: does a random view of a held-out picture find that picture again, through the codes?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sightbook.codes import oracle
+from sightbook.codes.tables import assign, tables
+from sightbook.learn.views import Views
+from sightbook.model.network import Network
+
+_CHUNK = 256
+_VIEW_SEED = 20_240_115  # the same views for every model that is judged on the same pictures
+HELPED = 0.01  # a gain smaller than this is not called one
+
+
+@dataclass(frozen=True)
+class Figures:
+    """recall_at_1 in 0..1; codeword usage over the held-out pictures' codes: share in use, perplexity."""
+
+    recall_at_1: float
+    used: float
+    perplexity: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Held-out figures of the trained model beside those of the untrained one."""
+
+    pictures: int
+    trained: Figures
+    untrained: Figures
+
+    @property
+    def helped(self) -> bool:
+        """Whether training raised recall@1 by more than one in a hundred."""
+        return self.trained.recall_at_1 > self.untrained.recall_at_1 + HELPED
+
+    def sentence(self, bits: int) -> str:
+        """What a user should know, in plain words."""
+        now, before = self.trained, self.untrained
+        facts = (
+            f"on {self.pictures} held-out pictures a random view finds its own picture first in {now.recall_at_1:.1%} "
+            f"of cases through {bits}-bit codes (untrained network: {before.recall_at_1:.1%}); "
+            f"{now.used:.0%} of the codewords are in use, perplexity {now.perplexity:.1f}"
+        )
+        if self.helped:
+            return f"Training helped: {facts}."
+        return f"Training did not help: {facts}. Train longer, give more pictures, or look at docs/quickstart.md."
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "helped": self.helped}
+
+
+@torch.no_grad()
+def measure(network: Network, views: Views, pictures: NDArray[np.uint8], device: torch.device) -> Figures:
+    """pictures (n, R, R, 3) uint8 → Figures; the network's training mode is as before afterwards.
+
+    Each picture's fixed view is stored as a code; one random view of each is the query (asymmetric score, ties by
+    picture number, which follows the content hash).
+    """
+    training = network.training
+    network.eval()
+    state = torch.random.get_rng_state()
+    torch.manual_seed(_VIEW_SEED)
+    stored, queries = [], []
+    for start in range(0, len(pictures), _CHUNK):
+        chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
+        stored.append(network(views.fixed(chunk)).float().cpu().numpy())
+        queries.append(network(views(chunk, copies=1)).float().cpu().numpy())
+    torch.random.set_rng_state(state)
+    network.train(training)
+    codebooks = network.quantizer.codewords().float().cpu().numpy()
+    codes = assign(np.concatenate(stored), codebooks)
+    first, _ = oracle.search(tables(np.concatenate(queries), codebooks), codes, 1)
+    recall = float(np.mean(first[:, 0] == np.arange(len(codes))))
+    return Figures(recall, *usage_of(codes, codebooks.shape[1]))
+
+
+def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
+    """codes (N, M) → (share of codewords in use, perplexity), means over codebooks."""
+    used, perplexity = [], []
+    for column in codes.T:
+        share = np.bincount(column, minlength=K) / len(codes)
+        positive = share[share > 0]
+        used.append(len(positive) / K)
+        perplexity.append(float(np.exp(-(positive * np.log(positive)).sum())))
+    return float(np.mean(used)), float(np.mean(perplexity))
+
+
+def from_json(facts: Mapping[str, float]) -> Figures:
+    return Figures(**facts)

@@ -1,0 +1,65 @@
+"""The whole network: normalized pixels → backbone → head → x, with the quantizer beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightbook.errors import ModelError
+from sightbook.model.backbone import Backbone, build
+from sightbook.model.config import ModelConfig
+from sightbook.model.head import Head
+from sightbook.model.quantizer import Quantizer
+
+
+class Network(nn.Module):
+    """Backbone, head and quantizer. `forward` gives embeddings; the quantizer is called by whoever needs z or p."""
+
+    def __init__(self, backbone: Backbone, head: Head, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.backbone, self.head, self.quantizer = backbone, head, quantizer
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Scaled pixels (B, 3, S, S) → x (B, D) with unit sub-vectors."""
+        x: Tensor = self.head(self.backbone(pixels))
+        return x
+
+
+class PixelEncoder(nn.Module):
+    """What encoder.onnx computes: pixels (N, S, S, 3) uint8 → x (N, D) float32."""
+
+    def __init__(self, network: Network, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std)))
+        self.register_buffer("shift", torch.tensor(mean) / torch.tensor(std))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scaled = pixels.float() * self.scale - self.shift
+        x: Tensor = self.network(scaled.permute(0, 3, 1, 2))
+        return x
+
+
+def rebuild(config: ModelConfig) -> Network:
+    """A network of the shape that config.json tells, with random weights."""
+    facts: Mapping[str, Any] = config.network
+    backbone = build(facts["backbone"])
+    quantizer = Quantizer(config.M, config.K, config.d, facts["alpha"], frozen=facts["codebooks"] == "frozen")
+    return Network(backbone, Head(backbone.features, config.M, config.D), quantizer)
+
+
+def load(folder: Path) -> tuple[Network, ModelConfig]:
+    """Opens a MODEL folder for torch: the network with its weights, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    config = ModelConfig.read(Path(folder))
+    network = rebuild(config)
+    try:
+        network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{folder}: model.safetensors does not fit config.json ({str(error).splitlines()[0]})") from None
+    return network.eval(), config
