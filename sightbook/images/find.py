@@ -129,9 +129,16 @@ def _listed(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 named.append((to_text(entry.name) + "/", entry))
             elif is_picture_name(entry.name):
                 named.append((to_text(entry.name), entry))
     named.sort(key=lambda pair: pair[0])
     return named
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a place that may not be looked at
+        return False
