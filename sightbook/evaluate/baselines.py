@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sightbook.evaluate.ranking import Scorer, code_scorer, float_scorer
+from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.thumbnails import quantize
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A ranking: its scores, the symmetric ones where there are codes, and the bits of a code."""
+    """A ranking, the symmetric one where there are codes, and the bits of a code."""
 
-    score: Scorer
-    symmetric: Scorer | None = None
+    ranker: Ranker
+    symmetric: Ranker | None = None
     bits: int | None = None
 
 
@@ -26,7 +26,7 @@ def exact_float(reading: Reading, bits: int) -> Baseline | None:
     """Inner products of the very embeddings the codes are made of: what quantization costs stands between the two."""
     main = reading.seen[0]
     assert main.database_x is not None, "the first model keeps the embeddings of the database"
-    return Baseline(float_scorer(main.x, main.database_x))
+    return Baseline(float_ranker(main.x, main.database_x))
 
 
 def thumbnail(reading: Reading, bits: int) -> Baseline | None:
@@ -35,7 +35,7 @@ def thumbnail(reading: Reading, bits: int) -> Baseline | None:
     if made is None:
         return None
     return Baseline(
-        code_scorer(made.tables, made.codes), code_scorer(made.symmetric_tables, made.codes), bits
+        code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.evaluate.metrics import average_precision, definition, expected_average_precision, precision_at
-from sightbook.evaluate.ranking import Scorer, rank
+from sightbook.evaluate.ranking import Ranker
 from sightbook.evaluate.relevance import Truth
 from sightbook.progress import Meter
 
@@ -41,7 +41,9 @@ class Judged:
         return {str(n): float(values.mean()) for n, values in self.precision.items()}
 
 
-def judge(score: Scorer, truth: Truth, *, name: str, R: int, jobs: int, meter: Meter | None = None) -> Judged:
+def judge(
+    ranker: Ranker, truth: Truth, *, name: str, R: int, jobs: int, meter: Meter | None = None
+) -> Judged:
     """Ranks the whole database for every query and judges by the definition `name`; R as in `average_precision`."""
     relevant, _ = truth.counts
     Q, N = len(truth.query), len(truth.database)
@@ -51,7 +53,7 @@ def judge(score: Scorer, truth: Truth, *, name: str, R: int, jobs: int, meter: M
 
     def chunk(start: int) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
         stop = min(Q, start + step)
-        ids = rank(score(start, stop), depth, truth.junk(start, stop))
+        ids = ranker(start, stop, depth, truth.junk(start, stop))
         hits = truth.hits(start, ids)
         return average_precision(hits, relevant[start:stop], name, R), [
             precision_at(hits, n) for n in cutoffs

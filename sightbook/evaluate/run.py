@@ -20,7 +20,7 @@ from sightbook.evaluate.judge import Judged, judge, judge_chance
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol, Split
 from sightbook.evaluate.protocols import protocol as protocol_named
-from sightbook.evaluate.ranking import Scorer, code_scorer
+from sightbook.evaluate.ranking import Ranker, code_ranker
 from sightbook.evaluate.reading import read
 from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
@@ -84,17 +84,17 @@ def evaluate(
     meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
     per_query: dict[str, NDArray[np.float64]] = {}
 
-    def judged(title: str, score: Scorer) -> Judged:
-        result = judge(score, truth, name=ap_definition, R=R, jobs=jobs or cores(), meter=meter)
+    def judged(title: str, ranker: Ranker) -> Judged:
+        result = judge(ranker, truth, name=ap_definition, R=R, jobs=jobs or cores(), meter=meter)
         per_query[title] = result.ap
         return result
 
     rows = []
     for i, (each, seen) in enumerate(zip(models, reading.seen, strict=True)):
         title = "model" if i == 0 else f"against {i - 1}"
-        asymmetric = judged(title, code_scorer(each.tables(seen.x), seen.codes))
+        asymmetric = judged(title, code_ranker(each.tables(seen.x), seen.codes))
         symmetric = judged(
-            f"{title} symmetric", code_scorer(each.symmetric_tables(seen.query_codes), seen.codes)
+            f"{title} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
         )
         rows.append(_model_row(each, asymmetric, symmetric))
     beside: dict[str, Figures] = {}
@@ -106,7 +106,7 @@ def evaluate(
         elif (baseline := chosen[name]) is None:
             notes.append(f"the baseline {name} was left out: {N} pictures are too few to learn its codes")
         else:
-            result = judged(name, baseline.score)
+            result = judged(name, baseline.ranker)
             symmetric_map = (
                 None if baseline.symmetric is None else judged(f"{name} symmetric", baseline.symmetric).map
             )
