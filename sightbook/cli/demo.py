@@ -46,6 +46,6 @@ def demo(
     with showing() as listener:
         report = run(out, data=data, listener=listener)
     if as_json:
-        emit_json(report)
+        emit_json(report.to_json())
     else:
         emit(report.text())

@@ -66,7 +66,7 @@ def evaluate(
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
-    from sightbook.evaluate import evaluate as measure
+    from sightbook.evaluate.run import evaluate as measure
 
     with showing() as listener:
         report = measure(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightbook.cli.options import Json, Sources
+from sightbook.cli.options import Jobs, Json, Sources
 
 
 def train(
@@ -36,18 +36,21 @@ def train(
             show_default="small or photo, by the pictures",
         ),
     ] = None,
-    bits: Annotated[int, typer.Option(metavar="16..128", help="Length of a picture's code.")] = 64,
+    bits: Annotated[
+        int | None, typer.Option(metavar="16..128", help="Length of a picture's code.", show_default="64")
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="Passes over the pictures; 0 writes the untrained model.",
-            show_default="chosen by the preset",
+            help="Passes over the pictures instead of --minutes; 0 writes the untrained model.",
+            show_default=False,
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="T", help="Train for this long instead.", show_default=False)
+        float | None,
+        typer.Option(metavar="T", help="Train for this long.", show_default="10, without --epochs"),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
     config: Annotated[
@@ -62,10 +65,14 @@ def train(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same model (on the same machine).")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Same seed, same model (on the same machine).", show_default="0"),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")
     ] = False,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Learn a model from your pictures, without labels.
@@ -99,11 +106,13 @@ def train(
             settings=settings,
             seed=seed,
             resume=resume,
+            jobs=jobs,
             listener=listener,
         )
     if as_json:
-        emit_json(report)
+        emit_json(report.to_json())
         return
+    emit(report.sentence)
     emit(f"Model: {report.folder}")
     emit(f"Next:  sightbook add LIBRARY {source[0]} --model {report.folder}")
 

@@ -23,11 +23,24 @@ from sightbook.progress import Listener, Meter, silent
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Where a drawn collection lies. `kinds` is a CSV with the columns path, label, part (train or test)."""
+    """Where a drawn collection lies: the database in folder/train, the queries in folder/test, their kinds in a CSV.
 
-    pictures: Path
-    queries: Path
-    kinds: Path
+    That is the layout which `sightbook evaluate --protocol labelled` knows; the CSV has the columns file and label.
+    """
+
+    folder: Path
+
+    @property
+    def train(self) -> Path:
+        return self.folder / "train"
+
+    @property
+    def test(self) -> Path:
+        return self.folder / "test"
+
+    @property
+    def kinds(self) -> Path:
+        return self.folder / "kinds.csv"
 
 
 def draw(kind: str, rng: np.random.Generator, side: int = 32) -> np.ndarray:
@@ -56,32 +69,32 @@ def collection(
     seed: int = 0,
     listener: Listener = silent,
 ) -> Collection:
-    """Draws `database` pictures into folder/pictures and `queries` into folder/queries.
+    """Draws `database` pictures into folder/train and `queries` into folder/test.
 
     Kinds come equally often, in shuffled order. Each picture depends on `seed` and its number alone.
     """
-    result = Collection(folder / "pictures", folder / "queries", folder / "kinds.csv")
+    made = Collection(folder)
     names = list(KINDS)
     order = np.random.default_rng([seed, 1]).permutation(database + queries)
     rows = []
     meter = Meter(listener, "draw", database + queries)
-    result.pictures.mkdir(parents=True, exist_ok=True)
-    result.queries.mkdir(parents=True, exist_ok=True)
+    made.train.mkdir(parents=True, exist_ok=True)
+    made.test.mkdir(parents=True, exist_ok=True)
     for number in range(database + queries):
         kind = names[int(order[number]) % len(names)]
         pixels = draw(kind, np.random.default_rng([seed, 2, number]), side)
-        target = result.pictures if number < database else result.queries
+        target = made.train if number < database else made.test
         path = target / f"{number:06d}.png"
         Image.fromarray(pixels).save(path, compress_level=1)
-        rows.append((path.relative_to(folder).as_posix(), kind, "train" if number < database else "test"))
+        rows.append((path.relative_to(folder).as_posix(), kind))
         meter.advance()
     meter.close()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "part"))
+    writer.writerow(("file", "label"))
     writer.writerows(rows)
-    result.kinds.write_text(text.getvalue(), encoding="utf-8")
-    return result
+    made.kinds.write_text(text.getvalue(), encoding="utf-8")
+    return made
 
 
 def _turn(rng: np.random.Generator, limit: float) -> np.ndarray:

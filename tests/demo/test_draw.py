@@ -51,10 +51,10 @@ def test_a_collection_has_every_kind_equally_often_under_names_that_do_not_tell(
     made = collection(tmp_path, database=48, queries=12, side=24, seed=3)
     listed = rows(made.kinds)
     assert Counter(row["label"] for row in listed) == dict.fromkeys(KINDS, 5)
-    assert [row["part"] for row in listed] == ["train"] * 48 + ["test"] * 12
+    assert [row["file"].split("/")[0] for row in listed] == ["train"] * 48 + ["test"] * 12
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
-    assert files == sorted(row["path"] for row in listed)
-    assert files[0] == "pictures/000000.png" and files[-1] == "queries/000059.png"
+    assert files == sorted(row["file"] for row in listed)
+    assert files[0] == "test/000048.png" and files[-1] == "train/000047.png"
     with Image.open(tmp_path / files[0]) as picture:
         assert picture.size == (24, 24) and picture.mode == "RGB"
     # Order tells nothing either: neighbours share their kind about once in twelve.
