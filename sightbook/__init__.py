@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sightbook.errors import SightbookError as SightbookError
-    from sightbook.evaluate import evaluate as evaluate
     from sightbook.learn.train import train as train
     from sightbook.library.library import Library as Library
     from sightbook.model.model import Model as Model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import shlex
@@ -239,6 +240,22 @@ def test_options_of_a_command_are_those_documented(verb: str) -> None:
     real = {option for item in parameters for option in item.opts if option.startswith("--")}
     table = "\n".join(line for line in section(verb).splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(?:-\w, )?(--[\w-]+)", table)) == real - {"--help"}
+
+
+def test_settings_and_their_defaults_are_those_documented() -> None:
+    from sightbook.config import TrainConfig
+
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| .+ \|$", section("train"), re.MULTILINE)
+    assert dict(rows) == dict(flat(TrainConfig.model_construct().model_dump(mode="json")))
+
+
+def flat(section: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted key, value as the documentation writes it)."""
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
 
 
 def test_links_between_files_lead_somewhere() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import sightbook
 from sightbook import Library, Model
-from sightbook.evaluate import evaluate
+from sightbook.evaluate.run import evaluate
 from tests.pictures import write_photos
 
 COUNT = 90
