@@ -114,9 +114,13 @@ class TrainConfig(_Frozen):
     @model_validator(mode="after")
     def _fit(self) -> TrainConfig:
         if self.D % self.M:
-            raise ValueError(f"D {self.D} is not a multiple of M {self.M}: {self.M} equal sub-vectors are needed")
+            raise ValueError(
+                f"D {self.D} is not a multiple of M {self.M}: {self.M} equal sub-vectors are needed"
+            )
         if not 16 <= self.bits <= 128:
-            raise ValueError(f"M {self.M} codebooks of K {self.K} codewords make {self.bits} bits; 16 to 128 are possible")
+            raise ValueError(
+                f"M {self.M} codebooks of K {self.K} codewords make {self.bits} bits; 16 to 128 are possible"
+            )
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError("the budget is either epochs or minutes")
         if isinstance(self.clip, bool) or self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
@@ -135,7 +139,8 @@ class TrainConfig(_Frozen):
         count = int(self.clip * negatives) if isinstance(self.clip, float) else self.clip
         if count >= negatives:
             raise ConfigError(
-                f"clip {self.clip} leaves no negatives in a batch of {batch} pictures ({negatives} negatives): lower clip"
+                f"clip {self.clip} leaves no negatives in a batch of {batch} pictures "
+                f"({negatives} negatives): lower clip"
             )
         return count
 
@@ -160,8 +165,8 @@ PRESETS = ("small", "photo", "paper")
 def preset_layers(preset: str | None, shorter_side: int, backbone: str | None) -> list[Settings]:
     """The layers that stand below the user's own settings.
 
-    `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the name
-    or folder of a pretrained one; None leaves it to the preset.
+    `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
+    name or folder of a pretrained one; None leaves it to the preset.
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
@@ -180,7 +185,9 @@ def preset_layers(preset: str | None, shorter_side: int, backbone: str | None) -
     if backbone == "resnet":
         layers.append({"backbone": {"kind": "resnet"}})
     elif backbone not in (None, "vit"):
-        layers.append(merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}}))
+        layers.append(
+            merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
+        )
     return layers
 
 
@@ -192,7 +199,9 @@ def parse_setting(text: str) -> dict[str, Any]:
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {text!r}: the value cannot be read, write it as in YAML, for example 0.2 or frozen") from None
+        raise ConfigError(
+            f"--set {text!r}: the value cannot be read, write it as in YAML, for example 0.2 or frozen"
+        ) from None
     for part in reversed(key.strip().split(".")):
         parsed = {part: parsed}
     result: dict[str, Any] = parsed

@@ -1,7 +1,7 @@
 """Tells glibc to keep freed memory instead of handing it back to the kernel after every training step.
 
-A step frees and asks again for hundreds of megabytes; each time the kernel must map and clear the pages anew. Where page
-faults are dear (small cloud machines), keeping them makes a step several times faster; docs/log.md has the figures.
+A step frees and asks again for hundreds of megabytes; each time the kernel must map and clear the pages anew. Where
+page faults are dear (small cloud machines), keeping them makes a step several times faster; figures in docs/log.md.
 """
 
 from __future__ import annotations
@@ -25,4 +25,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((_M_MMAP_THRESHOLD, _THRESHOLD), (_M_TRIM_THRESHOLD, _NEVER_TRIM), (_M_TOP_PAD, _TOP_PAD))
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
+    return [mallopt(parameter, value) for parameter, value in settings] == [1] * len(settings)

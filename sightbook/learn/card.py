@@ -18,6 +18,11 @@ def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     trained = config.trained
     budget = f"{train.epochs} epochs" if train.epochs is not None else f"{train.minutes:g} minutes"
     network = config.network["backbone"]
+    frame, size = config.frame, config.frame.size
+    name = network.get("name") or network["transformers"]["model_type"]
+    steps = (
+        f"{trained['steps']:,} steps of {trained['batch']} pictures, {trained['seconds'] / 60:.1f} minutes"
+    )
     return f"""# A sightbook model: {config.bits}-bit codes
 
 Turns a picture into a code of {config.bits} bits ({config.M} codebooks of {config.K} codewords) such that similar
@@ -26,12 +31,13 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | | |
 |---|---|
 | method | {config.method} |
-| backbone | {network["kind"]} ({network.get("name") or network["transformers"]["model_type"]}), {trained["parameters"]:,} parameters in all |
-| input | {config.frame.size} × {config.frame.size} pixels, the centre of the picture after its shorter side became {config.frame.resize} |
+| backbone | {network["kind"]} ({name}), {trained["parameters"]:,} parameters in all |
+| input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
 | choice of the weights | {config.selection}: the state at the end of training |
-| trained on | {trained["pictures"]:,} pictures, {trained["held_out"]:,} more held out; {trained["failed"]:,} could not be read |
-| budget | {budget}, {trained["steps"]:,} steps of {trained["batch"]} pictures, {trained["seconds"] / 60:.1f} minutes on {trained["device"]} ({trained["precision"]}) |
+| trained on | {trained["pictures"]:,} pictures |
+| besides | {trained["held_out"]:,} pictures held out for the verdict, {trained["failed"]:,} that could not be read |
+| budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |
 | seed | {train.seed} |
 | codebooks | {train.codebooks} |
 | clip, τ, α | {train.clip}, {train.tau:g}, {train.alpha:g} |
@@ -47,6 +53,7 @@ pictures by what a person sees in them: `sightbook evaluate` does, where labels 
     sightbook add LIBRARY PICTURES --model THIS_FOLDER
     sightbook search LIBRARY PICTURE
 
-`encoder.onnx` takes pixels (N, {config.frame.size}, {config.frame.size}, 3) uint8 and returns embeddings (N, {config.D}); `codebooks.safetensors` holds the
-codewords ({config.M}, {config.K}, {config.d}); `model.safetensors` holds the weights for torch; `train/` tells how it came about.
+`encoder.onnx` takes pixels (N, {size}, {size}, 3) uint8 and returns embeddings (N, {config.D});
+`codebooks.safetensors` holds the codewords ({config.M}, {config.K}, {config.d}); `model.safetensors`
+holds the weights for torch; `train/` tells how it came about.
 """

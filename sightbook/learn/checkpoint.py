@@ -32,7 +32,9 @@ class Position:
     store: str = ""
 
 
-def save(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage, at: Position) -> None:
+def save(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage, at: Position
+) -> None:
     """Writes `folder`/checkpoint.safetensors."""
     from safetensors.torch import save_file
 
@@ -56,7 +58,9 @@ def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usa
         with safe_open(path, framework="pt") as file:
             at = Position(**json.loads(file.metadata()["position"]))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        weights = {key.removeprefix("network."): v for key, v in tensors.items() if key.startswith("network.")}
+        weights = {
+            key.removeprefix("network."): v for key, v in tensors.items() if key.startswith("network.")
+        }
         network.load_state_dict(weights)
         state: dict[int, dict[str, Any]] = {}
         for key, value in tensors.items():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 REPEATS = 3
+Net = TypeVar("Net", bound=nn.Module)
 
 
-def faster(network: nn.Module, step: Callable[[nn.Module, torch.dtype | None], Tensor]) -> tuple[str, dict[str, float]]:
+def faster(network: Net, step: Callable[[Net, torch.dtype | None], Tensor]) -> tuple[str, dict[str, float]]:
     """Times forward + backward of `step(copy of network, dtype)` and returns ('fp32' | 'bf16', seconds by name).
 
     The copy keeps the measurement from touching weights, gradients and running statistics. bf16 has to win by 5 %:
@@ -24,7 +26,7 @@ def faster(network: nn.Module, step: Callable[[nn.Module, torch.dtype | None], T
         best = float("inf")
         for repeat in range(REPEATS + 1):
             start = time.perf_counter()
-            step(trial, dtype).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(step(trial, dtype))
             if next(trial.parameters()).is_cuda:
                 torch.cuda.synchronize()
             if repeat:  # the first run warms caches and kernels up

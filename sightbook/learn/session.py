@@ -32,7 +32,12 @@ from sightbook.model.onnx import export
 from sightbook.model.quantizer import Quantizer
 from sightbook.progress import Listener, Notice
 
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # the usual pixel scaling, for networks without one of their own
+Scaling = tuple[
+    tuple[float, float, float], tuple[float, float, float]
+]  # mean and deviation of the pixels, 0 … 1
+
+# The usual scaling, for networks without one of their own.
+_IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CHECKED_PICTURES = 64
 
 
@@ -40,6 +45,7 @@ def run_session(
     sources: Sequence[str],
     folder: Path,
     config: TrainConfig,
+    *,
     device_name: str,
     jobs: int | None,
     version: str,
@@ -60,7 +66,8 @@ def run_session(
         listener=listener,
         jobs=jobs,
     )
-    run = _begin(config, network, scaling, pictures, device, work, listener)
+    views = Views(config.views, config.size, *scaling)
+    run = _begin(config, network, views, pictures, device, work=work, listener=listener)
     trainer.fit(run, listener)
     listener(Notice("judging the model and writing it"))
     held = pictures.pixels[pictures.held_out]
@@ -89,12 +96,13 @@ def run_session(
         "curves": curves.name if curves else None,
     }
     model = ModelConfig(
-        config.method,
-        config.M,
-        config.K,
-        config.D,
-        frame,
-        *scaling,
+        method=config.method,
+        M=config.M,
+        K=config.K,
+        D=config.D,
+        frame=frame,
+        mean=scaling[0],
+        std=scaling[1],
         pretraining=pretraining,
         selection="last",
         network={"backbone": spec, "alpha": config.alpha, "codebooks": config.codebooks},
@@ -104,7 +112,12 @@ def run_session(
     codebooks = network.quantizer.codewords().detach().numpy()
     write_codebooks(folder, codebooks)
     # config.json makes the folder a model, so it comes when all the rest is there; the card tells its fingerprint.
-    model = write_config(folder, model, version, before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)))
+    model = write_config(
+        folder,
+        model,
+        version,
+        before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)),
+    )
     (work / checkpoint.NAME).unlink(missing_ok=True)
     pictures.discard()
     return TrainReport(
@@ -131,11 +144,13 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise ConfigError(f"device {name!r} is not usable here: give auto or cpu, or see `sightbook doctor`") from None
+        raise ConfigError(
+            f"device {name!r} is not usable here: give auto or cpu, or see `sightbook doctor`"
+        ) from None
     return device
 
 
-def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, tuple[tuple[float, float, float], ...], str]:
+def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scaling, str]:
     """(network, backbone spec, frame, (mean, std), pretraining); the weights are a function of the seed."""
     torch.manual_seed(config.seed)
     chosen = config.backbone
@@ -143,7 +158,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, tuple
         name = str(chosen.name)
         facts = backbones.preprocessing(name)
         backbone, spec = backbones.pretrained(name)
-        frame = Frame(config.size, config.resize, facts.resample)  # type: ignore[arg-type]
+        frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
         pretraining = chosen.pretraining or backbones.pretraining_of(name)
     else:
@@ -159,36 +174,49 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, tuple
 def _begin(
     config: TrainConfig,
     network: Network,
-    scaling: tuple[tuple[float, float, float], ...],
+    views: Views,
     pictures: store.Store,
     device: torch.device,
+    *,
     work: Path,
     listener: Listener,
 ) -> trainer.Run:
     """The run at its start, or where its checkpoint left it."""
     backbones.channels_last(network.to(device))
-    views = Views(config.views, config.size, *scaling).to(device)
+    views.to(device)
     optimizer = trainer.optimizer_for(network, config)
     usage = Usage(config.M, config.K, device)
     fingerprint = _fingerprint(pictures)
     at = checkpoint.load(work, network, optimizer, usage)
-    run = trainer.Run(config, network, views, pictures, device, work, optimizer, usage, at or Position(store=fingerprint))
+    run = trainer.Run(
+        config, network, views, pictures, device, work, optimizer, usage, at or Position(store=fingerprint)
+    )
     config.clipped(run.batch)
     if run.batch < config.batch:
-        listener(Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that"))
+        listener(
+            Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that")
+        )
     if at is not None:
         if at.store != fingerprint:
-            raise ConfigError(f"{work.parent}: the pictures are not those the run began with: start anew with another --out")
+            raise ConfigError(
+                f"{work.parent}: the pictures are not those the run began with: start anew with another --out"
+            )
         listener(Notice(f"resuming at step {at.step}, {at.seconds / 60:.1f} minutes into training"))
         return run
     held = pictures.pixels[pictures.held_out]
     run.at.untrained = asdict(measure(network, views, held, device))
     run.at.precision = _precision(run, listener)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device}, {torch.get_num_threads()} threads"
-    listener(Notice(
-        f"training {config.backbone.kind} by {config.method} to {config.bits} bits on {len(pictures.train)} pictures, "
-        f"{config.size} × {config.size} pixels, {run.at.precision}, on {where}"
-    ))
+    where = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device}, {torch.get_num_threads()} threads"
+    )
+    listener(
+        Notice(
+            f"training {config.backbone.kind} by {config.method} to {config.bits} bits "
+            f"on {len(pictures.train)} pictures, {config.size} × {config.size} pixels, {run.at.precision}, on {where}"
+        )
+    )
     return run
 
 

@@ -58,7 +58,9 @@ def fill(
     """
     entries = list(open_sources([Path(source) for source in sources]).entries())
     if not entries:
-        raise SourceError(f"no pictures in {', '.join(map(str, sources))}: give a folder, .tar or .parquet that holds some")
+        raise SourceError(
+            f"no pictures in {', '.join(map(str, sources))}: give a folder, .tar or .parquet that holds some"
+        )
     side = frame.size
     budget = memory_gib * 2**30
     mapped = folder / "pictures.u8" if len(entries) * side * side * 3 > budget else None
@@ -98,9 +100,13 @@ def fill(
 def _tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:
     if not failures:
         return
-    lines = [json.dumps({"key": list(f.entry.key), "where": f.entry.locator, "reason": f.reason}) for f in failures]
+    lines = [
+        json.dumps({"key": list(f.entry.key), "where": f.entry.locator, "reason": f.reason}) for f in failures
+    ]
     (folder / "failures.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for failure in failures[:_NAMED_FAILURES]:
         listener(Notice(f"skipped {failure.entry.locator}: {failure.reason}"))
     if len(failures) > _NAMED_FAILURES:
-        listener(Notice(f"skipped {len(failures)} pictures in all; they are named in {folder / 'failures.jsonl'}"))
+        listener(
+            Notice(f"skipped {len(failures)} pictures in all; they are named in {folder / 'failures.jsonl'}")
+        )

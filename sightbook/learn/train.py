@@ -50,10 +50,10 @@ def train(
 ) -> TrainReport:
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
 
-    source: one or several folders, .tar or .parquet files, or globs of those. bits 16 to 128 (default 64). The budget is
-    `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
-    settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to 64
-    pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
+    source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64). The budget
+    is `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
+    settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
+    64 pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
 
     Raises SourceError (no readable picture), ConfigError (settings that are unknown or do not fit, `out` not empty),
     ModelError (a backbone or checkpoint that cannot be used), MissingExtra (torch is not installed).
@@ -68,7 +68,15 @@ def train(
         raise MissingExtra("training", "train") from None
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     folder = Path(out)
-    asked = _asked(bits, method, epochs, minutes, config, settings, seed)
+    asked = _asked(
+        config,
+        settings,
+        epochs=epochs,
+        minutes=minutes,
+        method=method,
+        bits=bits,
+        seed=seed,
+    )
     _claim(folder, resume)
     work = folder / "train"
     resolved = _resume_config(work, asked, backbone, preset) if resume else None
@@ -82,7 +90,13 @@ def train(
         from sightbook.learn.session import run_session
 
         return run_session(
-            [os.fspath(item) for item in sources], folder, resolved, device, jobs, __version__, listener
+            [os.fspath(item) for item in sources],
+            folder,
+            resolved,
+            device_name=device,
+            jobs=jobs,
+            version=__version__,
+            listener=listener,
         )
     except (ConfigError, SourceError):
         # A mistake found before training began: the folder must be free for the corrected command.
@@ -92,19 +106,14 @@ def train(
 
 
 def _asked(
-    bits: int | None,
-    method: str | None,
-    epochs: int | None,
-    minutes: float | None,
     config: Path_ | None,
     settings: Mapping[str, Any] | None,
-    seed: int | None,
+    **named: Any,
 ) -> dict[str, Any]:
     """The user's own settings as one nested mapping; named arguments stand above the file, --set above all."""
     layers: list[Mapping[str, Any]] = [read_file(Path(config))] if config is not None else []
-    if epochs is not None and minutes is not None:
+    if named["epochs"] is not None and named["minutes"] is not None:
         raise ConfigError("the budget is either --epochs or --minutes: give one of them")
-    named = {"method": method, "bits": bits, "epochs": epochs, "minutes": minutes, "seed": seed}
     layers.append({key: value for key, value in named.items() if value is not None})
     for key, value in (settings or {}).items():
         layers.append(parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value))
@@ -141,7 +150,9 @@ def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None,
             )
         merged["M"] = wanted // word_bits
     elif bits is not None and isinstance(merged["M"], int) and merged["M"] * word_bits != bits:
-        raise ConfigError(f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two")
+        raise ConfigError(
+            f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two"
+        )
     if "D" not in merged and isinstance(merged["M"], int):
         merged["D"] = 16 * merged["M"]
     if "size" in asked and "resize" not in asked:
@@ -167,11 +178,17 @@ def _claim(folder: Path, resume: bool) -> None:
     if resume and not (folder / "train" / "config.yaml").exists():
         raise ConfigError(f"{folder} holds no training run to resume: start it without --resume")
     if occupied and not resume:
-        hint = "add --resume to go on with it, or give" if (folder / "train" / "config.yaml").exists() else "give"
+        hint = (
+            "add --resume to go on with it, or give"
+            if (folder / "train" / "config.yaml").exists()
+            else "give"
+        )
         raise ConfigError(f"{folder} is not empty: {hint} another folder as --out")
 
 
-def _resume_config(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
+def _resume_config(
+    work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None
+) -> TrainConfig:
     """The settings the run began with; ConfigError when the command asks for others."""
     before = yaml.safe_load((work / "config.yaml").read_text(encoding="utf-8"))
     config = build([before])

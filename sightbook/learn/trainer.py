@@ -70,7 +70,7 @@ class Run:
 
 
 def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over everything trainable. Biases, norms and codewords do not decay; each group keeps its own `base` rate."""
+    """AdamW over everything trainable; biases, norms and codewords do not decay. `base` is a group's own rate."""
     rate = config.optimizer.rate
     backbone_rate = config.optimizer.backbone_rate or rate
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -83,7 +83,10 @@ def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
             )
             groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": group, "lr": base, "base": base, "weight_decay": decay} for (base, decay), group in groups.items()],
+        [
+            {"params": group, "lr": base, "base": base, "weight_decay": decay}
+            for (base, decay), group in groups.items()
+        ],
         fused=True,
     )
 
@@ -101,8 +104,10 @@ def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed:
     return np.sort(rows[order[place * batch : (place + 1) * batch]])
 
 
-def forward_loss(network: Network, views: Tensor, config: TrainConfig, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
-    """Two views (2B, 3, S, S) → (loss, p). The network runs in `dtype` under autocast; quantizer and loss in float32."""
+def forward_loss(
+    network: Network, views: Tensor, config: TrainConfig, dtype: torch.dtype | None
+) -> tuple[Tensor, Tensor]:
+    """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32."""
     with _autocast(views.device, dtype):
         features = network.backbone(views)
     x = network.head(features.float())
@@ -123,7 +128,7 @@ def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
     run.optimizer.step()
     run.usage.update(p)
@@ -156,8 +161,8 @@ def fit(run: Run, listener: Listener) -> None:
             loss = step(run, pictures_of(run), dtype)
             if not math.isfinite(loss):
                 raise ModelError(
-                    f"the loss became {loss} at step {at.step} of {run.folder.parent}; the last checkpoint is from before: "
-                    "start again with a lower rate (--set optimizer.rate=...) or --set precision=fp32"
+                    f"the loss became {loss} at step {at.step} of {run.folder.parent}; the last checkpoint is from "
+                    "before: start again with a lower rate (--set optimizer.rate=...) or --set precision=fp32"
                 )
             at.step += 1
             at.pictures += run.batch

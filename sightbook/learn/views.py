@@ -1,4 +1,4 @@
-"""Random views by kornia, in batches, on the training device: pictures uint8 → two views each, scaled for the network."""
+"""Random views by kornia, in batches, on the training device: pictures uint8 → two scaled views of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class Views(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ViewsConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, config: ViewsConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
         super().__init__()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kornia imports modules that warn about themselves

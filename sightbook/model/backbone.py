@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Preprocessing:
     std: tuple[float, float, float]
     size: int
     resize: int
-    resample: str
+    resample: Literal["bilinear", "bicubic"]
 
 
 class Backbone(nn.Module):
@@ -113,7 +113,9 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     except (OSError, ValueError, KeyError) as error:
         if local:
             reason = str(error).splitlines()[0]
-            raise ModelError(f"{name} does not hold a vision model that transformers can open ({reason})") from None
+            raise ModelError(
+                f"{name} does not hold a vision model that transformers can open ({reason})"
+            ) from None
         raise _unreachable(name) from None
     if report["missing_keys"] or report["mismatched_keys"]:
         names = ", ".join(sorted(map(str, report["missing_keys"] or report["mismatched_keys"]))[:3])
@@ -151,7 +153,24 @@ def _features(config: Any) -> int:
         value = getattr(config, name, None)
         if value:
             return int(value[-1] if isinstance(value, (list, tuple)) else value)
-    raise ModelError(f"the size of the features of a {config.model_type} is not known: use a ViT, ResNet or MobileNetV2")
+    raise ModelError(
+        f"the size of the features of a {config.model_type} is not known: use a ViT, ResNet or MobileNetV2"
+    )
+
+
+class _Stem(Protocol):
+    convolution: nn.Module
+
+
+class _Embedder(Protocol):
+    embedder: _Stem
+    pooler: nn.Module
+
+
+class _ResNet(Protocol):
+    """The attributes of transformers' ResNetModel that we replace."""
+
+    embedder: _Embedder
 
 
 def _replace_stem(body: nn.Module, width: int, kernel: int, stride: int) -> None:
@@ -159,7 +178,7 @@ def _replace_stem(body: nn.Module, width: int, kernel: int, stride: int) -> None
 
     Stride 4 is two 3×3 convolutions of stride 2.
     """
-    embedder = body.embedder
+    embedder = cast(_ResNet, body).embedder
     if stride == 4:
         convolution: nn.Module = nn.Sequential(
             nn.Conv2d(3, width, kernel, 2, kernel // 2, bias=False),
@@ -177,7 +196,15 @@ def _replace_stem(body: nn.Module, width: int, kernel: int, stride: int) -> None
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    skip = {"transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "id2label", "label2id"}
+    skip = {
+        "transformers_version",
+        "architectures",
+        "dtype",
+        "torch_dtype",
+        "_name_or_path",
+        "id2label",
+        "label2id",
+    }
     return {key: value for key, value in facts.items() if key not in skip and key != "model_type"}
 
 
@@ -195,15 +222,30 @@ def preprocessing(name: str) -> Preprocessing:
         if not Path(name).is_dir():
             raise _unreachable(name) from None
         raise ModelError(
-            f"{name} has no readable preprocessor_config.json, so its pixel scaling is not known: download the whole model"
+            f"{name} has no readable preprocessor_config.json, so its pixel scaling is not known: "
+            "download the whole model"
         ) from None
-    crop = facts.get("crop_size") or facts.get("size") or 224
-    size = int(crop.get("height") or crop.get("shortest_edge")) if isinstance(crop, dict) else int(crop)
-    edge = facts.get("size") or size
-    resize = int(edge.get("shortest_edge") or edge.get("height")) if isinstance(edge, dict) else int(edge)
-    mean, std = (tuple(float(v) for v in facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
-    resample = "bicubic" if facts.get("resample") == 3 else "bilinear"
-    return Preprocessing(mean, std, size, max(size, resize), resample)  # type: ignore[arg-type]
+    try:
+        size = _edge(facts.get("crop_size") or facts.get("size") or 224)
+        resize = _edge(facts.get("size") or size)
+        mean, std = (_three(facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"preprocessor_config.json of {name} is not understood ({error}): download the model again"
+        ) from None
+    return Preprocessing(
+        mean, std, size, max(size, resize), "bicubic" if facts.get("resample") == 3 else "bilinear"
+    )
+
+
+def _edge(size: Any) -> int:
+    """The edge in pixels of a size as processors write it: 224, {"height": 224, ...} or {"shortest_edge": 224}."""
+    return int((size.get("height") or size["shortest_edge"]) if isinstance(size, dict) else size)
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def pretraining_of(name: str) -> str:
@@ -215,8 +257,9 @@ def pretraining_of(name: str) -> str:
 
 def _unreachable(name: str) -> ModelError:
     return ModelError(
-        f"backbone {name!r} is no folder here, not in the local cache and the hub cannot be reached: on a machine with network "
-        f"run `hf download {name} --local-dir FOLDER`, copy FOLDER here and give it as --backbone"
+        f"backbone {name!r} is no folder here, not in the local cache and the hub cannot be reached: "
+        f"on a machine with network run `hf download {name} --local-dir FOLDER`, copy FOLDER here "
+        "and give it as --backbone"
     )
 
 

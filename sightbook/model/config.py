@@ -65,12 +65,15 @@ class ModelConfig:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ModelError(
-                f"{folder} is not a sightbook model (no config.json): give the folder that `sightbook train --out` wrote"
+                f"{folder} is not a sightbook model (no config.json): "
+                "give the folder that `sightbook train --out` wrote"
             ) from None
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read ({error}): restore it or train again") from None
         if not isinstance(content, dict) or "method" not in content or "format" not in content:
-            raise ModelError(f"{path} does not describe a sightbook model: give the folder that `sightbook train` wrote")
+            raise ModelError(
+                f"{path} does not describe a sightbook model: give the folder that `sightbook train` wrote"
+            )
         if not isinstance(content["format"], int) or content["format"] > FORMAT:
             raise ModelError(
                 f"{folder} has model format {content['format']}, this program reads up to {FORMAT}: "

@@ -48,14 +48,18 @@ class Model:
             try:
                 size = (path / name).stat().st_size
             except OSError:
-                raise ModelError(f"{path / name} is missing: copy the whole model folder, or train again") from None
+                raise ModelError(
+                    f"{path / name} is missing: copy the whole model folder, or train again"
+                ) from None
             if size != facts["bytes"]:
                 raise ModelError(
                     f"{path / name} is damaged ({size} bytes, {facts['bytes']} expected): copy it again or train again"
                 )
         codebooks = _read_codebooks(path / "codebooks.safetensors")
         if codebooks.shape != (config.M, config.K, config.d):
-            raise ModelError(f"{path} is damaged: its codebooks have shape {codebooks.shape}, config.json says otherwise")
+            raise ModelError(
+                f"{path} is damaged: its codebooks have shape {codebooks.shape}, config.json says otherwise"
+            )
         return cls(path, config, codebooks, threads)
 
     @property
@@ -101,7 +105,9 @@ class Model:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32 whose M sub-vectors have length 1."""
         size = self.frame.size
         if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
-            raise ValueError(f"pixels must be (N, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}")
+            raise ValueError(
+                f"pixels must be (N, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}"
+            )
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
         result: NDArray[np.float32] = self._encoder().run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
@@ -167,4 +173,6 @@ def _read_codebooks(path: Path) -> NDArray[np.float32]:
     try:
         return np.ascontiguousarray(load_file(path)["codebooks"], dtype=np.float32)
     except (OSError, SafetensorError, KeyError) as error:
-        raise ModelError(f"{path} cannot be read ({error}): copy the whole model folder, or train again") from None
+        raise ModelError(
+            f"{path} cannot be read ({error}): copy the whole model folder, or train again"
+        ) from None

@@ -32,6 +32,9 @@ class Network(nn.Module):
 class PixelEncoder(nn.Module):
     """What encoder.onnx computes: pixels (N, S, S, 3) uint8 → x (N, D) float32."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: Network, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.network = network
@@ -61,5 +64,7 @@ def load(folder: Path) -> tuple[Network, ModelConfig]:
     try:
         network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{folder}: model.safetensors does not fit config.json ({str(error).splitlines()[0]})") from None
+        raise ModelError(
+            f"{folder}: model.safetensors does not fit config.json ({str(error).splitlines()[0]})"
+        ) from None
     return network.eval(), config

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,14 @@ def export(encoder: PixelEncoder, path: Path, size: int, sample: np.ndarray | No
             theirs = encoder(torch.from_numpy(np.ascontiguousarray(sample))).numpy()
         difference = float(np.abs(ours - theirs).max())
         if not difference <= TOLERANCE:
-            raise ModelError(f"{path}: onnxruntime and torch differ by {difference:.1e}, more than {TOLERANCE}: please report it")
+            raise ModelError(
+                f"{path}: onnxruntime and torch differ by {difference:.1e}, more than {TOLERANCE}: please report it"
+            )
     return difference
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def _quiet() -> Iterator[None]:
     """The exporter talks at length on both streams and through logging; none of it concerns a user."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)

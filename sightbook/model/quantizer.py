@@ -33,6 +33,6 @@ class Quantizer(nn.Module):
         """x (B, D) with unit sub-vectors → z (B, D) soft-quantized, p (B, M, K) soft assignment."""
         C = self.codewords()
         M, _, d = C.shape
-        scores = torch.einsum("bmd,mkd->bmk", x.unflatten(1, (M, d)), C)
+        scores = torch.einsum("bmd,mkd->bmk", x.reshape(-1, M, d), C)
         p = torch.softmax(self.alpha * scores, dim=2)
         return torch.einsum("bmk,mkd->bmd", p, C).flatten(1), p
