@@ -19,7 +19,7 @@ from sightbook.images.names import to_native
 from sightbook.images.sources import Source
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.results import AddReport, Failure
-from sightbook.library.scan import Plan, resolve, scan
+from sightbook.library.scan import Plan, is_there, resolve, scan
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.progress import Listener, Meter, Notice
 
@@ -125,7 +125,7 @@ class _Run:
 
     def _fail(self, entry: Entry, reason: str) -> None:
         source = self.plans[entry.source].source
-        if not source.root.exists():
+        if not is_there(source.root):
             # An unplugged drive says nothing about its pictures.
             raise SourceError(
                 f"the source {source.root} vanished while it was read: mount its drive or restore it, then run the "

@@ -193,6 +193,7 @@ class Library:
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
+        from sightbook.library.scan import is_there
         from sightbook.model.config import ModelConfig
 
         with self._lock, explained(self.path):
@@ -203,7 +204,7 @@ class Library:
                 row.id,
                 row.kind,
                 row.root,
-                Path(row.root).exists(),
+                is_there(row.root),
                 *counts[row.id],
                 added=row.added,
                 scanned=row.scanned,

@@ -64,7 +64,7 @@ def resolve(
             source.id = _fresh_id(source.root, roots)
         if source.id not in roots:
             for row in rows:
-                if not Path(row.root).exists():
+                if not is_there(row.root):
                     listener(
                         Notice(
                             f"{row.root} is not there any more; if it is {source.root} now, stop and add that with "
@@ -131,6 +131,11 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
             elif row.id is not None:
                 plan.still_missing += 1
     return plan
+
+
+def is_there(root: str | Path) -> bool:
+    """Whether a source's root can be reached now; one behind a folder we may not enter cannot."""
+    return os.path.exists(root)  # noqa: PTH110  Path.exists raises PermissionError then
 
 
 def _compare(plan: Plan, entry: Entry, row: Known | None, retry: bool) -> None:

@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.errors import SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.pool import Failed, Loaded, load
 from sightbook.model.model import Model
@@ -47,7 +48,8 @@ def encode(
     """Yields one Encoded or Failed for each entry, in order.
 
     jobs: decoding processes, default the machine's cores; batch: pictures in one forward pass; total: entries, when
-    known, for the time left. Close the iterator (or exhaust it) to end the processes.
+    known, for the time left. Close the iterator (or exhaust it) to end the processes. Raises SourceError when a source
+    vanishes, after what was read before; ConfigError for jobs < 1.
     """
     meter = Meter(listener, "encode", total)
     failed = 0
@@ -56,19 +58,27 @@ def encode(
     # Closing it ends the worker processes; it is a generator, whatever else its type leaves open.
     loaded = cast("Generator[Loaded | Failed, None, None]", load(entries, model.frame, jobs=jobs))
     try:
-        for item in loaded:
-            waiting.append(item)
-            if isinstance(item, Failed):
-                failed += 1
-            else:
-                good += 1
-            # Failures wait for the pictures before them, never for a full batch of good ones alone.
-            if good == batch or len(waiting) >= 4 * batch:
+        stopped: SourceError | None = None
+        while True:
+            try:
+                item = next(loaded, None)
+            except SourceError as error:  # what came before it is good: encode that first
+                item, stopped = None, error
+            if item is not None:
+                waiting.append(item)
+                if isinstance(item, Failed):
+                    failed += 1
+                else:
+                    good += 1
+            # Failures among few good pictures do not wait for a full batch for ever.
+            if item is None or good == batch or len(waiting) >= 4 * batch:
                 yield from _forward(waiting, model)
                 meter.advance(len(waiting), failed=failed)
                 waiting, good = [], 0
-        yield from _forward(waiting, model)
-        meter.advance(len(waiting), failed=failed)
+            if stopped is not None:
+                raise stopped
+            if item is None:
+                return
     finally:
         loaded.close()
         meter.close()

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +135,8 @@ def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) ->
         if isinstance(item, Sequence):
             groups[number].extend(item)
         else:
-            groups[item.query].append(item)
+            shown = cast(Shown, item)
+            groups[shown.query].append(shown)
     return groups
 
 
