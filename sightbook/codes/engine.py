@@ -21,7 +21,9 @@ from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 
 AT_ONCE = 1 << 16  # candidates re-scored at once (queries × candidates), 8 MiB of look-ups at M = 16
-QUERIES = 64  # queries in one block at most
+QUERIES = (
+    32  # queries in one block at most: should all need every row scored, 1 MiB of look-ups each at 64 bits
+)
 
 
 class Engine:
@@ -83,22 +85,18 @@ class Engine:
                 f"query {query} has values that are not finite, so it has no order: encode it again"
             )
         k = min(k, self._count)
-        found = np.empty((len(tables), k), dtype=np.int64)
-        if found.size:
-            self._fill(found, np.add(tables, np.float32(0), order="C"), k, threads)  # + 0 turns −0 into 0
+        found = self._found(np.add(tables, np.float32(0), order="C"), k, threads)  # + 0 turns −0 into 0
         rows = rows_of(found)
         return rows if self._ids is None else self._ids[rows], scores_of(found)
 
-    def _fill(self, found: Keys, tables: Floats, k: int, threads: int) -> None:
+    def _found(self, tables: Floats, k: int, threads: int) -> Keys:
+        if k == 0 or len(tables) == 0:
+            return np.empty((len(tables), k), dtype=np.int64)
         step = max(1, min(QUERIES, AT_ONCE // (2 * k), -(-len(tables) // threads)))
-
-        def block(start: int) -> None:
-            found[start : start + step] = self._rows.search(tables[start : start + step], k)
-
-        starts = range(0, len(tables), step)
-        if threads == 1 or len(starts) == 1:
-            for start in starts:
-                block(start)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(block, starts))
+        blocks = [tables[start : start + step] for start in range(0, len(tables), step)]
+        if len(blocks) == 1:
+            return self._rows.search(tables, k)
+        if threads == 1:
+            return np.concatenate([self._rows.search(block, k) for block in blocks])
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate(list(pool.map(lambda block: self._rows.search(block, k), blocks)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import NDArray
 
 from sightbook.codes.pack import Codes
-from sightbook.codes.ranking import Keys, keys, scores_of
+from sightbook.codes.ranking import Keys, keys
 from sightbook.codes.sieve import Sieve
 from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Floats
@@ -31,29 +32,26 @@ class Exact:
 
     def search(self, tables: Floats, k: int) -> Keys:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
-        unknown = np.full(len(tables), -np.inf, dtype=np.float32)
         if self._sieve is None:
-            return self._stored.complete(tables, k, unknown)
-        return self._sift(
-            self._sieve, tables, k, self._sieve.first(k), floor=unknown, margin=self._sieve.margin(tables)
-        )
+            return self._stored.complete(tables, k)
+        return self._sift(self._sieve, tables, k, self._sieve.first(k), self._sieve.margins(tables))
 
-    def _sift(
-        self, sieve: Sieve, tables: Floats, k: int, c: int, *, floor: Floats, margin: NDArray[np.float64]
-    ) -> Keys:
-        if 4 * c > len(self) or c > sieve.last(k) or not np.isfinite(margin).any():
-            return self._stored.complete(tables, k, floor)
+    def _sift(self, sieve: Sieve, tables: Floats, k: int, c: int, margins: list[float]) -> Keys:
+        if 4 * c > len(self) or c > sieve.last(k) or min(margins) == math.inf:
+            return self._stored.complete(tables, k)
         rows, worst = sieve.candidates(tables, c)
-        found = keys(self._stored.scores(tables, rows), rows)
+        scores = self._stored.scores(tables, rows)
+        kth: list[float] = np.partition(scores, c - k, axis=1)[:, c - k].tolist()
+        found = keys(scores, rows)
         found.sort(axis=1)
         found = found[:, :k]
-        kth = scores_of(found[:, -1])
-        filled = rows[:, -1] >= 0
         # The certificate: a row that is no candidate scores at most worst + margin. Strictly more is needed, since an
-        # equal score with a smaller id would come first.
-        certain = filled & (kth > worst + margin)
-        if not certain.all():
-            left = np.flatnonzero(~certain)
-            floor = np.where(filled, kth, -np.inf).astype(np.float32)[left]
-            found[left] = self._sift(sieve, tables[left], k, 2 * c, floor=floor, margin=margin[left])
+        # equal score with a smaller id would come first. A missing candidate is row −1.
+        left = [
+            q
+            for q, (last, low) in enumerate(zip(rows[:, -1].tolist(), worst.tolist(), strict=True))
+            if last < 0 or not kth[q] > low + margins[q]
+        ]
+        if left:
+            found[left] = self._sift(sieve, tables[left], k, 2 * c, [margins[q] for q in left])
         return found

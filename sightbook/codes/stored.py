@@ -33,33 +33,34 @@ class Stored:
             places += np.repeat(np.arange(b, dtype=np.intp) * (self.M * self.K), c)
         return _sum(tables, places).reshape(b, c)
 
-    def complete(self, tables: Floats, k: int, floor: Floats) -> Keys:
+    def complete(self, tables: Floats, k: int) -> Keys:
         """The k best (b, k) of all rows, whatever the tables: the slow way that cannot fail. k is at most N.
 
-        floor (b,) float32 is a score that at least k rows reach, −inf when none is known. Rows below it are left out by
-        a sum of 65,536-entry tables, one for every two bytes of a code: four look-ups instead of sixteen at 64 bits
-        (about 10 ns a row). That sum adds in another order, so rows within its rounding error are scored exactly.
+        Once k rows are known, rows that cannot reach the k-th score are left out by a sum of 65,536-entry tables, one
+        for every two bytes of a code: four look-ups instead of sixteen at 64 bits (about 10 ns a row). That sum adds in
+        another order, so rows within its rounding error are scored exactly.
         """
-        floor = floor.copy()
-        pools: list[list[Keys]] = [[] for _ in tables]
+        floor: list[np.float32 | None] = [None] * len(tables)
         coarse: list[_Coarse | None] = [None] * len(tables)
+        pools: list[list[Keys]] = [[] for _ in tables]
         for start in range(0, len(self), CHUNK):
             part = self.packed[start : start + CHUNK]
             whole: NDArray[np.intp] | None = None
             for q, table in enumerate(tables):
-                if floor[q] == -np.inf:
+                least = floor[q]
+                if least is None:
                     whole = self._places(part) if whole is None else whole
                     rows, total = np.arange(len(part)), _sum(table, whole)
                 else:
                     sieve = coarse[q] = coarse[q] or _Coarse(table)
-                    rows = sieve.reaching(part, floor[q])
+                    rows = sieve.reaching(part, least)
                     total = _sum(table, self._places(part[rows]))
                 pools[q].append(keys(total, rows + start))
                 if sum(map(len, pools[q])) >= k:
                     pools[q] = [_smallest(np.concatenate(pools[q]), k)]
                     kth = scores_of(pools[q][0].max(keepdims=True))[0]
                     # Rows still to come have larger numbers: an equal score would not bring them in.
-                    floor[q] = max(floor[q], np.nextafter(kth, np.float32(np.inf)))
+                    floor[q] = np.nextafter(kth, np.float32(np.inf))
         return np.stack([np.sort(np.concatenate(pool)) for pool in pools])
 
     def _places(self, packed: Codes) -> NDArray[np.intp]:

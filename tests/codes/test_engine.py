@@ -208,9 +208,7 @@ def test_one_sick_query_among_healthy_ones_is_searched_again_alone(count, monkey
     tables[2] = 0
     seen = []
     complete = Stored.complete
-    monkeypatch.setattr(
-        Stored, "complete", lambda self, t, k, f: seen.append(len(t)) or complete(self, t, k, f)
-    )
+    monkeypatch.setattr(Stored, "complete", lambda self, t, k: seen.append(len(t)) or complete(self, t, k))
     agree(Engine(pack(codes, 16), 16, 16, ids), codes, tables, 10, ids)
     assert seen == [1]
     assert count["candidates"] == 1
@@ -223,13 +221,13 @@ def test_no_exact_score_exceeds_its_approximate_one_by_more_than_the_margin(M, K
     rng = np.random.default_rng(2)
     tables = np.stack([make_table(rng, kind, M, K) for _ in range(20)])
     sieve = Sieve(pack(codes, K), M, K)
-    margin = sieve.margin(tables)
+    margins = sieve.margins(tables)
     for q, table in enumerate(tables):
         approximate, rows = sieve._index.search(table.reshape(1, -1), 2000)
         keep = rows[0] >= 0
-        if np.isfinite(margin[q]):
+        if np.isfinite(margins[q]):
             excess = oracle.score(table, codes[rows[0][keep]]) - approximate[0][keep]
-            assert excess.max() <= margin[q]
+            assert excess.max() <= margins[q]
 
 
 def test_the_worst_candidate_is_the_last_and_no_other_row_has_a_better_approximate_score():
