@@ -18,6 +18,9 @@ from sightbook.evaluate.run import evaluate
 from tests.pictures import write_photos
 
 COUNT = 90
+QUICK = {"precision": "fp32", "batch": "30"}  # nothing is measured first, and an epoch has more than one step
+
+pytestmark = pytest.mark.timeout(600)  # the first test waits for training
 
 
 class World:
@@ -30,7 +33,7 @@ class World:
         (self.photos / "broken.jpg").write_bytes((self.photos / "beach.jpg").read_bytes()[:300])
         rows = [f"{name},{kind}" for name, kind in self.kinds.items()]
         (folder / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
-        self.trained = sightbook.train(self.photos, self.model_folder, bits=32, epochs=1, seed=3)
+        self.trained = sightbook.train(self.photos, self.model_folder, bits=32, epochs=1, seed=3, settings=QUICK)
         self.model = Model.open(self.model_folder)
         with Library.open(self.library, create_with=self.model) as library:
             self.added = library.add([self.photos])

@@ -19,6 +19,7 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    minutes: Annotated[float, typer.Option(metavar="T", help="How long to train.")] = 1.0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +45,7 @@ def demo(
     from sightbook.demo.run import run
 
     with showing() as listener:
-        report = run(out, data=data, listener=listener)
+        report = run(out, data=data, minutes=minutes, listener=listener)
     if as_json:
         emit_json(report.to_json())
     else:
