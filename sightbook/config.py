@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sightbook.errors import ConfigError
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class BackboneConfig(_Frozen):
@@ -111,6 +111,13 @@ class TrainConfig(_Frozen):
     def d(self) -> int:
         return self.D // self.M
 
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _no_truth_value(cls, clip: Any) -> Any:
+        if isinstance(clip, bool):
+            raise ValueError(f"{clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")
+        return clip
+
     @model_validator(mode="after")
     def _fit(self) -> TrainConfig:
         if self.D % self.M:
@@ -123,7 +130,7 @@ class TrainConfig(_Frozen):
             )
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError("the budget is either epochs or minutes")
-        if isinstance(self.clip, bool) or self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
+        if self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
             raise ValueError(f"clip {self.clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")
         if self.backbone.kind == "vit" and self.size % self.backbone.patch:
             raise ValueError(f"size {self.size} is not a multiple of backbone.patch {self.backbone.patch}")
@@ -239,7 +246,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
     """The validated configuration; ConfigError in one sentence naming every key at fault."""
     try:
-        return TrainConfig(**merge(*layers))
+        return TrainConfig.model_validate(merge(*layers))
     except ValidationError as error:
         faults = []
         for fault in error.errors():

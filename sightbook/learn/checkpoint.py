@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sightbook.errors import ModelError
-from sightbook.files import replace_atomic
+from sightbook.files import write_atomic
 from sightbook.learn.usage import Usage
 
 NAME = "checkpoint.safetensors"
@@ -36,15 +36,15 @@ def save(
     folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage, at: Position
 ) -> None:
     """Writes `folder`/checkpoint.safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     tensors: dict[str, Tensor] = {f"network.{key}": value for key, value in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{key}": value for key, value in state.items()})
     tensors["usage"] = usage.counts
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-    with replace_atomic(folder / NAME) as path:
-        save_file(plain, path, metadata={"position": json.dumps(asdict(at))})
+    # Not save_file: a full disk must be an OSError here, as everywhere, and safetensors has an exception of its own.
+    write_atomic(folder / NAME, to_bytes(plain, metadata={"position": json.dumps(asdict(at))}))
 
 
 def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage) -> Position | None:

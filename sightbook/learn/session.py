@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sightbook.config import TrainConfig, dump
 from sightbook.errors import ConfigError
-from sightbook.files import replace_atomic, write_atomic
+from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
 from sightbook.learn import checkpoint, precision, store, trainer
 from sightbook.learn.allocator import keep_freed_memory
@@ -186,10 +184,17 @@ def _begin(
     views.to(device)
     optimizer = trainer.optimizer_for(network, config)
     usage = Usage(config.M, config.K, device)
-    fingerprint = _fingerprint(pictures)
     at = checkpoint.load(work, network, optimizer, usage)
     run = trainer.Run(
-        config, network, views, pictures, device, work, optimizer, usage, at or Position(store=fingerprint)
+        config,
+        network,
+        views,
+        pictures,
+        device,
+        work,
+        optimizer,
+        usage,
+        at or Position(store=pictures.fingerprint),
     )
     config.clipped(run.batch)
     if run.batch < config.batch:
@@ -197,7 +202,7 @@ def _begin(
             Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that")
         )
     if at is not None:
-        if at.store != fingerprint:
+        if at.store != pictures.fingerprint:
             raise ConfigError(
                 f"{work.parent}: the pictures are not those the run began with: start anew with another --out"
             )
@@ -235,17 +240,8 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
     return name
 
 
-def _fingerprint(pictures: store.Store) -> str:
-    """Digest of which pictures are trained on, in order."""
-    facts = hashlib.blake2b(digest_size=16)
-    facts.update(np.ascontiguousarray(pictures.train).tobytes())
-    facts.update(np.ascontiguousarray(pictures.pixels[pictures.held_out]).tobytes())
-    return facts.hexdigest()
-
-
 def _write_weights(folder: Path, network: Network) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with replace_atomic(folder / "model.safetensors") as path:
-        save_file(tensors, path)
+    write_atomic(folder / "model.safetensors", save(tensors))

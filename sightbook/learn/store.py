@@ -6,7 +6,9 @@ the verdict and a training part, both chosen by digest alone, so that neither na
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +30,16 @@ _NAMED_FAILURES = 5
 
 @dataclass(frozen=True)
 class Store:
-    """pixels (N, R, R, 3) uint8; rows of `train` and `held_out` (indices into pixels) do not overlap."""
+    """pixels (N, R, R, 3) uint8; `train` and `held_out` are rows of it, without overlap, in the order of the digests.
+
+    `fingerprint` is the digest of which pictures these are, whatever their names.
+    """
 
     pixels: NDArray[np.uint8]
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
     failed: int
+    fingerprint: str
     mapped: Path | None
 
     def discard(self) -> None:
@@ -67,7 +73,7 @@ def fill(
     if mapped is None:
         pixels = np.empty((len(entries), side, side, 3), np.uint8)
     else:
-        pixels = np.memmap(mapped, np.uint8, "w+", shape=(len(entries), side, side, 3))
+        pixels = _reserve(mapped, (len(entries), side, side, 3))
     digests: list[bytes] = []
     failures: list[Failed] = []
     meter = Meter(listener, "decode", len(entries))
@@ -92,9 +98,30 @@ def fill(
             f"give at least {LEAST_PICTURES}, better some thousands"
         )
     order = np.array(sorted(range(count), key=digests.__getitem__), np.int64)
+    fingerprint = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
     held = min(max(round(count * held_out), 64), MOST_HELD_OUT, count // 5)
     held = max(held, 1)
-    return Store(pixels[:count], np.sort(order[held:]), order[:held], len(failures), mapped)
+    return Store(pixels[:count], order[held:], order[:held], len(failures), fingerprint, mapped)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A memory-mapped array whose disk space is taken at once: a disk that fills up later would kill the process.
+
+    Where the system allows it the file loses its name here, so that its space is free again however the run ends.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            except OSError as error:
+                path.unlink()
+                raise OSError(error.errno, error.strerror, str(path)) from None
+        else:
+            file.truncate(math.prod(shape))
+    pixels = np.memmap(path, np.uint8, "r+", shape=shape)
+    if os.name == "posix":
+        path.unlink()
+    return pixels
 
 
 def _tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:

@@ -14,11 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
-
 from sightbook import __version__
 from sightbook.config import TrainConfig, build, merge, parse_setting, preset_layers, read_file
-from sightbook.errors import ConfigError, MissingExtra, PictureError, SourceError
+from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import decode
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
@@ -84,7 +82,7 @@ def train(
         shorter = _shorter_side(sources)
         resolved = _resolve(asked, preset, backbone, shorter)
     resolved.clipped(resolved.batch)
-    fresh = not folder.exists()
+    existed = folder.exists()
     work.mkdir(parents=True, exist_ok=True)
     try:
         from sightbook.learn.session import run_session
@@ -98,10 +96,10 @@ def train(
             version=__version__,
             listener=listener,
         )
-    except (ConfigError, SourceError):
-        # A mistake found before training began: the folder must be free for the corrected command.
-        if fresh and not (work / "checkpoint.safetensors").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        # Nothing was learned yet, by a mistake or by Ctrl-C: the folder must be free for the corrected command.
+        if not resume and not (work / "checkpoint.safetensors").exists():
+            shutil.rmtree(work if existed else folder, ignore_errors=True)
         raise
 
 
@@ -111,13 +109,24 @@ def _asked(
     **named: Any,
 ) -> dict[str, Any]:
     """The user's own settings as one nested mapping; named arguments stand above the file, --set above all."""
-    layers: list[Mapping[str, Any]] = [read_file(Path(config))] if config is not None else []
-    if named["epochs"] is not None and named["minutes"] is not None:
-        raise ConfigError("the budget is either --epochs or --minutes: give one of them")
-    layers.append({key: value for key, value in named.items() if value is not None})
-    for key, value in (settings or {}).items():
-        layers.append(parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value))
-    return merge(*layers)
+    one_by_one = [
+        parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value)
+        for key, value in (settings or {}).items()
+    ]
+    layers = (
+        read_file(Path(config)) if config is not None else {},
+        {key: value for key, value in named.items() if value is not None},
+        merge(*one_by_one),
+    )
+    asked: dict[str, Any] = {}
+    for layer in layers:
+        budget = {"epochs", "minutes"} & set(layer)
+        if len(budget) == 2:
+            raise ConfigError("the budget is either epochs or minutes: give one of them")
+        if budget:  # a later budget replaces an earlier one of the other kind
+            asked = {key: value for key, value in asked.items() if key not in {"epochs", "minutes"}}
+        asked = merge(asked, layer)
+    return asked
 
 
 def parse_path(key: str, value: Any) -> dict[str, Any]:
@@ -190,11 +199,11 @@ def _resume_config(
     work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None
 ) -> TrainConfig:
     """The settings the run began with; ConfigError when the command asks for others."""
-    before = yaml.safe_load((work / "config.yaml").read_text(encoding="utf-8"))
+    before = read_file(work / "config.yaml")
     config = build([before])
     wanted = dict(asked)
     bits = wanted.pop("bits", config.bits)
-    differing = [key for key in wanted if merge(before, {key: wanted[key]}) != before]
+    differing = [key for key, value in wanted.items() if _changes(config, before, {key: value})]
     if bits != config.bits:
         differing.append("bits")
     if preset is not None and preset != config.preset:
@@ -208,6 +217,13 @@ def _resume_config(
             "resume without them, or start anew with another --out"
         )
     return config
+
+
+def _changes(config: TrainConfig, before: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+    try:
+        return build([before, setting]) != config
+    except ConfigError:
+        return True
 
 
 def _shorter_side(sources: Sequence[Path_]) -> int:

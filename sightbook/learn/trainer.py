@@ -101,7 +101,7 @@ def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed:
     """Which pictures make up a step: each epoch is a new permutation of `rows`, drawn from (seed, epoch) alone."""
     epoch, place = divmod(step, steps_per_epoch)
     order = np.random.default_rng((seed, epoch)).permutation(len(rows))
-    return np.sort(rows[order[place * batch : (place + 1) * batch]])
+    return rows[np.sort(order[place * batch : (place + 1) * batch])]
 
 
 def forward_loss(

@@ -6,7 +6,11 @@ makes the module of a spec with random weights, `pretrained` reads weights from 
 
 from __future__ import annotations
 
+import functools
 import json
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,28 +107,31 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     """Opens a hub name or a local folder. ModelError when it is absent, unreachable, no vision model, or pickled."""
     from transformers import AutoConfig, AutoModel
 
-    local = Path(name).is_dir()
+    # Code that comes with a model is never run, weights are never unpickled.
+    careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not _hub_answers()}
     try:
-        config = AutoConfig.from_pretrained(name)
-        options = _options(config.model_type)
+        config = AutoConfig.from_pretrained(name, **careful)
         body, report = AutoModel.from_pretrained(
-            name, config=config, use_safetensors=True, output_loading_info=True, **options
+            name,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            **careful,
+            **_options(config.model_type),
         )
     except (OSError, ValueError, KeyError) as error:
-        if local:
-            reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"{name} does not hold a vision model that transformers can open ({reason})"
-            ) from None
-        raise _unreachable(name) from None
+        raise _unusable(name, error) from None
+    if body.main_input_name != "pixel_values":
+        raise ModelError(
+            f"{name} is no vision model but a {config.model_type}: give a ViT, DINOv2, ResNet, …"
+        )
     if report["missing_keys"] or report["mismatched_keys"]:
         names = ", ".join(sorted(map(str, report["missing_keys"] or report["mismatched_keys"]))[:3])
         raise ModelError(f"the weights of {name} lack {names}: the folder is incomplete, download it again")
-    hidden_map = config.model_type in _MAP_MODELS or hasattr(config, "depth_multiplier")
     spec: Spec = {
         "kind": "pretrained",
         "name": name,
-        "pool": "map" if hidden_map else "class",
+        "pool": _pool(config.model_type),
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
     return Backbone(body, spec["pool"], _features(config)), spec
@@ -138,6 +145,16 @@ def freeze_statistics(backbone: Backbone) -> None:
 
 
 _MAP_MODELS = {"resnet", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "regnet", "efficientnet"}
+_CLASS_TOKEN_MODELS = {
+    *("vit", "deit", "beit", "data2vec-vision", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_msn"),
+}
+
+
+def _pool(model_type: str) -> str:
+    """How one vector is made of the last hidden state: its map's mean, its class token, or its tokens' mean."""
+    if model_type in _MAP_MODELS:
+        return "map"
+    return "class" if model_type in _CLASS_TOKEN_MODELS else "tokens"
 
 
 def _options(model_type: str) -> dict[str, Any]:
@@ -216,11 +233,13 @@ def preprocessing(name: str) -> Preprocessing:
         else:
             from huggingface_hub import hf_hub_download
 
-            path = Path(hf_hub_download(name, "preprocessor_config.json"))
+            path = Path(
+                hf_hub_download(name, "preprocessor_config.json", local_files_only=not _hub_answers())
+            )
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         if not Path(name).is_dir():
-            raise _unreachable(name) from None
+            raise _unusable(name, error) from None
         raise ModelError(
             f"{name} has no readable preprocessor_config.json, so its pixel scaling is not known: "
             "download the whole model"
@@ -229,7 +248,7 @@ def preprocessing(name: str) -> Preprocessing:
         size = _edge(facts.get("crop_size") or facts.get("size") or 224)
         resize = _edge(facts.get("size") or size)
         mean, std = (_three(facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"preprocessor_config.json of {name} is not understood ({error}): download the model again"
         ) from None
@@ -255,7 +274,31 @@ def pretraining_of(name: str) -> str:
     return "self-supervised" if any(part in lower for part in known) else "labels"
 
 
-def _unreachable(name: str) -> ModelError:
+@functools.cache
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, asked once: its own client retries for 23 s where there is no network."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        with urllib.request.urlopen(request, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError as error:
+        # A certificate that Python does not know means that somebody answered; the hub's client has its own list.
+        return isinstance(getattr(error, "reason", None), ssl.SSLError)
+
+
+def _unusable(name: str, error: Exception) -> ModelError:
+    """Why a pretrained backbone cannot be opened, and what to do."""
+    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if Path(name).is_dir():
+        return ModelError(f"{name} does not hold a vision model that transformers can open ({reason})")
+    if _hub_answers():
+        return ModelError(f"backbone {name!r} cannot be opened from the hub ({reason}): check the name")
     return ModelError(
         f"backbone {name!r} is no folder here, not in the local cache and the hub cannot be reached: "
         f"on a machine with network run `hf download {name} --local-dir FOLDER`, copy FOLDER here "

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.files import replace_atomic, write_atomic
+from sightbook.files import write_atomic
 from sightbook.model.config import ModelConfig
 
 # Files that a query needs; the weights for further training are not among them, so a library's copy checks out.
@@ -21,10 +21,10 @@ _CHECKED = ("encoder.onnx", "codebooks.safetensors")
 
 def write_codebooks(folder: Path, codebooks: NDArray[np.float32]) -> None:
     """Writes codebooks (M, K, d) float32, unit codewords, to codebooks.safetensors."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    with replace_atomic(folder / "codebooks.safetensors") as path:
-        save_file({"codebooks": np.ascontiguousarray(codebooks, dtype=np.float32)}, path)
+    content = save({"codebooks": np.ascontiguousarray(codebooks, dtype=np.float32)})
+    write_atomic(folder / "codebooks.safetensors", content)
 
 
 def write_config(

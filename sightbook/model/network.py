@@ -57,13 +57,14 @@ def rebuild(config: ModelConfig) -> Network:
 
 def load(folder: Path) -> tuple[Network, ModelConfig]:
     """Opens a MODEL folder for torch: the network with its weights, in evaluation mode."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     config = ModelConfig.read(Path(folder))
     network = rebuild(config)
     try:
         network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: model.safetensors does not fit config.json ({str(error).splitlines()[0]})"
         ) from None
