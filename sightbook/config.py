@@ -55,8 +55,14 @@ class BackboneConfig(_Frozen):
 
 
 class ViewsConfig(_Frozen):
-    """One random view: resized crop, flip, colour jitter, grey, blur. Probabilities in 0..1."""
+    """One random view: resized crop, flip, colour jitter, grey, blur. Probabilities in 0..1.
 
+    `size`: side of a view in pixels while training, the encoder's `size` when None. A crop shows a part of the picture,
+    so that a smaller view shows things as large as the whole picture does later, in fewer pixels (fixed-resolution
+    networks such as vit need views of their own size).
+    """
+
+    size: int | None = Field(None, ge=8)
     crop_min: float = Field(0.2, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.4, ge=0, le=1)
@@ -134,6 +140,8 @@ class TrainConfig(_Frozen):
             raise ValueError(f"clip {self.clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")
         if self.backbone.kind == "vit" and self.size % self.backbone.patch:
             raise ValueError(f"size {self.size} is not a multiple of backbone.patch {self.backbone.patch}")
+        if self.backbone.kind == "vit" and self.views.size not in (None, self.size):
+            raise ValueError(f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out")
         if self.resize < self.size:
             raise ValueError(f"resize {self.resize} is smaller than size {self.size}")
         if len(str(self.preset)) == 0:

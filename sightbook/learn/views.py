@@ -24,10 +24,10 @@ class Views(nn.Module):
             warnings.simplefilter("ignore")  # kornia imports modules that warn about themselves
             import kornia.augmentation as K
 
-        jitter = config.jitter
+        jitter, side = config.jitter, config.size or size
         steps: list[nn.Module] = [
             # "resample" cuts and scales the whole batch in one grid_sample; "slice" loops over the pictures.
-            K.RandomResizedCrop((size, size), scale=(config.crop_min, 1.0), cropping_mode="resample"),
+            K.RandomResizedCrop((side, side), scale=(config.crop_min, 1.0), cropping_mode="resample"),
             K.RandomHorizontalFlip(p=config.flip),
         ]
         if jitter or config.hue:
@@ -35,7 +35,7 @@ class Views(nn.Module):
         if config.grey:
             steps.append(K.RandomGrayscale(p=config.grey))
         if config.blur:
-            width = max(3, size // 20 * 2 + 1)  # a tenth of the side, odd
+            width = max(3, side // 20 * 2 + 1)  # a tenth of the side, odd
             steps.append(K.RandomGaussianBlur((width, width), (0.1, 2.0), p=config.blur))
         self.augment = K.AugmentationSequential(*steps)
         self.size = size
@@ -44,7 +44,7 @@ class Views(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor, copies: int = 2) -> Tensor:
-        """pictures (B, R, R, 3) uint8 → (copies · B, 3, S, S) float32; row b + i·B is the i-th view of picture b."""
+        """pictures (B, R, R, 3) uint8 → (copies · B, 3, V, V) float32, V the side of a view; row b + i·B is the i-th view of picture b."""
         pixels = pictures.permute(0, 3, 1, 2).float() / 255.0
         views: Tensor = self.augment(pixels.repeat(copies, 1, 1, 1))
         return self._scale(views)
