@@ -2,8 +2,8 @@
 
     python benchmarks/decode_speed.py $SIGHTBOOK_DATA/clothing/photos --size 224 --jobs 2
 
-The plain ones decode and frame a share of the pictures each and drop the pixels. Rounds alternate, so that other load on
-the machine meets both alike; the CPU time, which such load hardly changes, is shown beside the rate.
+The plain ones decode and frame a share of the pictures each and drop the pixels. Rounds alternate, so that other load
+on the machine meets both alike; the CPU time, which such load hardly changes, is shown beside the rate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ for picture in load(entries, frame, jobs=1):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--jobs", type=int, default=2)
@@ -59,8 +61,12 @@ def main() -> None:
         return
     print(f"{len(entries)} pictures, {options.jobs} jobs, {options.size} px")
     for way, row in table.items():
-        print(f"{way:16} {row['pictures_per_second']:9.0f} pictures/s {row['cpu_microseconds_per_picture']:7.0f} µs CPU")
-    print(f"pool / plain     {table['pool']['pictures_per_second'] / table['plain processes']['pictures_per_second']:.2f}")
+        print(
+            f"{way:16} {row['pictures_per_second']:9.0f} pictures/s {row['cpu_microseconds_per_picture']:7.0f} µs CPU"
+        )
+    print(
+        f"pool / plain     {table['pool']['pictures_per_second'] / table['plain processes']['pictures_per_second']:.2f}"
+    )
 
 
 def _plain(entries: list[Entry], frame: Frame, jobs: int) -> None:

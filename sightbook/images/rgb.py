@@ -55,7 +55,10 @@ def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = 0.0, 255.0
     elif low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
-    scaled: NDArray[np.uint8] = np.rint((floats - low) * (255.0 / (high - low))).astype(np.uint8)
+    scale = 255.0 / (
+        (high - low) or 1.0
+    )  # scaled before the shift: the difference of two floats may overflow
+    scaled: NDArray[np.uint8] = np.clip(np.rint(floats * scale - low * scale), 0, 255).astype(np.uint8)
     return scaled
 
 

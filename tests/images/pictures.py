@@ -58,6 +58,7 @@ def write_parquet(
     path: Path,
     pictures: list[bytes | None],
     labels: list[Any] | None = None,
+    *,
     column: str = "image",
     names: list[str] | None = None,
     plain: bool = False,
