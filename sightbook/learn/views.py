@@ -44,7 +44,10 @@ class Views(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor, copies: int = 2) -> Tensor:
-        """pictures (B, R, R, 3) uint8 → (copies · B, 3, V, V) float32, V the side of a view; row b + i·B is the i-th view of picture b."""
+        """pictures (B, R, R, 3) uint8 → (copies · B, 3, V, V) float32, V the side of a view.
+
+        Row b + i·B is the i-th view of picture b.
+        """
         pixels = pictures.permute(0, 3, 1, 2).float() / 255.0
         views: Tensor = self.augment(pixels.repeat(copies, 1, 1, 1))
         return self._scale(views)
