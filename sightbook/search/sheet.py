@@ -64,7 +64,7 @@ def sheet(
     hits: Sequence[Shown] | Sequence[Sequence[Shown]],
     out: str | os.PathLike[str],
     *,
-    columns: int = 5,
+    columns: int = 6,
     side: int = 200,
     title: str | None = None,
 ) -> Path:
@@ -72,7 +72,7 @@ def sheet(
 
     hits: those of all queries, each one's `query` says whose it is; or a list for each query.
 
-    columns: results beside a query before the row is wrapped; side: pixels of a cell. Written atomically.
+    columns: most results side by side; side: pixels of a cell. Written atomically.
     Raises ConfigError for a file name that is no picture's, or a sheet too large to draw.
     """
     out = Path(out)
@@ -87,7 +87,9 @@ def sheet(
         (_query_cell(picture, number, len(listed), side), found)
         for number, (picture, found) in enumerate(zip(listed, _grouped(hits, len(listed)), strict=True))
     ]
-    width = max([min(columns, len(found)) for _, found in rows] + [1])
+    # Rows that must be wrapped are wrapped evenly: 10 results are 5 and 5, not 6 and 4.
+    longest = max([len(found) for _, found in rows] + [1])
+    width = -(-longest // -(-longest // columns))
     lines = [max(1, -(-len(found) // width)) for _, found in rows]
     step = side + _GAP
     top = _MARGIN + (36 if title else 0)

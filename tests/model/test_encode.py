@@ -29,7 +29,9 @@ def entries(folder: Path) -> list[Entry]:
 
 
 @pytest.mark.parametrize(("jobs", "batch"), [(1, 128), (1, 3), (2, 7)])
-def test_each_picture_gets_what_it_gets_alone_in_order(tmp_path: Path, model: Model, jobs: int, batch: int) -> None:
+def test_each_picture_gets_what_it_gets_alone_in_order(
+    tmp_path: Path, model: Model, jobs: int, batch: int
+) -> None:
     side = 160 if jobs == 2 else 20  # big files, so that processes are started
     photos = fill(tmp_path / "p", 40, side=side)
     for name in ("000.png", "017.png", "039.png", "bad.png"):
@@ -109,14 +111,9 @@ def test_what_was_read_before_a_source_vanished_is_encoded(
             yield item
 
     monkeypatch.setattr(encoding, "load", unplugging)
-    got = []
+    got: list[str] = []
     with pytest.raises(SourceError):
-        got.extend(encode(entries(photos), model, batch=4))
-    results = encode([], model)
-    fill(photos, 9)
-    results = encode(entries(photos), model, batch=4)
-    with pytest.raises(SourceError):
-        got.extend(result.entry.path for result in results)
+        got.extend(result.entry.path for result in encode(entries(photos), model, batch=4))
     assert got == [f"00{n}.png" for n in range(6)]
 
 
@@ -125,7 +122,12 @@ def test_progress_counts_failures_and_closes_also_when_stopped_early(tmp_path: P
     write(photos / "000.png", b"broken")
     heard: list[Progress] = []
     assert sum(1 for _ in encode(entries(photos), model, batch=2, listener=heard.append, total=10)) == 10
-    assert (heard[-1].done, heard[-1].total, heard[-1].finished, heard[-1].figures) == (10, 10, True, {"failed": 1})
+    assert (heard[-1].done, heard[-1].total, heard[-1].finished, heard[-1].figures) == (
+        10,
+        10,
+        True,
+        {"failed": 1},
+    )
     results = encode(entries(photos), model, batch=2, listener=heard.append)
     next(results)
     results.close()

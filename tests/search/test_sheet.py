@@ -65,6 +65,13 @@ def test_long_rows_are_wrapped(tmp_path: Path) -> None:
     assert image.width == 2 * 28 + STEP + 32 + 3 * STEP - 16
 
 
+@pytest.mark.parametrize(("results", "across"), [(1, 1), (6, 6), (7, 4), (10, 5), (12, 6), (13, 5)])
+def test_wrapped_rows_are_even(tmp_path: Path, results: int, across: int) -> None:
+    hits = [Result(0, n, 0.5, "", plain(BLUE)) for n in range(results)]
+    image = Image.open(sheet(plain(RED), hits, tmp_path / "s.png"))
+    assert image.width == 2 * 28 + STEP + 32 + across * STEP - 16
+
+
 def test_only_the_query_has_a_frame(tmp_path: Path) -> None:
     image = Image.open(sheet(plain(RED), [Result(0, 1, 1.0, "a.png", plain(GREEN))], tmp_path / "s.png"))
     assert image.getpixel((LEFT + 1, TOP + 100)) == drawing._QUERY
