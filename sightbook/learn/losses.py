@@ -11,7 +11,7 @@ def clipped_contrastive(rows: Tensor, tau: float, clip: int) -> Tensor:
     """The clipped contrastive loss of TransClippedCLR (arXiv 2401.15362); `clip=0` is NT-Xent.
 
     rows (2B, D): the two views of B pictures. For each anchor a the other view is the positive, the 2B - 2 rest are
-    negatives, of which the `clip` most similar ones (likely false negatives) are left out; among equals the first are.
+    negatives, of which the `clip` most similar ones (likely false negatives) are left out; which of equals, is open.
     L = -1/(2B) Σ_a log( e^{s_a⁺/τ} / (e^{s_a⁺/τ} + Σ_{n kept} e^{s_an/τ}) ), s cosine. Raises ValueError when `clip`
     leaves no negative.
     """
