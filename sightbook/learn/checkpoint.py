@@ -62,14 +62,21 @@ def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usa
             key.removeprefix("network."): v for key, v in tensors.items() if key.startswith("network.")
         }
         network.load_state_dict(weights)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Any]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".", 2)
-                state.setdefault(int(index), {})[name] = value
+                state.setdefault(int(index), {})[name] = _laid_out_as(parameters[int(index)], value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         usage.counts.copy_(tensors["usage"])
-    except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} cannot be resumed from ({reason}): delete it to start over") from None
     return at
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` with the strides of its parameter (channels last, for one): the fused AdamW on the CPU walks through
+    memory and pairs the wrong elements when a moment is laid out differently, without a word."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

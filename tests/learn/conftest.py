@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch", reason="training needs the extra sightbook[train]")
+import torch
 
 import sightbook
 from sightbook.config import TrainConfig, build, merge

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch", reason="training needs the extra sightbook[train]")
+import torch
 
 from sightbook.codes.tables import assign
 from sightbook.model.head import Head
