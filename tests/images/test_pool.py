@@ -307,16 +307,17 @@ def test_a_stopped_program_leaves_no_processes(sent: signal.Signals) -> None:
         text=True,
         process_group=0,
     )
-    assert program.stdout is not None and program.stderr is not None
-    workers = [int(pid) for pid in program.stdout.readline().split()]
-    assert len(workers) == 2 and all(map(running, workers))
-    os.killpg(program.pid, sent)  # the whole group, as a terminal sends Ctrl-C
-    program.wait(10)
-    assert alive(workers) == []
-    said = program.stderr.read()
+    try:
+        assert program.stdout is not None and program.stderr is not None
+        workers = [int(pid) for pid in program.stdout.readline().split()]
+        assert len(workers) == 2 and all(map(running, workers))
+        os.killpg(program.pid, sent)  # the whole group, as a terminal sends Ctrl-C
+        said = program.communicate(timeout=60)[1]
+    finally:
+        program.kill()
+        program.communicate()
+    assert alive(workers, 30) == []
     assert said.count("Traceback") == (1 if sent is signal.SIGINT else 0), said
-    program.stdout.close()
-    program.stderr.close()
 
 
 def test_processes_that_cannot_start_are_one_error(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
