@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sightbook.codes.pack import unpack
 from sightbook.codes.tables import tables
 
 SIDE = 8
 _SEED = 1234
+_SAMPLE = 1 << 14  # pictures that k-means learns from: 64 a codeword
+_ROUNDS = 20
+_ROWS = 4096  # at once: the distances to 256 words stay in the cache
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -42,8 +44,6 @@ def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int)
 
     Centred by the database's mean and set to length 1 (the cosine of centred thumbnails), rotated and cut by PCA.
     """
-    import faiss
-
     N = len(database)
     # 8-bit codebooks are better at equal bits, but want some ten pictures a codeword.
     nbits = 8 if bits % 8 == 0 and N >= 2560 else 4
@@ -54,15 +54,48 @@ def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int)
     stored = _unit(database - mean)
     axes = _axes(stored, M, min(bits, database.shape[1]) // M)
     learn, asked = (np.ascontiguousarray(x @ axes, np.float32) for x in (stored, _unit(queries - mean)))
-    quantizer = faiss.ProductQuantizer(axes.shape[1], M, nbits)
-    quantizer.cp.seed = _SEED
-    quantizer.cp.min_points_per_centroid = 1  # else faiss prints a warning
-    quantizer.train(learn)
-    words = faiss.vector_to_array(quantizer.centroids).reshape(M, K, -1)
+    random = np.random.default_rng(_SEED)
+    sample = learn[np.sort(random.choice(N, min(N, _SAMPLE), replace=False))].reshape(
+        -1, M, axes.shape[1] // M
+    )
+    words = np.stack([k_means(sample[:, m], K, random) for m in range(M)])
     squares = (words**2).sum(axis=2)
-    codes, query_codes = (unpack(quantizer.compute_codes(x), M, K) for x in (learn, asked))
+    codes, query_codes = (assign_nearest(x, words) for x in (learn, asked))
     rebuilt = words[np.arange(M), query_codes].reshape(len(asked), -1)
     return Quantized(2 * tables(asked, words) - squares, 2 * tables(rebuilt, words) - squares, codes)
+
+
+def k_means(x: NDArray[np.float32], K: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Lloyd's algorithm: x (N, d) → K centres (K, d) float32, N at least K; a centre without points takes a random one.
+
+    Ours rather than faiss's: its threads wait for each other busily, so that on a machine with other work a toy problem
+    took a minute, and its sums depend on their number.
+    """
+    words = x[random.choice(len(x), K, replace=False)].astype(np.float32)
+    for _ in range(_ROUNDS):
+        nearest = _nearest(x, words)
+        counts = np.bincount(nearest, minlength=K)
+        for j in range(x.shape[1]):
+            words[:, j] = np.bincount(nearest, weights=x[:, j], minlength=K) / np.maximum(counts, 1)
+        empty = np.flatnonzero(counts == 0)
+        words[empty] = x[random.choice(len(x), len(empty))]
+    return words
+
+
+def assign_nearest(x: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Rows (N, M·d) and codebooks (M, K, d) → codes (N, M) uint8, the nearest codewords by Euclidean distance."""
+    M, _, d = words.shape
+    return np.stack([_nearest(x[:, m * d : (m + 1) * d], words[m]) for m in range(M)], axis=1).astype(
+        np.uint8
+    )
+
+
+def _nearest(x: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.int64]:
+    half = (words**2).sum(axis=1) / 2
+    nearest = np.empty(len(x), np.int64)
+    for start in range(0, len(x), _ROWS):
+        nearest[start : start + _ROWS] = (x[start : start + _ROWS] @ words.T - half).argmax(axis=1)
+    return nearest
 
 
 def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:

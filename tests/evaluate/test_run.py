@@ -1,0 +1,316 @@
+"""The whole evaluation on pictures: equal to slow loops over the model's own codes, whatever the order of the files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sightbook.errors import ConfigError, ModelError, SourceError
+from sightbook.evaluate import run
+from sightbook.evaluate.metrics import expected_average_precision
+from sightbook.evaluate.report import Report
+from sightbook.evaluate.run import evaluate
+from sightbook.images.pool import digest
+from sightbook.model.model import Model
+from sightbook.progress import Notice, Progress
+from tests.evaluate.collections import Drawn, draw, write_csv, write_files, write_parquet
+from tests.evaluate.reference import AVERAGE_PRECISION, code_score, order
+from tests.tiny import tiny_model
+
+DRAWN = draw(66)
+QUERIES, DATABASE = DRAWN[:18], DRAWN[18:]
+KINDS = [kind for _, kind in DRAWN]
+SENDERS = [str(i % 5) if i % 7 else "" for i in range(66)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    # 8 bits: 256 codes at most, many ties among 48 pictures.
+    return Model.open(tiny_model(tmp_path_factory.mktemp("model"), M=2, d=4, size=16), threads=1)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("other"), M=4, d=4, size=32, seed=5)
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    write_parquet(tmp_path / "test.parquet", QUERIES)
+    write_parquet(tmp_path / "train.parquet", DATABASE)
+    return tmp_path
+
+
+def slow_map(
+    model: Model,
+    name: str,
+    R: int,
+    *,
+    symmetric: bool = False,
+    senders: list[str] | None = None,
+    kinds: Sequence[int] = KINDS,
+) -> float:
+    """Mean average precision by loops: every picture alone through the model, ids by content hash."""
+
+    def content(i: int) -> bytes:
+        return digest(DRAWN[i][0])
+
+    ids = sorted(range(18, 66), key=content)
+    codes = [model.encode(model.prepare(DRAWN[i][0])[None])[0] for i in ids]
+    total = 0.0
+    for q in range(18):
+        x = model.embed(model.prepare(DRAWN[q][0])[None])
+        table = (model.symmetric_tables(model.assign(x)) if symmetric else model.tables(x))[0]
+        junk = [senders is not None and senders[q] != "" and senders[q] == senders[i] for i in ids]
+        ranked = order([code_score(table, code) for code in codes], junk)
+        hits = [kinds[ids[j]] == kinds[q] for j in ranked]
+        total += float(AVERAGE_PRECISION[name](hits, sum(hits), R))
+    return total / 18
+
+
+def test_cifar10_figures_equal_the_slow_loops(model: Model, cifar: Path, other: Path) -> None:
+    report = evaluate(model, "cifar10-I", cifar, against=[other], jobs=1)
+    assert report.map == pytest.approx(slow_map(model, "hits-in-top-R", 48), abs=1e-12)
+    assert report.figures.map_symmetric == pytest.approx(
+        slow_map(model, "hits-in-top-R", 48, symmetric=True), abs=1e-12
+    )
+    assert report.against[0].map == pytest.approx(slow_map(Model.open(other), "hits-in-top-R", 48), abs=1e-12)
+    assert (report.queries, report.database, report.R, report.classes, report.shared) == (18, 48, 48, 6, 0)
+    assert report.baselines["random"].map == pytest.approx(expected_average_precision(8, 48), abs=1e-12)
+    assert report.notes == (
+        "not the official cifar10-I: 18 queries and 48 pictures instead of 10,000 and 50,000",
+        "the ranking is cut at the whole database instead of 1000: it holds fewer pictures",
+    )
+
+
+@pytest.mark.parametrize("name", AVERAGE_PRECISION)
+@pytest.mark.parametrize("with_junk", [False, True])
+def test_each_definition_with_and_without_junk(
+    model: Model, tmp_path: Path, name: str, with_junk: bool
+) -> None:
+    write_files(tmp_path / "test", {f"{i}.png": data for i, (data, _) in enumerate(QUERIES)})
+    write_files(tmp_path / "train", {f"{i}.png": data for i, (data, _) in enumerate(DATABASE, start=18)})
+    rows = [[f"{i}.png", kind, SENDERS[i]] for i, (_, kind) in enumerate(DRAWN)]
+    labels = write_csv(tmp_path / "labels.csv", ["file", "label", "sender"], rows)
+    R = None if name in ("trapezoid", "full-ranking") else 7
+    report = evaluate(
+        model,
+        "labelled",
+        tmp_path,
+        labels=labels,
+        junk="sender" if with_junk else None,
+        R=R,
+        ap_definition=name,
+        baselines=["float"],
+        jobs=1,
+    )
+    slow = slow_map(model, name, 7, senders=SENDERS if with_junk else None)
+    assert report.map == pytest.approx(slow, abs=1e-12)
+    assert (report.R, report.ap_definition, report.junk) == (R or 48, name, "sender" if with_junk else None)
+
+
+def test_float_baseline_ranks_by_the_embeddings(model: Model, cifar: Path) -> None:
+    report = evaluate(model, "cifar10-I", cifar, baselines=["float"], jobs=1)
+    x = [model.embed(model.prepare(data)[None])[0] for data, _ in DRAWN]
+    ids = sorted(range(18, 66), key=lambda i: digest(DRAWN[i][0]))
+    total = 0.0
+    for q in range(18):
+        ranked = order([np.float32(x[q] @ x[i]) for i in ids], [False] * 48)
+        hits = [DRAWN[ids[j]][1] == DRAWN[q][1] for j in ranked]
+        total += float(AVERAGE_PRECISION["hits-in-top-R"](hits, 8, 48))
+    assert report.baselines["float"].map == pytest.approx(total / 18, abs=1e-12)
+    assert list(report.baselines) == ["float"]
+
+
+def test_figures_do_not_depend_on_the_order_or_names_of_the_files(model: Model, tmp_path: Path) -> None:
+    reports = []
+    for turn, folder in enumerate([tmp_path / "a", tmp_path / "b"]):
+        rows = []
+        for part, pictures in (("test", QUERIES), ("train", DATABASE)):
+            for i, (data, kind) in enumerate(pictures):
+                name = f"{part}/{(i if turn == 0 else 99 - i):02d}-{turn * kind}.png"
+                write_files(folder, {name: data})
+                rows.append([name, kind])
+        labels = write_csv(folder / "labels.csv", ["file", "label"], rows)
+        reports.append(evaluate(model, "labelled", folder, labels=labels, R=10, jobs=1))
+    one, two = reports
+    assert replace(one, seconds=0.0) == replace(two, seconds=0.0)
+    assert all((one.per_query[name] == two.per_query[name]).all() for name in one.per_query)
+
+
+def test_labels_enter_by_being_equal_and_in_no_other_way(model: Model, tmp_path: Path) -> None:
+    figures = []
+    shuffled = np.random.default_rng(0).permutation(KINDS).tolist()
+    for number, kinds in enumerate([KINDS, [9 - kind for kind in KINDS], shuffled]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        pictures = [(data, kind) for (data, _), kind in zip(DRAWN, kinds, strict=True)]
+        write_parquet(folder / "test.parquet", pictures[:18], None)
+        write_parquet(folder / "train.parquet", pictures[18:], None)
+        figures.append(evaluate(model, "cifar10-I", folder, baselines=["float", "random"], jobs=1).to_json())
+        figures[-1].pop("seconds")
+    assert figures[0] == figures[1]
+    assert figures[2]["map"] == pytest.approx(slow_map(model, "hits-in-top-R", 48, kinds=shuffled), abs=1e-12)
+    assert figures[2]["map"] < figures[0]["map"]
+
+
+def test_the_document_makes_a_round_trip(model: Model, cifar: Path, other: Path) -> None:
+    report = evaluate(model, "cifar10-II", cifar, against=[model, other], jobs=1)
+    document = json.loads(json.dumps(report.to_json()))
+    assert Report.from_json(document) == report
+    for key in (
+        "map",
+        "ap_definition",
+        "bits",
+        "protocol",
+        "pretraining",
+        "selection",
+        "baselines",
+        "map_symmetric",
+    ):
+        assert key in document
+    assert document["protocol"] == "cifar10-II"
+    assert (document["bits"], document["pretraining"], document["selection"]) == (8, "none", "last")
+    assert document["fingerprint"] == model.fingerprint
+    assert set(document["baselines"]) == {"float", "thumbnail", "random"}
+    assert document["baselines"]["thumbnail"]["bits"] == 8
+    assert document["against"][0]["map"] == document["map"]
+    assert [other_model["bits"] for other_model in document["against"]] == [8, 16]
+    assert "per_query" not in document
+
+
+def test_a_document_that_is_no_report_is_refused() -> None:
+    with pytest.raises(ConfigError, match="this is no evaluation report"):
+        Report.from_json({"map": 1.0})
+    with pytest.raises(ConfigError, match="newer than 1: update sightbook"):
+        Report.from_json({"format": 2})
+
+
+def test_the_text_is_one_aligned_table(model: Model, cifar: Path, other: Path) -> None:
+    text = evaluate(model, "cifar10-I", cifar, against=[other], jobs=1).text()
+    lines = text.splitlines()
+    assert lines[0] == "cifar10-I: 18 queries, 48 pictures in the database, 6 classes"
+    assert lines[1].startswith("mAP@48 (hits-in-top-R): mean precision at the hits in the top R")
+    table = lines[3:9]
+    assert table[0].split() == ["bits", "mAP@48", "symmetric", "P@1", "P@10"]
+    assert len({len(line) for line in table}) == 1
+    assert table[5].startswith("random order (expected)")
+    assert f"{model.folder}: pretraining none, selection last" in lines
+    assert f"{other}: pretraining none, selection last" in lines
+
+
+def test_bad_pictures_are_left_out_named_and_counted(model: Model, tmp_path: Path) -> None:
+    broken: list[Drawn] = [(DATABASE[0][0][:60], 0), (b"", 1)]
+    write_parquet(tmp_path / "train.parquet", [*DATABASE, *broken])
+    write_parquet(tmp_path / "test.parquet", [*QUERIES, (b"no picture", 2)])
+    report = evaluate(model, "cifar10-I", tmp_path, jobs=1)
+    assert report.map == pytest.approx(slow_map(model, "hits-in-top-R", 48), abs=1e-12)
+    assert (report.queries, report.database) == (18, 48)
+    assert sorted(one["picture"].partition("row ")[2] for one in report.failed) == ["18", "48", "49"]
+    assert all(one["reason"] for one in report.failed)
+    assert "3 pictures could not be read and were left out:" in report.text()
+
+
+def test_nothing_readable_is_an_error(model: Model, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", DATABASE)
+    write_parquet(tmp_path / "test.parquet", [(b"no picture", 2)])
+    with pytest.raises(SourceError, match="not one query could be read"):
+        evaluate(model, "cifar10-I", tmp_path, jobs=1)
+
+
+def test_shared_pictures_are_counted_in_official_protocols_and_refused_elsewhere(
+    model: Model, tmp_path: Path
+) -> None:
+    write_parquet(tmp_path / "train.parquet", [*DATABASE, QUERIES[3], QUERIES[4]])
+    write_parquet(tmp_path / "test.parquet", QUERIES)
+    report = evaluate(model, "cifar10-I", tmp_path, jobs=1)
+    assert report.shared == 2
+    assert "2 queries are in the database as well, byte for byte" in report.text()
+    with pytest.raises(
+        ConfigError, match=r"2 query pictures are in the database as well, such as .*test.parquet row"
+    ):
+        evaluate(model, "labelled", tmp_path, jobs=1)
+
+
+def test_a_query_without_relevant_pictures_counts_zero_and_is_told(model: Model, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", [(data, kind % 5) for data, kind in DATABASE], None)
+    write_parquet(tmp_path / "test.parquet", QUERIES, None)
+    report = evaluate(model, "labelled", tmp_path, jobs=1)
+    assert report.queries_without_relevant == 3
+    assert (report.per_query["model"] == 0).sum() == 3
+    assert report.map == pytest.approx(report.per_query["model"].sum() / 18)
+    assert "3 queries have no relevant picture and count 0" in report.text()
+    assert "1 classes have no database picture: 5" in report.notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"R": 49}, "R is 49, but the database holds 48 pictures"),
+        ({"R": 0}, "R is 0: .* at least 1"),
+        ({"R": 5, "ap_definition": "trapezoid"}, "judges the full ranking: leave R out"),
+        ({"ap_definition": "iv"}, "unknown definition of average precision 'iv'"),
+        ({"baselines": ["itq"]}, "unknown baseline 'itq': use any of float, thumbnail, random"),
+        ({"protocol": "cifar"}, "unknown protocol 'cifar'"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"junk": "sender"}, "leave the labels file and the junk rule out"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    model: Model, cifar: Path, arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        evaluate(model, **{"protocol": "cifar10-I", "data": cifar, **arguments})
+
+
+def test_a_folder_that_is_no_model_is_refused(cifar: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not a sightbook model"):
+        evaluate(tmp_path, "cifar10-I", cifar)
+
+
+def test_too_few_pictures_leave_the_thumbnail_baseline_out(model: Model, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "p.parquet", DRAWN[:12])
+    report = evaluate(model, "labelled", tmp_path / "p.parquet", jobs=1)
+    assert (report.queries, report.database) == (2, 10)
+    assert set(report.baselines) == {"float", "random"}
+    assert "the baseline thumbnail was left out: 10 pictures are too few to learn its codes" in report.notes
+
+
+def test_equal_frames_are_decoded_once(
+    model: Model, cifar: Path, other: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes = []
+    from sightbook.evaluate import reading
+
+    def counted(entries: Any, frame: Any, *, jobs: int | None) -> Any:
+        sizes.append(frame.size)
+        return load(entries, frame, jobs=jobs)
+
+    load = reading.load
+    monkeypatch.setattr(reading, "load", counted)
+    same = tiny_model(tmp_path / "same", M=2, size=16, seed=9)
+    evaluate(model, "cifar10-I", cifar, against=[same, other], baselines=[], jobs=1)
+    assert sizes == [16, 32]
+
+
+def test_listener_hears_every_picture_and_query(model: Model, cifar: Path) -> None:
+    heard: list[Progress | Notice] = []
+    evaluate(model, "cifar10-I", cifar, jobs=1, listener=heard.append)
+    last = {event.stage: (event.done, event.total) for event in heard if isinstance(event, Progress)}
+    assert last == {"encode": (66, 66), "rank": (90, 90)}  # two rankings of the model, three of baselines
+
+
+def test_evaluation_does_not_import_torch() -> None:
+    code = f"import sys, {run.__name__}; print('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False\n"
+    )

@@ -1,0 +1,86 @@
+"""The thumbnail baseline is what it says, and the same on every run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sightbook.evaluate.ranking import code_scorer
+from sightbook.evaluate.thumbnails import assign_nearest, k_means, quantize, thumbnail
+from tests.pictures import KINDS, picture
+
+
+def thumbnails(count: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.stack([thumbnail(picture(KINDS[i % 6], random)) for i in range(count)])
+
+
+def test_a_thumbnail_is_the_mean_of_each_cell() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    means = pixels.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3))
+    # Pillow rounds twice, once along each axis.
+    assert np.abs(thumbnail(pixels).reshape(8, 8, 3) - means).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("bits", "N", "shape"), [(16, 300, (4, 16)), (64, 300, (16, 16)), (12, 300, (3, 16))]
+)
+def test_codes_have_the_bits_asked_for(bits: int, N: int, shape: tuple[int, int]) -> None:
+    made = quantize(thumbnails(5, 1), thumbnails(N, 2), bits)
+    assert made is not None
+    assert made.tables.shape == made.symmetric_tables.shape == (5, *shape)
+    assert made.codes.shape == (N, shape[0])
+    assert made.codes.max() < shape[1]
+
+
+def test_large_databases_get_8_bit_codebooks() -> None:
+    made = quantize(
+        thumbnails(5, 1), np.random.default_rng(0).integers(0, 256, (2560, 192), dtype=np.uint8), 16
+    )
+    assert made is not None
+    assert made.tables.shape == (5, 2, 256)
+    assert len(np.unique(made.codes[:, 0])) > 200
+
+
+def test_k_means_finds_clusters_that_lie_apart() -> None:
+    random = np.random.default_rng(0)
+    centres = np.array([[0, 0], [100, 0], [0, 100], [100, 100]], np.float32)
+    x = np.repeat(centres, 50, axis=0) + random.uniform(-1, 1, (200, 2)).astype(np.float32)
+    words = k_means(x, 4, random)
+    by_hand = x.reshape(4, 50, 2).mean(axis=1)
+    assert np.abs(np.array(sorted(words.tolist())) - sorted(by_hand.tolist())).max() < 1e-4
+
+
+def test_codes_are_the_nearest_codewords() -> None:
+    random = np.random.default_rng(1)
+    x, words = (
+        random.normal(size=(30, 6)).astype(np.float32),
+        random.normal(size=(2, 16, 3)).astype(np.float32),
+    )
+    distance = ((x.reshape(30, 2, 1, 3) - words) ** 2).sum(axis=3)
+    assert (assign_nearest(x, words) == distance.argmin(axis=2)).all()
+
+
+def test_scores_are_minus_squared_distances_up_to_the_querys_constant() -> None:
+    database = thumbnails(300, 2)
+    made = quantize(database[:4], database, 64)
+    assert made is not None
+    symmetric = code_scorer(made.symmetric_tables, made.codes)(0, 4)
+    # A picture's own code is nearest to itself, whatever the others are.
+    assert (symmetric.max(axis=1) == symmetric[np.arange(4), np.arange(4)]).all()
+
+
+def test_the_codes_are_the_same_on_every_run() -> None:
+    queries, database = thumbnails(5, 1), thumbnails(200, 2)
+    one, two = quantize(queries, database, 32), quantize(queries, database, 32)
+    assert one is not None and two is not None
+    assert (one.codes == two.codes).all()
+    assert (one.tables == two.tables).all()
+
+
+def test_too_few_pictures_give_no_codes_and_equal_ones_no_error() -> None:
+    assert quantize(thumbnails(2, 1), thumbnails(15, 2), 16) is None
+    grey = np.full((40, 192), 128, np.uint8)
+    made = quantize(grey[:2], grey, 16)
+    assert made is not None
+    assert np.isfinite(made.tables).all()
