@@ -141,7 +141,9 @@ class TrainConfig(_Frozen):
         if self.backbone.kind == "vit" and self.size % self.backbone.patch:
             raise ValueError(f"size {self.size} is not a multiple of backbone.patch {self.backbone.patch}")
         if self.backbone.kind == "vit" and self.views.size not in (None, self.size):
-            raise ValueError(f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out")
+            raise ValueError(
+                f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out"
+            )
         if self.resize < self.size:
             raise ValueError(f"resize {self.resize} is smaller than size {self.size}")
         if len(str(self.preset)) == 0:
@@ -262,7 +264,8 @@ def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
             message = fault["msg"].removeprefix("Value error, ")
             if fault["type"] == "extra_forbidden":
                 message = "is not a setting; see docs/commands.md for the list"
-            faults.append(f"{key} {message}".strip())
+            named = message.startswith((f"{key} ", f"{key}."))  # our own sentences name the key themselves
+            faults.append(message if named else f"{key} {message}".strip())
         raise ConfigError("; ".join(dict.fromkeys(faults))) from None
 
 

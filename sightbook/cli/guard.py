@@ -23,6 +23,7 @@ FAILED, STOPPED, READER_GONE = 1, 130, 141
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
+    errno.EFBIG: "the file is larger than the disk or a limit (ulimit -f) allows: raise it or choose another disk",
     errno.EROFS: "the disk is read-only: choose a folder on another one",
     errno.EACCES: "access is denied: change the permissions or choose another folder",
     errno.EPERM: "access is denied: change the permissions or choose another folder",

@@ -44,17 +44,11 @@ def interrupt_at(number: int, what: int, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("number", [0, 4, STEPS - 1])
 @pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_cut_by_a_signal_goes_on_to_the_same_weights(
-    what: int,
-    number: int,
-    whole: Path,
-    train: Train,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    what: int, number: int, *, whole: Path, train: Train, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "cut"
     handler = signal.getsignal(what)
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         interrupt_at(number, what, patch)
         with pytest.raises(KeyboardInterrupt):
             train(photos, out)
@@ -154,8 +148,8 @@ def test_ctrl_c_while_decoding_leaves_the_folder_free(
     assert train(photos, out, epochs=0).pictures == GOOD - 8
 
 
-def cut(train: Train, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Path:
-    with monkeypatch.context() as patch:
+def cut(train: Train, photos: Path, out: Path, **options: Any) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
         interrupt_at(2, signal.SIGINT, patch)
         with pytest.raises(KeyboardInterrupt):
             train(photos, out, **options)
@@ -163,18 +157,14 @@ def cut(train: Train, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "empty", "other network"])
-def test_a_damaged_checkpoint_is_said(
-    damage: str, train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = cut(train, photos, tmp_path / "cut", monkeypatch)
+def test_a_damaged_checkpoint_is_said(damage: str, train: Train, photos: Path, tmp_path: Path) -> None:
+    out = cut(train, photos, tmp_path / "cut")
     path = out / "train" / "checkpoint.safetensors"
     content = path.read_bytes()
     if damage == "other network":
         other = {"backbone": {**TINY["backbone"], "widths": [8, 24]}}
         content = (
-            cut(train, photos, tmp_path / "other", monkeypatch, settings=other)
-            / "train"
-            / "checkpoint.safetensors"
+            cut(train, photos, tmp_path / "other", settings=other) / "train" / "checkpoint.safetensors"
         ).read_bytes()
     path.write_bytes(
         {
@@ -192,10 +182,8 @@ def test_a_damaged_checkpoint_is_said(
     assert train(photos, out, resume=True).steps == STEPS
 
 
-def test_other_pictures_are_not_gone_on_with(
-    train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = cut(train, photos, tmp_path / "cut", monkeypatch)
+def test_other_pictures_are_not_gone_on_with(train: Train, photos: Path, tmp_path: Path) -> None:
+    out = cut(train, photos, tmp_path / "cut")
     write_photos(tmp_path / "others", GOOD, side=SIZE, seed=1)
     with pytest.raises(ConfigError, match=r"cut: the pictures are not those the run began with: start anew"):
         train(tmp_path / "others", out, resume=True)
@@ -217,22 +205,21 @@ def test_other_pictures_are_not_gone_on_with(
     ],
 )
 def test_resuming_with_other_settings_is_refused_by_name(
-    asked: dict[str, Any], named: str, no_export: None, train: Train, photos: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    asked: dict[str, Any], named: str, *, train: Train, photos: Path, tmp_path: Path
+) -> None:
     import sightbook
 
-    out = cut(train, photos, tmp_path / "cut", monkeypatch)
+    out = cut(train, photos, tmp_path / "cut")
     with pytest.raises(ConfigError, match=rf"was begun with other settings \({named}\): resume without them"):
         sightbook.train(photos, out, resume=True, jobs=1, **asked)
 
 
 def test_resuming_with_the_same_settings_said_again_is_fine(
-    no_export: None, train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, photos: Path, tmp_path: Path
 ) -> None:
     import sightbook
 
-    out = cut(train, photos, tmp_path / "cut", monkeypatch)
+    out = cut(train, photos, tmp_path / "cut")
     again = {"tau": "0.30", "backbone.widths": (8, 16), "clip": 0}
     report = sightbook.train(
         photos, out, resume=True, bits=16, seed=0, epochs=2, backbone="resnet", settings=again, jobs=1

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sightbook.config import TrainConfig, build, dump, merge, parse_setting, preset_layers, read_file
+from sightbook.errors import ConfigError
+
+EPOCH = {"epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"taau": 0.2}, "taau is not a setting; see docs/commands.md for the list"),
+        ({"views": {"crop": 0.2}}, "views.crop is not a setting; see docs/commands.md for the list"),
+        ({"K": 17}, "K Input should be 16 or 256"),
+        ({"D": 100}, "D 100 is not a multiple of M 16: 16 equal sub-vectors are needed"),
+        (
+            {"M": 3},
+            "D 256 is not a multiple of M 3: 3 equal sub-vectors are needed",
+        ),
+        ({"M": 2, "D": 32}, "M 2 codebooks of K 16 codewords make 8 bits; 16 to 128 are possible"),
+        (
+            {"M": 17, "K": 256, "D": 272},
+            "M 17 codebooks of K 256 codewords make 136 bits; 16 to 128 are possible",
+        ),
+        ({"M": 0}, "M Input should be greater than or equal to 1"),
+        ({"clip": 1.5}, "clip 1.5 is neither a count (0, 1, 2 …) nor a fraction in [0, 1)"),
+        ({"clip": 1.0}, "clip 1.0 is neither a count (0, 1, 2 …) nor a fraction in [0, 1)"),
+        ({"clip": -1}, "clip -1 is neither a count (0, 1, 2 …) nor a fraction in [0, 1)"),
+        ({"clip": True}, "clip True is neither a count (0, 1, 2 …) nor a fraction in [0, 1)"),
+        ({"clip": float("nan")}, "clip Input should be a finite number"),
+        ({"tau": 0}, "tau Input should be greater than 0"),
+        ({"tau": float("inf")}, "tau Input should be a finite number"),
+        ({"tau": "warm"}, "tau Input should be a valid number, unable to parse string as a number"),
+        ({"batch": 1}, "batch Input should be greater than or equal to 2"),
+        ({"batch": 2.5}, "batch Input should be a valid integer, got a number with a fractional part"),
+        ({"size": 30, "backbone": {"kind": "vit"}}, "size 30 is not a multiple of backbone.patch 4"),
+        ({"size": 64}, "resize 32 is smaller than size 64"),
+        ({"method": "spq2"}, "method Input should be 'transclippedclr'"),
+        ({"codebooks": "random"}, "codebooks Input should be 'learned' or 'frozen'"),
+        ({"precision": "fp16"}, "precision Input should be 'auto', 'fp32' or 'bf16'"),
+        ({"minutes": 3}, "the budget is either epochs or minutes"),
+        ({"epochs": -1}, "epochs Input should be greater than or equal to 0"),
+        ({"backbone": {"kind": "cnn"}}, "backbone.kind Input should be 'vit', 'resnet' or 'pretrained'"),
+        (
+            {"backbone": {"widths": [8], "depths": [1, 1]}},
+            "backbone.widths and backbone.depths need one number for each stage",
+        ),
+        (
+            {"backbone": {"width": 100, "heads": 3}},
+            "backbone.width 100 is not a multiple of backbone.heads 3",
+        ),
+        (
+            {"backbone": {"kind": "pretrained"}},
+            "backbone.name goes with backbone.kind=pretrained, and only with it",
+        ),
+        ({"views": 3}, "views Input should be a valid dictionary or instance of ViewsConfig"),
+        ({"views": {"hue": 0.6}}, "views.hue Input should be less than or equal to 0.5"),
+        ({"held_out": 0.5}, "held_out Input should be less than 0.5"),
+        ({7: 1}, "7 Keys should be strings"),
+        ({"K": 17, "tau": 0}, "K Input should be 16 or 256; tau Input should be greater than 0"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_that_names_the_key(settings: dict[Any, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build([EPOCH, settings])
+    assert str(caught.value) == sentence
+
+
+def test_a_budget_is_needed() -> None:
+    with pytest.raises(ConfigError, match=r"^the budget is either epochs or minutes$"):
+        build([{}])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 0},
+        {"minutes": 2.5, "clip": 0.1, "K": 256, "M": 8, "seed": 11, "codebooks": "frozen"},
+        {"epochs": 3, "clip": 7, "backbone": {"kind": "vit", "patch": 8, "dropout": 0.1}},
+        {"epochs": 3, "backbone": {"widths": (8, 16, 32), "depths": (2, 1, 1), "stem_stride": 1}},
+        {"epochs": 1, "backbone": {"kind": "pretrained", "name": "ü/né", "pretraining": "self-supervised"}},
+        {"epochs": 1, "views": {"blur": 0.5}, "optimizer": {"backbone_rate": 1e-5, "warmup": 0.0}},
+    ],
+)
+def test_a_configuration_survives_its_file(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = build([settings])
+    path = tmp_path / "config.yaml"
+    path.write_text(dump(config), encoding="utf-8")
+    again = build([read_file(path)])
+    assert again == config
+    assert type(again.clip) is type(config.clip)
+    assert dump(again) == dump(config)
+
+
+def test_later_layers_win_key_by_key_and_stay_as_they_are() -> None:
+    low, high = {"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}, "b": {"z": 4}}
+    assert merge(low, high) == {"a": {"x": 1, "y": 3}, "b": {"z": 4}}
+    assert (low, high) == ({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}, "b": {"z": 4}})
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("tau=0.2", {"tau": 0.2}),
+        ("views.crop_min=0.3", {"views": {"crop_min": 0.3}}),
+        ("codebooks=frozen", {"codebooks": "frozen"}),
+        ("backbone.widths=[8, 16]", {"backbone": {"widths": [8, 16]}}),
+        ("backbone.name=a=b", {"backbone": {"name": "a=b"}}),
+        ("optimizer.backbone_rate=null", {"optimizer": {"backbone_rate": None}}),
+        (" clip = 0.1 ", {"clip": 0.1}),
+    ],
+)
+def test_a_setting_is_read_as_yaml(text: str, parsed: dict[str, Any]) -> None:
+    assert parse_setting(text) == parsed
+
+
+def test_a_rate_in_powers_of_ten_is_a_number() -> None:
+    layers = [EPOCH, parse_setting("optimizer.rate=1e-3")]  # to YAML 1.1 a string
+    assert build(layers).optimizer.rate == 1e-3
+
+
+@pytest.mark.parametrize("text", ["tau", "", "=0.2", " =1"])
+def test_a_setting_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not of the form key=value, for example --set tau=0.2"):
+        parse_setting(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"tau: [0.1", "is not YAML ("),
+        (b"tau: {", "is not YAML ("),
+        (b"\xff\xfe\x00garbage", "is not YAML ("),
+        (b"- tau\n- 0.2\n", "must hold settings as key: value lines"),
+        (b"just words", "must hold settings as key: value lines"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_said(content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_file(tmp_path / "run.yaml")
+    assert str(caught.value).startswith(f"{tmp_path / 'run.yaml'} {sentence}")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_changes_nothing_and_a_missing_one_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert read_file(tmp_path / "empty.yaml") == {}
+    with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read \(No such file or directory\)"):
+        read_file(tmp_path / "gone.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+        read_file(tmp_path)
+
+
+def resolved(preset: str | None, side: int, backbone: str | None = None) -> TrainConfig:
+    return build([*preset_layers(preset, side, backbone), EPOCH])
+
+
+@pytest.mark.parametrize(
+    ("preset", "side", "chosen", "size", "K"),
+    [
+        (None, 28, "small", 32, 16),
+        (None, 40, "small", 32, 16),
+        (None, 41, "small", 64, 16),
+        (None, 64, "small", 64, 16),
+        (None, 65, "photo", 224, 16),
+        ("small", 500, "small", 64, 16),
+        ("photo", 32, "photo", 224, 16),
+        ("paper", 32, "paper", 32, 256),
+        ("paper", 500, "paper", 224, 256),
+    ],
+)
+def test_the_preset_follows_the_pictures_unless_it_is_named(
+    preset: str | None, side: int, chosen: str, size: int, K: int
+) -> None:
+    config = resolved(preset, side)
+    assert (config.preset, config.size, config.K) == (chosen, size, K)
+
+
+@pytest.mark.parametrize("side", [32, 64, 300])
+@pytest.mark.parametrize("preset", [None, "small", "photo", "paper"])
+@pytest.mark.parametrize("backbone", ["vit", "resnet", "folder/of/one"])
+def test_every_preset_fits_every_backbone(preset: str | None, side: int, backbone: str) -> None:
+    config = resolved(preset, side, backbone)
+    assert config.backbone.kind == ("pretrained" if backbone == "folder/of/one" else backbone)
+    assert config.backbone.name == (backbone if backbone == "folder/of/one" else None)
+    if preset == "paper" and backbone == "vit":
+        assert config.backbone.dropout == 0.1
+
+
+def test_an_unknown_preset_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"^preset 'large' is unknown: choose one of small, photo, paper$"):
+        preset_layers("large", 32, None)
+
+
+def test_a_configuration_does_not_change() -> None:
+    config = build([EPOCH])
+    with pytest.raises(ValidationError, match="frozen"):
+        config.tau = 0.1  # type: ignore[misc]
+    assert (config.bits, config.d) == (64, 16)
