@@ -83,4 +83,4 @@ def evaluate(
     if as_json:
         emit_json(report.to_json())
     else:
-        emit(report.text())
+        emit(report.text().rstrip())

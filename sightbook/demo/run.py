@@ -7,7 +7,7 @@ where there are any, only → evaluate.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sightbook.model.model import Model
 from sightbook.progress import Listener, Notice, silent
 from sightbook.search.sheet import sheet
 
-SHOWN, ANSWERS = 8, 8  # queries on the sheet, answers to each
+SHOWN, ANSWERS = 6, 8  # queries on the sheet, answers to each
 
 
 def run(
@@ -36,12 +36,13 @@ def run(
     database: int = 6000,
     queries: int = 600,
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
     listener: Listener = silent,
 ) -> Report:
     """Runs the demo in a folder of its own (see `folder.fresh`), on drawn pictures or on those of `data`.
 
-    minutes: of training; database, queries: pictures to draw. Raises ConfigError when `out` holds something,
-    SourceError for `data`, MissingExtra when training is not installed.
+    minutes: of training; database, queries: pictures to draw; settings: as for `sightbook.train`. Raises ConfigError
+    when `out` holds something, SourceError for `data`, MissingExtra when training is not installed.
     """
     from sightbook.learn.train import train  # before anything is drawn: it may not be installed
 
@@ -60,7 +61,7 @@ def run(
     labelled = data is None or any(entry.label is not None for entry in entries)
 
     began = time.monotonic()
-    train(source, folder / "model", minutes=minutes, seed=seed, listener=listener)
+    train(source, folder / "model", minutes=minutes, seed=seed, settings=settings, listener=listener)
     seconds_training = time.monotonic() - began
     model = Model.open(folder / "model")
     with Library.open(folder / "library", create_with=model) as library:
@@ -71,7 +72,7 @@ def run(
         else:
             asked, hits = _ask_with_own(library, entries)
     title = "Each row: a picture, and what the library finds for it"
-    picture = sheet(asked, hits, folder / "sheet.png", columns=ANSWERS, side=120, title=title)
+    picture = sheet(asked, hits, folder / "sheet.png", columns=ANSWERS, side=136, title=title)
     report = Report(
         folder=folder,
         pictures=added.added,
@@ -87,7 +88,7 @@ def run(
     )
     if labelled:
         listener(Notice("Measuring, beside the network as it was before training"))
-        train(source, folder / "untrained", epochs=0, seed=seed, listener=listener)
+        train(source, folder / "untrained", epochs=0, seed=seed, settings=settings, listener=listener)
         found = evaluate(
             model,
             "labelled",

@@ -1,0 +1,137 @@
+"""The whole path, small: real training for a moment, real library, real evaluation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from sightbook.demo.draw import draw
+from sightbook.demo.kinds import KINDS
+from sightbook.demo.report import Report
+from sightbook.demo.run import ANSWERS, SHOWN, run
+from sightbook.errors import ConfigError, SourceError
+from sightbook.library.library import Library
+from sightbook.model.model import Model
+from sightbook.progress import Notice, Progress
+
+pytest.importorskip("torch")
+
+
+# The smallest network, and no probing of bf16: what is tested is the path.
+QUICK = {
+    "precision": "fp32",
+    "batch": 32,
+    "backbone.stem_width": 8,
+    "backbone.widths": [8, 16],
+    "backbone.depths": [1, 1],
+}
+
+
+@dataclass
+class Drawn:
+    report: Report
+    events: list[Progress | Notice]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    events: list[Progress | Notice] = []
+    out = tmp_path_factory.mktemp("drawn") / "demo"
+    report = run(out, minutes=0.005, database=288, queries=24, settings=QUICK, listener=events.append)
+    return Drawn(report, events)
+
+
+def test_the_drawn_demo_goes_all_the_way(drawn: Drawn) -> None:
+    report = drawn.report
+    assert report.drawn and report.pictures == 288 and report.queries == 24
+    assert report.ap_definition == "hits-in-top-R" and report.R == 100 and report.bits == 64
+    for figure in (report.map, report.map_untrained, report.map_thumbnail, report.map_random):
+        assert figure is not None and 0 < figure < 1
+    with Library.open(report.library) as library:
+        assert len(library) == 288
+        assert library.model.fingerprint == Model.open(report.model).fingerprint
+    with Image.open(report.sheet) as sheet:
+        assert sheet.format == "PNG" and sheet.width > ANSWERS * 136 and sheet.height > SHOWN * 136
+    stages = [event.stage for event in drawn.events if isinstance(event, Progress) and event.finished]
+    assert stages[0] == "draw" and {"decode", "train", "scan", "encode", "rank"} <= set(stages)
+
+
+def test_neither_model_nor_library_holds_a_kind(drawn: Drawn) -> None:
+    report = drawn.report
+    kinds = (report.folder / "pictures" / "kinds.csv").read_text()
+    assert all(kind in kinds for kind in KINDS)
+    files = [
+        path for folder in (report.model, report.library) for path in folder.rglob("*") if path.is_file()
+    ]
+    assert len(files) > 8
+    for path in files:
+        if path.suffix != ".onnx":  # its graph names operators; pixels and codes are all that went in
+            assert [
+                kind for kind in ("stripes", "spiral", "letters") if kind.encode() in path.read_bytes()
+            ] == []
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for number in range(96):
+        picture = draw(list(KINDS)[number % 12], np.random.default_rng(number), 32)
+        Image.fromarray(picture).save(folder / f"{number:02d}.png")
+    (folder / "50.png").write_bytes(b"not a picture")
+    return folder
+
+
+def test_own_pictures_without_labels_end_in_the_label_free_verdict(own: Path, tmp_path: Path) -> None:
+    report = run(tmp_path / "demo", data=str(own), minutes=0.005, settings=QUICK)
+    assert (report.drawn, report.pictures, report.map) == (False, 95, None)
+    assert 0 <= report.recall_at_1 <= 1
+    assert not (tmp_path / "demo" / "untrained").exists()
+    assert report.sheet.is_file()
+
+
+def test_own_pictures_with_labels_are_measured_by_them(own: Path, tmp_path: Path) -> None:
+    rows = [
+        {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": number % 12}
+        for number, path in enumerate(sorted(own.glob("*.png")))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+    report = run(tmp_path / "demo", data=str(tmp_path / "own.parquet"), minutes=0.005, settings=QUICK)
+    assert report.map is not None and report.map_untrained is not None
+    assert "query's label" in report.text()
+
+
+def test_nothing_is_drawn_where_something_lies(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    with pytest.raises(ConfigError):
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_source_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        run(tmp_path / "demo", data=str(tmp_path / "nowhere"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    done = subprocess.run(
+        [sys.executable, "-m", "sightbook", "demo", "--out", ".", "--json"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["kind"] == "ConfigError"
+    assert (
+        done.stderr
+        == "sightbook: . is not an empty folder: give --out a new one, the demo overwrites nothing\n"
+    )
