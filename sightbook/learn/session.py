@@ -156,6 +156,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         name = str(chosen.name)
         facts = backbones.preprocessing(name)
         backbone, spec = backbones.pretrained(name)
+        _try_size(backbone, name, config.size)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
         pretraining = chosen.pretraining or backbones.pretraining_of(name)
@@ -167,6 +168,19 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     quantizer = Quantizer(config.M, config.K, config.d, config.alpha, frozen=config.codebooks == "frozen")
     network = Network(backbone, head, quantizer)
     return network, spec, frame, scaling, pretraining
+
+
+def _try_size(backbone: backbones.Backbone, name: str, size: int) -> None:
+    """ConfigError when the pretrained backbone cannot take pictures of `size` pixels: many have fixed positions."""
+    try:
+        with torch.inference_mode():
+            backbone.eval()(torch.zeros(1, 3, size, size))
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"size {size} does not fit {name} ({reason}): leave size and resize to the backbone"
+        ) from None
+    backbone.train()
 
 
 def _begin(

@@ -6,12 +6,13 @@ makes the module of a spec with random weights, `pretrained` reads weights from 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -110,15 +111,16 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     # Code that comes with a model is never run, weights are never unpickled.
     careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not _hub_answers()}
     try:
-        config = AutoConfig.from_pretrained(name, **careful)
-        body, report = AutoModel.from_pretrained(
-            name,
-            config=config,
-            use_safetensors=True,
-            output_loading_info=True,
-            **careful,
-            **_options(config.model_type),
-        )
+        with _quiet():
+            config = AutoConfig.from_pretrained(name, **careful)
+            body, report = AutoModel.from_pretrained(
+                name,
+                config=config,
+                use_safetensors=True,
+                output_loading_info=True,
+                **careful,
+                **_options(config.model_type),
+            )
     except (OSError, ValueError, KeyError) as error:
         raise _unusable(name, error) from None
     if body.main_input_name != "pixel_values":
@@ -135,6 +137,22 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
     return Backbone(body, spec["pool"], _features(config)), spec
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers draws a bar and a table for weights that it loads in a blink or leaves out on our wish."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def freeze_statistics(backbone: Backbone) -> None:
