@@ -31,7 +31,6 @@ _CORE = (
     "pyyaml",
     "typer",
     "rich",
-    "loky",
 )
 _EXTRAS = {
     "train": ("torch", "transformers", "kornia", "onnx", "onnxscript", "matplotlib"),
