@@ -156,7 +156,8 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         name = str(chosen.name)
         facts = backbones.preprocessing(name)
         backbone, spec = backbones.pretrained(name)
-        _try_size(backbone, name, config.size)
+        for size in {config.size, config.views.size or config.size}:
+            _try_size(backbone, name, size)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
         pretraining = chosen.pretraining or backbones.pretraining_of(name)

@@ -236,6 +236,15 @@ def test_bits_that_cannot_be_made_are_refused(bits: int, photos: Path, tmp_path:
         sightbook.train(photos, tmp_path / "m", bits=bits)
 
 
+def test_twenty_bits_are_no_whole_codebooks_of_256_codewords(photos: Path, tmp_path: Path) -> None:
+    import sightbook
+
+    with pytest.raises(
+        ConfigError, match=r"^20 bits cannot be made of codebooks of 256 codewords \(8 bits each\)"
+    ):
+        sightbook.train(photos, tmp_path / "m", bits=20, settings={"K": 256})
+
+
 def test_the_later_budget_counts(tmp_path: Path) -> None:
     from sightbook.learn.train import _asked
 

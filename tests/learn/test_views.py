@@ -35,6 +35,12 @@ def test_two_views_of_a_picture_stand_B_rows_apart() -> None:
         )
 
 
+def test_a_view_may_be_smaller_than_the_fixed_view() -> None:
+    small = views(ViewsConfig(size=8, blur=0.5))
+    assert small(torch.from_numpy(pictures(3))).shape == (6, 3, 8, 8)
+    assert small.fixed(torch.from_numpy(pictures(3))).shape == (3, 3, 16, 16)
+
+
 def test_the_seed_decides_the_views() -> None:
     batch = torch.from_numpy(pictures(4))
     made = []

@@ -152,11 +152,12 @@ def test_the_backbone_s_own_rate_is_the_presets(tmp_path: Path) -> None:
 
 def test_a_vision_transformer_of_another_size_is_said(photos: Path, tmp_path: Path) -> None:
     folder = write_backbone(tmp_path / "vit", "vit")
-    with pytest.raises(ConfigError, match=r"^size 56 does not fit .*vit \(Input image size"):
-        sightbook.train(
-            photos, tmp_path / "m", backbone=str(folder), epochs=1, settings={**TINY, "size": 56}, jobs=1
-        )
-    assert not (tmp_path / "m").exists()
+    for setting in ("size", "views.size"):
+        with pytest.raises(ConfigError, match=r"^size 56 does not fit .*vit \(Input image size"):
+            sightbook.train(
+                photos, tmp_path / "m", backbone=str(folder), epochs=1, settings={**TINY, setting: 56}, jobs=1
+            )
+        assert not (tmp_path / "m").exists()
 
 
 def test_pickled_weights_are_refused(photos: Path, tmp_path: Path) -> None:
