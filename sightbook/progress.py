@@ -46,7 +46,9 @@ def silent(event: Progress | Notice) -> None:
 class Meter:
     """Counts the work of one stage and reports it, throttled."""
 
-    def __init__(self, listener: Listener, stage: str, total: int | None = None, unit: str = "pictures") -> None:
+    def __init__(
+        self, listener: Listener, stage: str, total: int | None = None, unit: str = "pictures"
+    ) -> None:
         self.listener, self.stage, self.total, self.unit = listener, stage, total, unit
         self.done = 0
         self.started = time.monotonic()

@@ -33,7 +33,9 @@ class World:
         (self.photos / "broken.jpg").write_bytes((self.photos / "beach.jpg").read_bytes()[:300])
         rows = [f"{name},{kind}" for name, kind in self.kinds.items()]
         (folder / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
-        self.trained = sightbook.train(self.photos, self.model_folder, bits=32, epochs=1, seed=3, settings=QUICK)
+        self.trained = sightbook.train(
+            self.photos, self.model_folder, bits=32, epochs=1, seed=3, settings=QUICK
+        )
         self.model = Model.open(self.model_folder)
         with Library.open(self.library, create_with=self.model) as library:
             self.added = library.add([self.photos])

@@ -191,7 +191,7 @@ def test_weights_of_another_shape_are_refused(trained: Trained, tmp_path: Path) 
 
     other, *_ = session._network(config_of(trained.backbone, D=32))
     tensors = {name: value.contiguous() for name, value in other.state_dict().items()}
-    with pytest.raises(ModelError, match="does not fit config.json"):
+    with pytest.raises(ModelError, match=r"does not fit config\.json"):
         load(damaged(trained, tmp_path / "m", "model.safetensors", save(tensors)))
 
 
