@@ -66,7 +66,7 @@ def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
     network, _, _, scaling, _ = session._network(config)
     device = session._device(given.device)
     channels_last(network.to(device))
-    views = Views(config.views, config.size, *scaling).to(device)
+    views = Views(config.views, config.size, *scaling, side=config.view_size).to(device)
     optimizer = trainer.optimizer_for(network, config)
     usage = Usage(config.M, config.K, device)
     run = trainer.Run(config, network, views, pictures, device, folder, optimizer, usage, Position())

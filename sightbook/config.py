@@ -33,15 +33,17 @@ class BackboneConfig(_Frozen):
     pretraining: Literal["self-supervised", "labels"] | None = None
     # vit
     patch: int = Field(4, ge=1)
-    width: int = Field(192, ge=8)
+    width: int = Field(128, ge=8)
     depth: int = Field(4, ge=1)
-    heads: int = Field(3, ge=1)
+    heads: int = Field(4, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     # resnet
     stem_width: int = Field(32, ge=4)
-    stem_stride: Literal[1, 2, 4] = 2
-    widths: tuple[int, ...] = (64, 128, 256)
+    stem_stride: Literal[1, 2, 4] = 1
+    widths: tuple[int, ...] = (32, 64, 128)
     depths: tuple[int, ...] = (1, 1, 1)
+    # Starts the stem's filters from the principal components of the collection's own patches.
+    whiten: bool = True
 
     @model_validator(mode="after")
     def _fit(self) -> BackboneConfig:
@@ -57,9 +59,9 @@ class BackboneConfig(_Frozen):
 class ViewsConfig(_Frozen):
     """One random view: resized crop, flip, colour jitter, grey, blur. Probabilities in 0..1.
 
-    `size`: side of a view in pixels while training, the encoder's `size` when None. A crop shows a part of the picture,
-    so that a smaller view shows things as large as the whole picture does later, in fewer pixels (fixed-resolution
-    networks such as vit need views of their own size).
+    `size`: side of a view in pixels while training. None: three quarters of the encoder's `size` for a resnet, all
+    of it for networks of a fixed resolution. A crop shows a part of the picture, on average three quarters of its
+    side, so that things are as large in the smaller view as they later are in the whole picture, in fewer pixels.
     """
 
     size: int | None = Field(None, ge=8)
@@ -92,10 +94,10 @@ class TrainConfig(_Frozen):
     D: int = Field(256, ge=1, le=8192)
     codebooks: Literal["learned", "frozen"] = "learned"
     alpha: float = Field(10.0, gt=0)
-    tau: float = Field(0.3, gt=0)
+    tau: float = Field(0.2, gt=0)
     # A count when it is an int, a fraction of the 2B - 2 negatives when it is a float in [0, 1).
     clip: int | float = 0
-    batch: int = Field(256, ge=2)
+    batch: int = Field(128, ge=2)
     size: int = Field(32, ge=8, le=1024)
     resize: int = Field(32, ge=8, le=1152)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -116,6 +118,13 @@ class TrainConfig(_Frozen):
     @property
     def d(self) -> int:
         return self.D // self.M
+
+    @property
+    def view_size(self) -> int:
+        """Side of a training view in pixels."""
+        if self.views.size is not None:
+            return self.views.size
+        return max(8, round(0.75 * self.size)) if self.backbone.kind == "resnet" else self.size
 
     @field_validator("clip", mode="before")
     @classmethod
@@ -192,9 +201,9 @@ def preset_layers(preset: str | None, shorter_side: int, backbone: str | None) -
     if size == "photo":
         layers.append(_PHOTO)
     elif shorter_side > 40:
-        layers.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 4, "patch": 8}})
+        layers.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
     if size == "photo" and (backbone == "vit" or preset == "paper"):
-        layers.append({"backbone": {"patch": 16, "depth": 6}})
+        layers.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
     if backbone == "vit" or (preset == "paper" and backbone is None):
         layers.append(_VIT)
     if preset == "paper":

@@ -12,7 +12,7 @@ from sightbook.config import TrainConfig, dump
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.learn import checkpoint, precision, store, trainer
+from sightbook.learn import checkpoint, precision, statistics, store, trainer
 from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
@@ -64,10 +64,11 @@ def run_session(
         listener=listener,
         jobs=jobs,
     )
-    views = Views(config.views, config.size, *scaling)
+    views = Views(config.views, config.size, *scaling, side=config.view_size)
     run = _begin(config, network, views, pictures, device, work=work, listener=listener)
     trainer.fit(run, listener)
     listener(Notice("judging the model and writing it"))
+    _recalibrate(run)
     held = pictures.pixels[pictures.held_out]
     verdict = Verdict(len(held), measure(network, run.views, held, device), from_json(run.at.untrained))
     parameters = sum(p.numel() for p in network.parameters())
@@ -156,7 +157,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         name = str(chosen.name)
         facts = backbones.preprocessing(name)
         backbone, spec = backbones.pretrained(name)
-        for size in {config.size, config.views.size or config.size}:
+        for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
@@ -223,6 +224,9 @@ def _begin(
             )
         listener(Notice(f"resuming at step {at.step}, {at.seconds / 60:.1f} minutes into training"))
         return run
+    if config.backbone.kind == "resnet" and config.backbone.whiten:
+        statistics.whiten_stem(network, views, statistics.sample(pictures, config.seed, device))
+    _recalibrate(run)
     held = pictures.pixels[pictures.held_out]
     run.at.untrained = asdict(measure(network, views, held, device))
     run.at.precision = _precision(run, listener)
@@ -238,6 +242,11 @@ def _begin(
         )
     )
     return run
+
+
+def _recalibrate(run: trainer.Run) -> None:
+    chunks = statistics.sample(run.store, run.config.seed, run.device)
+    statistics.recalibrate(run.network, run.views, chunks, backbone=run.config.backbone.kind != "pretrained")
 
 
 def _precision(run: trainer.Run, listener: Listener) -> str:

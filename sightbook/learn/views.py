@@ -11,20 +11,28 @@ from sightbook.config import ViewsConfig
 
 
 class Views(nn.Module):
-    """Draws views; torch's global random state decides them, so seeding it makes them repeatable."""
+    """Draws views; torch's global random state decides them, so seeding it makes them repeatable.
+
+    `size`: side of a fixed view; `side`: that of a random view, `config.size` or `size` when None.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, config: ViewsConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+        self,
+        config: ViewsConfig,
+        size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        side: int | None = None,
     ) -> None:
         super().__init__()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kornia imports modules that warn about themselves
             import kornia.augmentation as K
 
-        jitter, side = config.jitter, config.size or size
+        jitter, side = config.jitter, side or config.size or size
         steps: list[nn.Module] = [
             # "resample" cuts and scales the whole batch in one grid_sample; "slice" loops over the pictures.
             K.RandomResizedCrop((side, side), scale=(config.crop_min, 1.0), cropping_mode="resample"),
