@@ -96,7 +96,7 @@ class TrainConfig(_Frozen):
     alpha: float = Field(10.0, gt=0)
     tau: float = Field(0.2, gt=0)
     # A count when it is an int, a fraction of the 2B - 2 negatives when it is a float in [0, 1).
-    clip: int | float = 0
+    clip: int | float = 0.05
     batch: int = Field(128, ge=2)
     size: int = Field(32, ge=8, le=1024)
     resize: int = Field(32, ge=8, le=1152)
