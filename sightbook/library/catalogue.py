@@ -160,20 +160,21 @@ class Catalogue:
     def match(self, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
         """Picture ids and keys of failures whose path, or `root/path`, is `pattern`, lies in it, or fits it as a glob.
 
-        As in SQLite's GLOB, `*` also crosses `/`.
+        As in SQLite's GLOB, `*` also crosses `/`. What is the name of something is no glob: `a[1].jpg` is that file
+        where there is one, and not `a1.jpg`. Nothing is called "".
         """
-        column = to_column(pattern)
-        where = (
+        if not pattern:
+            return set(), set()
+        names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
+        named = self._matching(
             "x.path = :exact OR s.root || '/' || x.path = :exact"
             " OR substr(x.path, 1, length(:inside)) = :inside"
-            " OR substr(s.root || '/' || x.path, 1, length(:inside)) = :inside"
-            " OR x.path GLOB :exact OR s.root || '/' || x.path GLOB :exact"
+            " OR substr(s.root || '/' || x.path, 1, length(:inside)) = :inside",
+            names,
         )
-        names = {"exact": column, "inside": to_column(pattern.rstrip("/") + "/")}
-        join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
-        ids = self.connection.execute(f"SELECT x.id FROM pictures {join}", names)
-        failed = self.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
-        return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}
+        if any(named):
+            return named
+        return self._matching("x.path GLOB :exact OR s.root || '/' || x.path GLOB :exact", names)
 
     # Writing
 
@@ -253,6 +254,12 @@ class Catalogue:
         return removed
 
     # Parts
+
+    def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:
+        join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
+        ids = self.connection.execute(f"SELECT x.id FROM pictures {join}", names)
+        failed = self.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
+        return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}
 
     def _forget(self, keys: Iterable[tuple[str, str]]) -> None:
         self.connection.executemany(

@@ -5,6 +5,7 @@ library.json is written last: a folder without it holds no library yet. Each ste
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -93,6 +94,15 @@ def exists(path: Path) -> bool:
     if not path.exists():
         return False
     raise LibraryError(_no_library(path))
+
+
+def size(path: Path) -> int:
+    """Bytes the folder's files take; those that a writer removes meanwhile (SQLite's side files) do not count."""
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def create(path: Path, model: Model) -> Facts:

@@ -226,7 +226,7 @@ class Library:
             pretraining=config.pretraining,
             selection=config.selection,
             created=self.facts.created,
-            bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            bytes=folder.size(self.path),
             sources=sources,
             failed=failed,
         )

@@ -250,7 +250,7 @@ def test_removing_what_is_not_there_removes_nothing(made: Path) -> None:
             f"nothing in {made} matches 'nothing*': give a path as `sightbook search` shows it, a pattern in quotes, "
             "or a source of `sightbook status`"
         )
-        for absent in (99, ("x", "000.png"), ("x", "")):
+        for absent in (99, ("x", "000.png"), ("x", ""), "", [""]):
             with pytest.raises(LibraryError):
                 library.remove(absent)
         assert len(library) == 3
