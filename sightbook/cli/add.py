@@ -51,8 +51,11 @@ def add(
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.images.sources import open_sources
     from sightbook.library.library import Library
 
+    if model is not None:
+        open_sources(source)  # a mistyped SOURCE leaves no empty library behind
     with showing() as listener, Library.open(library, create_with=model) as opened:
         report = opened.add(
             source, model=model, jobs=jobs, moved_from=moved_from, retry=retry, listener=listener

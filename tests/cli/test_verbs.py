@@ -78,6 +78,13 @@ def test_add_makes_a_library_and_finds_nothing_new_afterwards(here: Path, run: R
     assert (again.returncode, again.stdout.split(";")[0]) == (0, "0 added, 12 unchanged")
 
 
+def test_a_mistyped_source_leaves_no_empty_library_behind(here: Path, run: Run) -> None:
+    done = run("add", "library", "fotos", "--model", "model")
+    assert done.returncode == 1
+    assert "There is nothing at 'fotos'" in done.stderr
+    assert not (here / "library").exists()
+
+
 def test_add_json_is_one_document_and_nothing_else_on_standard_output(here: Path, run: Run) -> None:
     (here / "photos" / "broken.jpg").write_bytes(b"not a picture")
     done = run("add", "library", "photos", "--model", "model", "--jobs", "1", "--json")
