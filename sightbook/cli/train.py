@@ -67,7 +67,9 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Same seed, same model (on the same machine).", show_default="0"),
+        typer.Option(
+            metavar="N", help="With --epochs: same seed, same model (on the same machine).", show_default="0"
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")
