@@ -44,7 +44,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | fingerprint | `{config.fingerprint}` |
 
 ## Verdict, without labels
-{verdict.sentence(config.bits)}
+{verdict.sentence(config.bits, trained["steps"])}
 
 This tells whether codes recognize a picture under crops and changes of colour. It does not tell how well they group
 pictures by what a person sees in them: `sightbook evaluate` does, where labels exist.

@@ -130,7 +130,7 @@ def run_session(
         precision=run.at.precision,
         fingerprint=model.fingerprint,
         verdict=verdict.to_json(),
-        sentence=verdict.sentence(config.bits),
+        sentence=verdict.sentence(config.bits, run.at.step),
     )
 
 

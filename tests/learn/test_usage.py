@@ -52,7 +52,8 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
     better = Verdict(100, Figures(0.4101, 1.0, 15.0), before)
     same = Verdict(100, Figures(0.41, 1.0, 15.0), before)
     assert (better.helped, same.helped) == (True, False)  # more than one in a hundred
-    assert better.sentence(64).startswith("Training helped: on 100 held-out pictures")
-    assert "41.0% of cases through 64-bit codes (untrained network: 40.0%)" in better.sentence(64)
-    assert same.sentence(64).startswith("Training did not help: ")
+    assert better.sentence(64, 500).startswith("Training helped: on 100 held-out pictures")
+    assert "41.0% of cases through 64-bit codes (untrained network: 40.0%)" in better.sentence(64, 500)
+    assert same.sentence(64, 500).startswith("Training did not help: ")
+    assert same.sentence(64, 0).startswith("Not trained, as asked: ")
     assert better.to_json()["untrained"] == {"recall_at_1": 0.40, "used": 0.5, "perplexity": 7.0}
