@@ -44,12 +44,13 @@ Loader = Callable[[Path, Path | None, str | None], Split]
 @dataclass(frozen=True)
 class Protocol:
     """A named way to judge. `sizes` are the counts of queries and database where others fixed them; pictures in both
-    parts are then counted and told, and refused elsewhere."""
+    parts are then counted and told, and refused elsewhere. `training`: pictures a model may have learned from."""
 
     name: str
     R: int
     load: Loader
     sizes: tuple[int, int] | None = None
+    training: int | None = None
 
     @property
     def official(self) -> bool:
@@ -116,7 +117,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol("cifar10-I", 1000, load_cifar10, (10_000, 50_000)),
         # Differs from I in what the model may be trained on: 5,000 pictures of the database, 500 a class.
-        Protocol("cifar10-II", 1000, load_cifar10, (10_000, 50_000)),
+        Protocol("cifar10-II", 1000, load_cifar10, (10_000, 50_000), training=5_000),
         Protocol("labelled", 100, load_labelled),
     )
 }

@@ -70,7 +70,7 @@ def evaluate(
         )
     reading = read(split, models, jobs=jobs, listener=listener)
     N = len(reading.database)
-    notes = [*split.notes, *_deviations(rule, split, R is None and not whole)]
+    notes = [*split.notes, *_deviations(rule, split, models, R is None and not whole)]
     R = N if whole else min(rule.R if R is None else R, N)
     truth = Truth.of(
         [picture.labels for picture in reading.queries],
@@ -161,7 +161,7 @@ def _model_row(model: Model, asymmetric: Judged, symmetric: Judged) -> ModelFigu
     )
 
 
-def _deviations(rule: Protocol, split: Split, default_R: bool) -> list[str]:
+def _deviations(rule: Protocol, split: Split, models: Sequence[Model], default_R: bool) -> list[str]:
     """What makes this less than the protocol asks for."""
     notes = []
     sizes = (len(split.queries), len(split.database))
@@ -170,6 +170,14 @@ def _deviations(rule: Protocol, split: Split, default_R: bool) -> list[str]:
             f"not the official {rule.name}: {sizes[0]:,} queries and {sizes[1]:,} pictures instead of "
             f"{rule.sizes[0]:,} and {rule.sizes[1]:,}"
         )
+    for model in models:
+        seen = sum(int(model.config.trained.get(part, 0)) for part in ("pictures", "held_out"))
+        untrained = model.config.trained.get("steps") == 0
+        if rule.training is not None and seen > rule.training and not untrained:
+            notes.append(
+                f"not the official {rule.name}: {model.folder} was trained on {seen:,} pictures, the protocol allows "
+                f"{rule.training:,}"
+            )
     if default_R and len(split.database) < rule.R:
         notes.append(f"the ranking is cut at the whole database instead of {rule.R}: it holds fewer pictures")
     return notes

@@ -187,6 +187,18 @@ def test_the_document_makes_a_round_trip(model: Model, cifar: Path, other: Path)
     assert "per_query" not in document
 
 
+@pytest.mark.parametrize(
+    ("protocol", "held_out", "told"), [("cifar10-II", 101, 1), ("cifar10-II", 100, 0), ("cifar10-I", 101, 0)]
+)
+def test_a_model_trained_on_more_than_the_protocol_allows_is_told(
+    model: Model, cifar: Path, protocol: str, held_out: int, told: int
+) -> None:
+    trained = replace(model.config, trained={"pictures": 4_900, "held_out": held_out})
+    report = evaluate(Model(model.folder, trained, model.codebooks, 1), protocol, cifar, jobs=1, baselines=())
+    note = f"not the official {protocol}: {model.folder} was trained on 5,001 pictures, the protocol allows 5,000"
+    assert list(report.notes).count(note) == told
+
+
 def test_a_document_that_is_no_report_is_refused() -> None:
     with pytest.raises(ConfigError, match="this is no evaluation report"):
         Report.from_json({"map": 1.0})
