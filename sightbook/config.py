@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -40,8 +40,8 @@ class BackboneConfig(_Frozen):
     # resnet
     stem_width: int = Field(32, ge=4)
     stem_stride: Literal[1, 2, 4] = 1
-    widths: tuple[int, ...] = (32, 64, 128)
-    depths: tuple[int, ...] = (1, 1, 1)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = (32, 64, 128)
+    depths: tuple[Annotated[int, Field(ge=1)], ...] = (1, 1, 1)
     # Starts the stem's filters from the principal components of the collection's own patches.
     whiten: bool = True
 
@@ -88,7 +88,7 @@ class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
     method: Literal["transclippedclr"] = "transclippedclr"
-    preset: str = "small"
+    preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
     D: int = Field(256, ge=1, le=8192)
@@ -101,7 +101,7 @@ class TrainConfig(_Frozen):
     size: int = Field(32, ge=8, le=1024)
     resize: int = Field(32, ge=8, le=1152)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=2**31 - 1)
     epochs: int | None = Field(None, ge=0)
     minutes: float | None = Field(None, gt=0)
     held_out: float = Field(0.02, gt=0, lt=0.5)
@@ -154,9 +154,9 @@ class TrainConfig(_Frozen):
                 f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out"
             )
         if self.resize < self.size:
-            raise ValueError(f"resize {self.resize} is smaller than size {self.size}")
-        if len(str(self.preset)) == 0:
-            raise ValueError("preset is empty")
+            raise ValueError(
+                f"resize {self.resize} is smaller than size {self.size}: raise the one or lower the other"
+            )
         return self
 
     def clipped(self, batch: int) -> int:
@@ -270,9 +270,12 @@ def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
         faults = []
         for fault in error.errors():
             key = ".".join(str(part) for part in fault["loc"] if part not in ("int", "float"))
-            message = fault["msg"].removeprefix("Value error, ")
+            message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             if fault["type"] == "extra_forbidden":
                 message = "is not a setting; see docs/commands.md for the list"
+            if fault["type"] == "model_type":
+                message = f"is a section of settings: write {key}.NAME=VALUE"
+                message += ", or --backbone vit, resnet or a pretrained one" if key == "backbone" else ""
             named = message.startswith((f"{key} ", f"{key}."))  # our own sentences name the key themselves
             faults.append(message if named else f"{key} {message}".strip())
         raise ConfigError("; ".join(dict.fromkeys(faults))) from None

@@ -22,6 +22,7 @@ from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import Verdict, from_json, measure
 from sightbook.learn.views import Views
 from sightbook.model import backbone as backbones
+from sightbook.model import hub
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.head import Head
@@ -155,13 +156,13 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     chosen = config.backbone
     if chosen.kind == "pretrained":
         name = str(chosen.name)
-        facts = backbones.preprocessing(name)
+        facts = hub.preprocessing(name)
         backbone, spec = backbones.pretrained(name)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
-        pretraining = chosen.pretraining or backbones.pretraining_of(name)
+        pretraining = chosen.pretraining or hub.pretraining_of(name)
     else:
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)

@@ -23,8 +23,9 @@ _DAMPING = 1e-2  # added to the variance of a component: the weakest ones are mo
 def sample(store: Store, seed: int, device: torch.device) -> list[Tensor]:
     """Chunks (n, R, R, 3) uint8 of training pictures drawn by `seed`, about a thousand in all."""
     count = min(_PICTURES, len(store.train))
-    rows = np.sort(np.random.default_rng((seed, 1)).choice(store.train, count, replace=False))
-    pieces = np.array_split(rows, max(1, count // _CHUNK))
+    # Places in `train`, which is in the order of the content's hashes; rows follow the names of the files.
+    places = np.sort(np.random.default_rng((seed, 1)).choice(len(store.train), count, replace=False))
+    pieces = np.array_split(store.train[places], max(1, count // _CHUNK))
     return [torch.from_numpy(np.ascontiguousarray(store.pixels[piece])).to(device) for piece in pieces]
 
 

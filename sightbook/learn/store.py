@@ -90,7 +90,7 @@ def fill(
     if count == 0:
         raise SourceError(
             f"none of the {len(entries)} pictures in {', '.join(map(str, sources))} could be read: "
-            f"{failures[0].entry.locator}: {failures[0].reason}"
+            f"{failures[0].entry.locator}: {failures[0].reason}; give pictures that open elsewhere"
         )
     if count < LEAST_PICTURES:
         raise ConfigError(

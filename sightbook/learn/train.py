@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -58,12 +59,9 @@ def train(
 
     >>> sightbook.train("photos", "model", bits=64, minutes=10)
     """
-    try:
-        import kornia  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError:
-        raise MissingExtra("training", "train") from None
+    # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
+    if not all(find_spec(name) for name in ("torch", "transformers", "kornia", "onnx", "onnxscript")):
+        raise MissingExtra("training", "train")
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     folder = Path(out)
     asked = _asked(
@@ -113,13 +111,10 @@ def _asked(
         parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value)
         for key, value in (settings or {}).items()
     ]
-    layers = (
-        read_file(Path(config)) if config is not None else {},
-        {key: value for key, value in named.items() if value is not None},
-        merge(*one_by_one),
-    )
+    file = _file_layer(Path(config), named.get("bits")) if config is not None else {}
+    given = {key: value for key, value in named.items() if value is not None}
     asked: dict[str, Any] = {}
-    for layer in layers:
+    for layer in (file, given, merge(*one_by_one)):
         budget = {"epochs", "minutes"} & set(layer)
         if len(budget) == 2:
             raise ConfigError("the budget is either epochs or minutes: give one of them")
@@ -127,6 +122,15 @@ def _asked(
             asked = {key: value for key, value in asked.items() if key not in {"epochs", "minutes"}}
         asked = merge(asked, layer)
     return asked
+
+
+def _file_layer(path: Path, bits: Any) -> dict[str, Any]:
+    """The settings of a file; budgets that it leaves open (null) say nothing, and `bits` replaces its M and D."""
+    content = read_file(path)
+    unsaid = {key for key in ("epochs", "minutes") if content.get(key) is None}
+    if bits is not None:
+        unsaid |= {"M", "D", "bits"}
+    return {key: value for key, value in content.items() if key not in unsaid}
 
 
 def parse_path(key: str, value: Any) -> dict[str, Any]:
@@ -138,9 +142,11 @@ def parse_path(key: str, value: Any) -> dict[str, Any]:
 
 
 def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int) -> TrainConfig:
+    """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too."""
     asked = dict(asked)
     bits = asked.pop("bits", None)
-    preset = preset or asked.pop("preset", None)
+    preset = _one_of("preset", preset, asked.pop("preset", None))
+    backbone = _one_of("backbone", backbone, _named_backbone(asked))
     layers = preset_layers(preset, shorter, backbone)
     if backbone not in (None, "vit", "resnet"):
         layers.append(_pretrained_input(str(backbone)))
@@ -169,8 +175,28 @@ def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None,
     return build([merged])
 
 
+def _one_of(what: str, option: str | None, setting: str | None) -> str | None:
+    """What either names; ConfigError when both do, and differently: much else follows from it."""
+    if option is not None and setting is not None and option != setting:
+        raise ConfigError(
+            f"--{what} {option} contradicts {what} {setting} in the settings: give one of the two"
+        )
+    return setting if option is None else option
+
+
+def _named_backbone(asked: Mapping[str, Any]) -> str | None:
+    """The backbone that the settings ask for, in the words of --backbone: a preset's rates and sizes depend on it."""
+    section = asked.get("backbone")
+    if not isinstance(section, Mapping):
+        return None
+    kind = section.get("kind", "pretrained" if section.get("name") else None)
+    if kind == "pretrained" and section.get("name"):
+        return str(section["name"])
+    return kind if kind in ("vit", "resnet") else None  # anything else is refused with its reason later on
+
+
 def _pretrained_input(name: str) -> dict[str, Any]:
-    from sightbook.model.backbone import preprocessing
+    from sightbook.model.hub import preprocessing
 
     facts = preprocessing(name)
     return {"size": facts.size, "resize": facts.resize}

@@ -7,34 +7,18 @@ makes the module of a spec with random weights, `pretrained` reads weights from 
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from sightbook.config import BackboneConfig
 from sightbook.errors import ModelError
+from sightbook.model import hub
 
 Spec = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What a pretrained backbone was trained with: pixel scaling and input size."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    size: int
-    resize: int
-    resample: Literal["bilinear", "bicubic"]
 
 
 class Backbone(nn.Module):
@@ -109,7 +93,7 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     from transformers import AutoConfig, AutoModel
 
     # Code that comes with a model is never run, weights are never unpickled.
-    careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not _hub_answers()}
+    careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not hub.answers()}
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(name, **careful)
@@ -122,7 +106,7 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
                 **_options(config.model_type),
             )
     except (OSError, ValueError, KeyError) as error:
-        raise _unusable(name, error) from None
+        raise hub.unusable(name, error) from None
     if body.main_input_name != "pixel_values":
         raise ModelError(
             f"{name} is no vision model but a {config.model_type}: give a ViT, DINOv2, ResNet, …"
@@ -241,87 +225,6 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
         "label2id",
     }
     return {key: value for key, value in facts.items() if key not in skip and key != "model_type"}
-
-
-def preprocessing(name: str) -> Preprocessing:
-    """Reads preprocessor_config.json of a hub name or local folder; ModelError when there is none to read."""
-    try:
-        if Path(name).is_dir():
-            path = Path(name) / "preprocessor_config.json"
-        else:
-            from huggingface_hub import hf_hub_download
-
-            path = Path(
-                hf_hub_download(name, "preprocessor_config.json", local_files_only=not _hub_answers())
-            )
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        if not Path(name).is_dir():
-            raise _unusable(name, error) from None
-        raise ModelError(
-            f"{name} has no readable preprocessor_config.json, so its pixel scaling is not known: "
-            "download the whole model"
-        ) from None
-    try:
-        size = _edge(facts.get("crop_size") or facts.get("size") or 224)
-        resize = _edge(facts.get("size") or size)
-        mean, std = (_three(facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"preprocessor_config.json of {name} is not understood ({error}): download the model again"
-        ) from None
-    return Preprocessing(
-        mean, std, size, max(size, resize), "bicubic" if facts.get("resample") == 3 else "bilinear"
-    )
-
-
-def _edge(size: Any) -> int:
-    """The edge in pixels of a size as processors write it: 224, {"height": 224, ...} or {"shortest_edge": 224}."""
-    return int((size.get("height") or size["shortest_edge"]) if isinstance(size, dict) else size)
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
-
-
-def pretraining_of(name: str) -> str:
-    """What a pretrained backbone was trained with, by its name; an unknown one is taken for trained with labels."""
-    known = ("dinov2", "dinov3", "dino-", "dino_", "mae", "ijepa", "msn", "beit-base-patch16-224-pt22k")
-    lower = Path(name).name.lower()
-    return "self-supervised" if any(part in lower for part in known) else "labels"
-
-
-@functools.cache
-def _hub_answers() -> bool:
-    """Whether the hub can be reached, asked once: its own client retries for 23 s where there is no network."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        with urllib.request.urlopen(request, timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError as error:
-        # A certificate that Python does not know means that somebody answered; the hub's client has its own list.
-        return isinstance(getattr(error, "reason", None), ssl.SSLError)
-
-
-def _unusable(name: str, error: Exception) -> ModelError:
-    """Why a pretrained backbone cannot be opened, and what to do."""
-    reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if Path(name).is_dir():
-        return ModelError(f"{name} does not hold a vision model that transformers can open ({reason})")
-    if _hub_answers():
-        return ModelError(f"backbone {name!r} cannot be opened from the hub ({reason}): check the name")
-    return ModelError(
-        f"backbone {name!r} is no folder here, not in the local cache and the hub cannot be reached: "
-        f"on a machine with network run `hf download {name} --local-dir FOLDER`, copy FOLDER here "
-        "and give it as --backbone"
-    )
 
 
 def channels_last(module: nn.Module) -> nn.Module:

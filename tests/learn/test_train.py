@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sightbook.config import build
+from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.learn import session
+from sightbook.learn.train import _asked, _resolve
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, Train, pictures, weights
 from tests.pictures import write_photos
@@ -87,10 +88,14 @@ def test_no_epochs_write_the_network_the_seed_begins_with(
     network, *_ = session._network(config)
     written = load_file(tmp_path / "m" / "model.safetensors")
     assert set(written) == set(network.state_dict())
-    assert all(torch.equal(value, written[name]) for name, value in network.state_dict().items())
+    # But for what it takes from the collection without learning: the stem's filters and the norms' statistics.
+    stem = {"backbone.body.embedder.embedder.convolution.weight"} if backbone == "resnet" else set()
+    drawn = {name: value for name, value in network.named_parameters() if name not in stem}
+    assert all(torch.equal(value, written[name]) for name, value in drawn.items())
+    assert all(not torch.equal(network.state_dict()[name], written[name]) for name in stem)
     assert (report.steps, report.seconds) == (0, 0.0)
     assert report.verdict["trained"] == report.verdict["untrained"]
-    assert report.sentence.startswith("Training did not help")
+    assert report.sentence.startswith("Not trained, as asked")
 
 
 def test_frozen_codebooks_are_written_as_the_seed_drew_them(
@@ -178,7 +183,7 @@ def test_nothing_is_overwritten(train: Train, photos: Path, tmp_path: Path) -> N
     [
         ({"settings": {"no_such": 1}}, r"^no_such is not a setting"),
         ({"settings": {"views.bluur": 0.1}}, r"^views\.bluur is not a setting"),
-        ({"settings": {"K": 17}}, r"^K Input should be 16 or 256"),
+        ({"settings": {"K": 17}}, r"^K must be 16 or 256"),
         ({"settings": {"M": 3, "D": 16}}, r"^D 16 is not a multiple of M 3"),
         ({"settings": {"clip": 1.5}}, r"^clip 1\.5 is neither a count"),
         ({"settings": {"clip": "yes"}}, r"^clip "),
@@ -189,7 +194,7 @@ def test_nothing_is_overwritten(train: Train, photos: Path, tmp_path: Path) -> N
         ({"settings": {"tau": "{"}}, r"^--set 'tau=\{': the value cannot be read"),
         ({"bits": 20, "settings": {"K": 256, "M": 3, "D": 24}}, r"^M=3 codebooks make 24 bits, not 20"),
         ({"epochs": 1, "minutes": 1.0}, r"^the budget is either epochs or minutes"),
-        ({"method": "no-such"}, r"^method Input should be 'transclippedclr'"),
+        ({"method": "no-such"}, r"^method must be 'transclippedclr'"),
         ({"preset": "large"}, r"^preset 'large' is unknown: choose one of small, photo, paper"),
         ({"device": "cuda:77"}, r"^device 'cuda:77' is not usable here"),
         ({"device": "abacus"}, r"^device 'abacus' is not usable here"),
@@ -325,3 +330,63 @@ def test_a_diverging_run_says_what_to_do(train: Train, photos: Path, tmp_path: P
     settings = {"optimizer.rate": 1e30, "optimizer.warmup": 0.0, "optimizer.clip_norm": 1e30}
     with pytest.raises(ModelError, match=r"the loss became nan .* --set precision=fp32"):
         train(photos, tmp_path / "m", settings=settings, epochs=20)
+
+
+def settled(
+    shorter: int = 32, preset: str | None = None, backbone: str | None = None, **given: Any
+) -> TrainConfig:
+    """What `train` resolves for pictures of `shorter` pixels."""
+    config, settings = given.pop("config", None), given.pop("settings", None)
+    return _resolve(_asked(config, settings, **given), preset, backbone, shorter)
+
+
+@pytest.mark.parametrize(
+    "given", [{"minutes": 3.0}, {"epochs": 2, "backbone": "vit"}, {"shorter": 300}, {"preset": "paper"}]
+)
+def test_a_models_config_file_trains_the_same_again(tmp_path: Path, given: dict[str, Any]) -> None:
+    file = tmp_path / "config.yaml"
+    first = settled(**given)
+    file.write_text(dump(first))
+    assert settled(config=file) == first
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("bits", 32), ("minutes", 7.0), ("epochs", 4), ("seed", 9), ("method", "transclippedclr")],
+)
+def test_an_option_stands_over_the_file(tmp_path: Path, option: str, value: Any) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(dump(settled(minutes=3.0)))
+    config = settled(config=file, **{option: value})
+    assert getattr(config, option) == value
+    if option == "bits":
+        assert (config.M, config.D) == (8, 128)
+    if option == "epochs":
+        assert config.minutes is None
+
+
+def test_a_backbone_brings_its_rates_however_it_is_named() -> None:
+    assert settled(settings={"backbone.kind": "vit"}) == settled(backbone="vit")
+    assert settled(backbone="vit").optimizer.rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"preset": "photo", "settings": {"preset": "small"}}, "--preset photo contradicts preset small"),
+        (
+            {"backbone": "vit", "settings": {"backbone.kind": "resnet"}},
+            "--backbone vit contradicts backbone resnet",
+        ),
+        ({"settings": {"backbone.kind": "cnn"}}, "^backbone.kind must be 'vit', 'resnet' or 'pretrained'"),
+        ({"settings": {"backbone": "vit"}}, "^backbone is a section of settings: .* or --backbone vit"),
+        (
+            {"settings": {"backbone.widths": "[0, 8, 8]"}},
+            "^backbone.widths.0 must be greater than or equal to 1",
+        ),
+        ({"seed": 2**31}, "^seed must be less than or equal to 2147483647"),
+    ],
+)
+def test_settings_that_contradict_or_do_not_fit_are_said(given: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        settled(**given)

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import session
-from sightbook.model import backbone
-from sightbook.model.backbone import Preprocessing, preprocessing, pretrained
+from sightbook.model import backbone, hub
+from sightbook.model.backbone import pretrained
+from sightbook.model.hub import Preprocessing, preprocessing
 from sightbook.model.model import Model
 from sightbook.model.network import PixelEncoder, load
 from tests.learn.conftest import pictures
@@ -243,8 +244,8 @@ def test_a_hub_name_without_network_is_one_sentence_at_once(
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # the hub's client itself would retry for 23 s
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(backbone.urllib.request, "urlopen", nobody)
-    backbone._hub_answers.cache_clear()
+    monkeypatch.setattr(hub.urllib.request, "urlopen", nobody)
+    hub.answers.cache_clear()
     started = time.monotonic()
     try:
         for opening in (preprocessing, pretrained):
@@ -256,7 +257,7 @@ def test_a_hub_name_without_network_is_one_sentence_at_once(
         with pytest.raises(ModelError, match="is no folder here"):
             sightbook.train(photos, tmp_path / "m", backbone="some-body/no-such-model", epochs=1)
     finally:
-        backbone._hub_answers.cache_clear()
+        hub.answers.cache_clear()
     assert time.monotonic() - started < 5
     assert asked == [(constants.ENDPOINT, 5)]
     assert not (tmp_path / "m").exists()
@@ -268,7 +269,7 @@ def test_a_name_the_hub_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -
     def unknown(*_: Any, **__: Any) -> None:
         raise OSError("404 Client Error. (Request ID: x)\n\nEntry Not Found for url: ...")
 
-    monkeypatch.setattr(backbone, "_hub_answers", lambda: True)
+    monkeypatch.setattr(hub, "answers", lambda: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unknown)
     with pytest.raises(ModelError, match=r"^backbone 'a/b' cannot be opened from the hub \(404 Client Error"):
         preprocessing("a/b")
@@ -286,7 +287,7 @@ def test_a_name_the_hub_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_what_a_backbone_was_trained_with_is_told_with_caution(name: str, pretraining: str) -> None:
-    assert backbone.pretraining_of(name) == pretraining
+    assert hub.pretraining_of(name) == pretraining
 
 
 @pytest.mark.real
