@@ -220,7 +220,7 @@ def test_resuming_with_the_same_settings_said_again_is_fine(
     import sightbook
 
     out = cut(train, photos, tmp_path / "cut")
-    again = {"tau": "0.30", "backbone.widths": (8, 16), "clip": 0}
+    again = {"tau": "0.20", "backbone.widths": (8, 16), "clip": 0.05}
     report = sightbook.train(
         photos, out, resume=True, bits=16, seed=0, epochs=2, backbone="resnet", settings=again, jobs=1
     )

@@ -116,10 +116,10 @@ def test_sixteen_pictures_can_be_overfitted(tmp_path: Path) -> None:
     # The loss is least when both views agree and the 16 pictures are a simplex: cosine -1/15 to all others.
     least = math.log(1 + 30 * math.exp((-1 / 15 - 1) / tau))
     views = {"crop_min": 0.9, "jitter": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.0}
-    settings = {"tau": tau, "batch": 16, "epochs": 150, "M": 8, "D": 64, "views": views}
+    settings = {"tau": tau, "clip": 0, "batch": 16, "epochs": 150, "M": 8, "D": 64, "views": views}
     run = fit(run_of(config_of(optimizer={"rate": 5e-3}, **settings), tmp_path, count=16))
     losses = [line["loss"] for line in read(tmp_path)]
-    assert losses[0] > 2.0
+    assert losses[0] > least + 0.5
     with torch.no_grad():
         last = [
             float(
@@ -173,7 +173,7 @@ def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> 
 def test_a_loss_that_is_no_number_ends_training_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     run = run_of(config_of(checkpoint_minutes=1e-9), tmp_path)
     with torch.no_grad():
-        run.network.head.project.bias.fill_(torch.nan)
+        run.network.head.project.weight.fill_(torch.nan)
     with pytest.raises(ModelError, match=r"the loss became nan at step 0 .*--set optimizer\.rate"):
         trainer.fit(run, silent)
     assert not (tmp_path / "checkpoint.safetensors").exists()
@@ -221,6 +221,6 @@ def test_optimizer_for_leaves_out_what_is_not_trained() -> None:
 
     config = config_of(codebooks="frozen")
     network, *_ = session._network(config)
-    network.head.project.bias.requires_grad_(False)
+    network.head.project.weight.requires_grad_(False)
     held = {id(p) for group in optimizer_for(network, config).param_groups for p in group["params"]}
-    assert held == {id(p) for p in network.parameters() if p is not network.head.project.bias}
+    assert held == {id(p) for p in network.parameters() if p is not network.head.project.weight}
