@@ -1,7 +1,8 @@
 """Tells glibc to keep freed memory instead of handing it back to the kernel after every training step.
 
 A step frees and asks again for hundreds of megabytes; each time the kernel must map and clear the pages anew. Where
-page faults are dear (small cloud machines), keeping them makes a step several times faster; figures in docs/log.md.
+page faults are dear (small cloud machines), keeping them can make a step
+several times faster (no benchmark here measures it yet).
 """
 
 from __future__ import annotations
