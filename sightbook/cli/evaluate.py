@@ -50,6 +50,13 @@ def evaluate(
             "-R", min=1, metavar="N", help="Answers counted per query.", show_default="by the protocol"
         ),
     ] = None,
+    ap_definition: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
+        ),
+    ] = "hits-in-top-R",
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
@@ -77,6 +84,7 @@ def evaluate(
             against=against or (),
             R=R,
             junk=junk,
+            ap_definition=ap_definition,
             jobs=jobs,
             listener=listener,
         )

@@ -47,6 +47,10 @@ def search(
     from sightbook.errors import PictureError
     from sightbook.library.library import Library
 
+    if sheet is not None:
+        from sightbook.search.sheet import check_name
+
+        check_name(sheet)
     asked: list[str] = []
     bad: list[dict[str, str]] = []
     hits: list[list[Hit]] = []

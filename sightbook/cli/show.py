@@ -60,7 +60,12 @@ def describe(event: Progress) -> str:
         parts.append("done")
     elif event.seconds_left is not None:
         parts.append(f"{duration(event.seconds_left)} left")
-    parts += [f"{name.replace('_', ' ')} {_figure(value)}" for name, value in event.figures.items()]
+    parts += [
+        f"{value:.0%} of the codewords used"
+        if name == "used"
+        else f"{name.replace('_', ' ')} {_figure(value)}"
+        for name, value in event.figures.items()
+    ]
     return ", ".join(parts)
 
 

@@ -113,6 +113,21 @@ def decode_image(
             raise PictureError(_reason(error)) from error
 
 
+def measure(data: bytes, *, guards: Guards = Guards()) -> tuple[int, int]:
+    """Width and height of a picture as its file stores it, from the header alone. Raises PictureError like `decode`."""
+    with _quiet():
+        try:
+            width, height = _opened(data, guards).size
+            _check_size(width, height, guards)
+        except PictureError:
+            raise
+        except MissingExtra as error:
+            raise PictureError(str(error)) from error
+        except Exception as error:  # as above
+            raise PictureError(_reason(error)) from error
+    return width, height
+
+
 def _decoded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
     image = _opened(data, guards)
     width, height = image.size

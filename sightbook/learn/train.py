@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from sightbook import __version__
 from sightbook.config import TrainConfig, build, merge, parse_setting, preset_layers, read_file
 from sightbook.errors import ConfigError, MissingExtra, PictureError
-from sightbook.images.decode import decode
+from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
 from sightbook.progress import Listener, silent
@@ -253,11 +252,12 @@ def _changes(config: TrainConfig, before: Mapping[str, Any], setting: Mapping[st
 
 
 def _shorter_side(sources: Sequence[Path_]) -> int:
-    """Median shorter side of the first readable pictures, in pixels."""
+    """Median shorter side of some pictures from all over the sources, in pixels."""
+    entries = list(open_sources([Path(item) for item in sources]).entries())
     sides = []
-    for entry in islice(open_sources([Path(item) for item in sources]).entries(), _LOOKED_AT):
+    for entry in entries[:: max(1, len(entries) // _LOOKED_AT)]:
         try:
-            sides.append(min(decode(entry.read()).shape[:2]))
+            sides.append(min(measure(entry.read())))
         except PictureError:
             continue  # named later, when every picture is decoded
     return int(median(sides)) if sides else 224

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from sightbook.config import TrainConfig
 from sightbook.errors import ModelError
+from sightbook.interrupt import deferred_interrupt
 from sightbook.learn import checkpoint
 from sightbook.learn.checkpoint import Position
-from sightbook.learn.interrupt import deferred_interrupt
 from sightbook.learn.log import TrainLog
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch

@@ -17,6 +17,7 @@ from sightbook.errors import SourceError
 from sightbook.images.entry import Entry, locate
 from sightbook.images.names import to_native
 from sightbook.images.sources import Source
+from sightbook.interrupt import deferred_interrupt
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.results import AddReport, Failure
 from sightbook.library.scan import Plan, is_there, resolve, scan
@@ -141,6 +142,13 @@ class _Run:
             self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, failure.failed))
 
     def _commit(self) -> None:
+        """Writes and counts what was gathered; Ctrl-C waits, so that no batch is written twice or counted wrongly."""
+        with deferred_interrupt() as interrupted:
+            self._write()
+        if interrupted():
+            raise KeyboardInterrupt
+
+    def _write(self) -> None:
         good, bad, gone = self._good, self._bad, self._gone
         self._committed = time.monotonic()
         if not good and not bad and not gone:

@@ -74,7 +74,9 @@ class ModelConfig:
             raise ModelError(
                 f"{path} does not describe a sightbook model: give the folder that `sightbook train` wrote"
             )
-        if not isinstance(content["format"], int) or content["format"] > FORMAT:
+        if not isinstance(content["format"], int) or content["format"] < 1:
+            raise ModelError(f"{path} is damaged (format {content['format']!r}): restore it or train again")
+        if content["format"] > FORMAT:
             raise ModelError(
                 f"{folder} has model format {content['format']}, this program reads up to {FORMAT}: "
                 "update sightbook (pip install -U sightbook)"

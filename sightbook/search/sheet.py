@@ -76,8 +76,7 @@ def sheet(
     Raises ConfigError for a file name that is no picture's, or a sheet too large to draw.
     """
     out = Path(out)
-    if out.suffix.lower() not in _FORMATS:
-        raise ConfigError(f"{out} is no picture file: let the sheet's name end in {', '.join(_FORMATS)}")
+    check_name(out)
     if columns < 1 or side < 32:
         raise ConfigError(
             f"a sheet of {columns} columns of {side} pixels cannot be drawn: give at least 1 and 32"
@@ -121,6 +120,12 @@ def sheet(
         options = {"quality": 90} if out.suffix.lower() != ".png" else {"optimize": False}
         canvas.save(temporary, format=_FORMATS[out.suffix.lower()], **options)
     return out
+
+
+def check_name(out: Path) -> None:
+    """ConfigError when a sheet cannot be written under this name."""
+    if out.suffix.lower() not in _FORMATS:
+        raise ConfigError(f"{out} is no picture file: let the sheet's name end in {', '.join(_FORMATS)}")
 
 
 def _listed(queries: Picture | Sequence[Picture]) -> list[Picture]:

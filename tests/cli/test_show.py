@@ -15,8 +15,11 @@ def event(done: int, *, finished: bool = False, stage: str = "train", **figures:
 
 
 def test_one_line_tells_count_rate_time_left_and_figures() -> None:
-    text = show.describe(event(12_800, loss=2.3125, codewords_used=0.93))
-    assert text == "12,800/50,000 pictures, 812/s, 0:46 left, loss 2.31, codewords used 0.93"
+    text = show.describe(event(12_800, loss=2.3125, used=0.93, best_loss=2.25))
+    assert (
+        text
+        == "12,800/50,000 pictures, 812/s, 0:46 left, loss 2.31, 93% of the codewords used, best loss 2.25"
+    )
 
 
 def test_a_finished_stage_says_done_and_a_slow_one_its_fraction() -> None:

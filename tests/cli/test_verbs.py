@@ -138,7 +138,8 @@ def test_search_finds_the_picture_itself_first_and_prints_a_line_per_answer(worl
     assert lines[0] == "photos/things/07.png" and len(lines) == 4
     rank, score, where = lines[1].split(maxsplit=2)
     assert (rank, where) == ("1", str(world / "photos" / "things" / "07.png"))
-    assert 0 < float(score) <= 1
+    best = json.loads(run("search", "library", "photos/things/07.png", "-k", "1", "--json", cwd=world).stdout)
+    assert score == f"{best['queries'][0]['hits'][0]['score']:.3f}"
 
 
 def test_search_json_keeps_queries_apart_and_counts_the_bad_one(world: Path, run: Run) -> None:

@@ -19,6 +19,7 @@ from sightbook.demo.kinds import KINDS
 from sightbook.demo.report import Report
 from sightbook.demo.run import ANSWERS, SHOWN, run
 from sightbook.errors import ConfigError, SourceError
+from sightbook.evaluate.run import evaluate
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
@@ -54,8 +55,11 @@ def test_the_drawn_demo_goes_all_the_way(drawn: Drawn) -> None:
     report = drawn.report
     assert report.drawn and report.pictures == 288 and report.queries == 24
     assert report.ap_definition == "hits-in-top-R" and report.R == 100 and report.bits == 64
-    for figure in (report.map, report.map_untrained, report.map_thumbnail, report.map_random):
-        assert figure is not None and 0 < figure < 1
+    kinds = report.folder / "pictures" / "kinds.csv"
+    judged = evaluate(report.model, "labelled", kinds.parent, labels=kinds, baselines=["thumbnail", "random"])
+    assert report.map == judged.map
+    assert report.map_thumbnail == judged.baselines["thumbnail"].map
+    assert report.map_random == judged.baselines["random"].map == pytest.approx(1 / 12, abs=0.06)
     with Library.open(report.library) as library:
         assert len(library) == 288
         assert library.model.fingerprint == Model.open(report.model).fingerprint
@@ -94,7 +98,9 @@ def own(tmp_path: Path) -> Path:
 def test_own_pictures_without_labels_end_in_the_label_free_verdict(own: Path, tmp_path: Path) -> None:
     report = run(tmp_path / "demo", data=str(own), minutes=0.005, settings=QUICK)
     assert (report.drawn, report.pictures, report.map) == (False, 95, None)
-    assert 0 <= report.recall_at_1 <= 1
+    told = Model.open(report.model).config.verdict
+    assert report.recall_at_1 == told["trained"]["recall_at_1"]
+    assert report.recall_at_1_untrained == told["untrained"]["recall_at_1"]
     assert not (tmp_path / "demo" / "untrained").exists()
     assert report.sheet.is_file()
 

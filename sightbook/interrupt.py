@@ -1,4 +1,4 @@
-"""Ctrl-C and `kill` end a training step instead of cutting it in half."""
+"""Ctrl-C and `kill` wait for what must not be cut in half: a training step, the commit of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from types import FrameType
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether SIGINT or SIGTERM came; a second SIGINT raises at once.
 
-    Outside the main thread, where Python delivers no signals, the answer is always no.
+    A signal that is ignored (a job in the background of a shell) stays ignored. Outside the main thread, where Python
+    delivers no signals, the answer is always no.
     """
     came = False
 
@@ -26,9 +27,13 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None is a handler that Python did not install and could not put back.
+    ours = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in ours:
+        signal.signal(number, note)
     try:
         yield lambda: came
     finally:
-        for number, handler in before.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
