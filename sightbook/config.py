@@ -1,19 +1,21 @@
 """One typed, frozen configuration for training. Unknown keys, wrong types and settings that do not fit are errors.
 
-Data flow: defaults ← preset (chosen from the pictures when not named) ← FILE (`--config`) ← options of the command ←
-`--set key=value`; the result is written to MODEL/train/config.yaml. Names are the letters of docs/methods.md.
+Data flow: defaults ← `presets.layers` (by the pictures, the backbone, the method) ← FILE (`--config`) ← options of the
+command ← `--set key=value` → `build`; the result is written to MODEL/train/config.yaml. Names are the letters of
+docs/methods.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sightbook.errors import ConfigError
+from sightbook.presets import METHODS
+from sightbook.settings import merge
 
 
 class _Frozen(BaseModel):
@@ -31,6 +33,10 @@ class BackboneConfig(_Frozen):
     name: str | None = None
     # What a pretrained backbone was trained with; None takes the cautious answer for an unknown name: labels.
     pretraining: Literal["self-supervised", "labels"] | None = None
+    # What of a pretrained backbone is trained: all of it, its last N blocks, or nothing (the head alone learns).
+    train: str = Field("all", pattern=r"^(all|head|last:[1-9][0-9]*)$")
+    # One vector from the last hidden state: the class token, the mean, the generalized mean; auto: what it was made for.
+    pool: Literal["auto", "class", "mean", "gem"] = "auto"
     # vit
     patch: int = Field(4, ge=1)
     width: int = Field(128, ge=8)
@@ -84,15 +90,39 @@ class OptimizerConfig(_Frozen):
     clip_norm: float = Field(5.0, gt=0)
 
 
+class TermsConfig(_Frozen):
+    """Weights and settings of a method's terms. A method has those its entry in `presets.METHODS` names, no others."""
+
+    # Chance that a negative shows the same thing: the debiasing of the contrast.
+    rho: float | None = Field(None, ge=0, lt=1)
+    # Soft codes of earlier batches used as further negatives, from this share of the budget on.
+    memory: int | None = Field(None, ge=0)
+    memory_after: float | None = Field(None, ge=0, le=1)
+    entropy: float | None = Field(None, ge=0)
+    codeword_similarity: float | None = Field(None, ge=0)
+    contrast_x: float | None = Field(None, ge=0)
+    contrast_z: float | None = Field(None, ge=0)
+    neighbours: float | None = Field(None, ge=0)
+    neighbour_count: int | None = Field(None, ge=1)
+    neighbour_tau: float | None = Field(None, gt=0)
+    usage: float | None = Field(None, ge=0)
+    consistency: float | None = Field(None, ge=0)
+    consistency_tau: float | None = Field(None, gt=0)
+
+
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
-    method: Literal["transclippedclr"] = "transclippedclr"
+    method: Literal["transclippedclr", "spq", "mecoq", "sscq", "dccq"] = "transclippedclr"
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
     D: int = Field(256, ge=1, le=8192)
     codebooks: Literal["learned", "frozen"] = "learned"
+    # cosine: unit sub-vectors and codewords; distance: neither has a fixed length, the nearer the more alike.
+    quantizer: Literal["cosine", "distance"] = "cosine"
+    head_layers: Literal[1, 2] = 1
+    standardize: bool = True
     alpha: float = Field(10.0, gt=0)
     tau: float = Field(0.2, gt=0)
     # A count when it is an int, a fraction of the 2B - 2 negatives when it is a float in [0, 1).
@@ -110,6 +140,7 @@ class TrainConfig(_Frozen):
     backbone: BackboneConfig = BackboneConfig()
     views: ViewsConfig = ViewsConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    terms: TermsConfig = TermsConfig()
 
     @property
     def bits(self) -> int:
@@ -153,11 +184,24 @@ class TrainConfig(_Frozen):
             raise ValueError(
                 f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out"
             )
+        has = set(METHODS[self.method].get("terms", {}))
+        given = {name for name, value in self.terms.model_dump().items() if value is not None}
+        if given - has:
+            listed = ", ".join(f"terms.{name}" for name in sorted(given - has))
+            only = f"it has terms.{', terms.'.join(sorted(has))}" if has else "it has no terms"
+            raise ValueError(f"{listed} would do nothing in method {self.method}: {only}")
+        if has - given:
+            raise ValueError(f"method {self.method} needs terms.{', terms.'.join(sorted(has - given))}")
         if self.resize < self.size:
             raise ValueError(
                 f"resize {self.resize} is smaller than size {self.size}: raise the one or lower the other"
             )
         return self
+
+    def term(self, name: str) -> float:
+        """A setting under `terms` that the method has."""
+        value: float = getattr(self.terms, name)
+        return value
 
     def clipped(self, batch: int) -> int:
         """Negatives left out per anchor in a batch of `batch` pictures; ConfigError when none would remain."""
@@ -169,97 +213,6 @@ class TrainConfig(_Frozen):
                 f"({negatives} negatives): lower clip"
             )
         return count
-
-
-# What differs from the defaults above. A preset is a plain nested mapping, so that --set and FILE are the same thing.
-Settings = Mapping[str, Any]
-
-_PHOTO: Settings = {
-    "size": 224,
-    "resize": 256,
-    "batch": 128,
-    "backbone": {"stem_stride": 4, "stem_width": 32, "widths": (32, 64, 128, 256), "depths": (1, 1, 1, 1)},
-    "views": {"blur": 0.5},
-}
-_VIT: Settings = {"backbone": {"kind": "vit"}, "optimizer": {"rate": 1e-3, "weight_decay": 0.05}}
-_PRETRAINED: Settings = {"batch": 64, "optimizer": {"rate": 1e-3, "backbone_rate": 1e-4}}
-# The published method as far as it is told: a Vision Transformer with dropout .1 and codebooks of 256 codewords.
-_PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
-PRESETS = ("small", "photo", "paper")
-
-
-def preset_layers(preset: str | None, shorter_side: int, backbone: str | None) -> list[Settings]:
-    """The layers that stand below the user's own settings.
-
-    `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
-    name or folder of a pretrained one; None leaves it to the preset.
-    """
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
-    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= 64 else "photo")
-    layers: list[Settings] = [{"preset": preset or size}]
-    if size == "photo":
-        layers.append(_PHOTO)
-    elif shorter_side > 40:
-        layers.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
-    if size == "photo" and (backbone == "vit" or preset == "paper"):
-        layers.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
-    if backbone == "vit" or (preset == "paper" and backbone is None):
-        layers.append(_VIT)
-    if preset == "paper":
-        layers.append(_PAPER)
-    if backbone == "resnet":
-        layers.append({"backbone": {"kind": "resnet"}})
-    elif backbone not in (None, "vit"):
-        layers.append(
-            merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
-        )
-    return layers
-
-
-def parse_setting(text: str) -> dict[str, Any]:
-    """`views.crop_min=0.3` → {'views': {'crop_min': 0.3}}; the value is read as YAML."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text!r} is not of the form key=value, for example --set tau=0.2")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(
-            f"--set {text!r}: the value cannot be read, write it as in YAML, for example 0.2 or frozen"
-        ) from None
-    for part in reversed(key.strip().split(".")):
-        parsed = {part: parsed}
-    result: dict[str, Any] = parsed
-    return result
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """A YAML file of settings, as `--config` takes it."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]}): correct it") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold settings as key: value lines")
-    return content
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings laid over each other, later ones win; the inputs stay as they are."""
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            below = result.get(key)
-            if isinstance(value, Mapping):
-                result[key] = merge(below if isinstance(below, Mapping) else {}, value)
-            else:
-                result[key] = value
-    return result
 
 
 def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:

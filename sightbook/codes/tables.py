@@ -1,13 +1,21 @@
 """Look-up tables: everything a search needs to know of a query, and the codes they are read with.
 
-table[m, k] = ⟨x_m, c_mk⟩, the inner product of the query's m-th sub-vector with a codeword. The score of a stored
-picture is Σ_m table[m, code_m] (METHODS: asymmetric score; with a quantized query it is the symmetric one).
+By the metric of the model, with x_m the query's m-th sub-vector:
 
-Inner products are summed over the d components in order, by elementwise operations, never by a matrix product: BLAS
-sums in another order for another batch size, and then a picture's code could depend on the pictures beside it.
+- inner: table[m, k] = ⟨x_m, c_mk⟩, for sub-vectors and codewords of length 1;
+- distance: table[m, k] = 1 - ‖x_m - c_mk‖ / s, where s is the root mean square distance between two codewords of one
+  codebook: SPQ's distance (arXiv 2109.02244) turned into a score that is 1 on a codeword and about 0 at a random one.
+
+The score of a stored picture is Σ_m table[m, code_m] (the asymmetric score; with a quantized query it is the symmetric
+one).
+
+Sums over the d components are made in order, by elementwise operations, never by a matrix product: BLAS sums in another
+order for another batch size, and then a picture's code could depend on the pictures beside it.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +24,13 @@ from sightbook.codes.pack import Codes
 from sightbook.errors import ConfigError
 
 Floats = NDArray[np.float32]
+Metric = Literal["inner", "distance"]
 
 # Table entries worked on at once: 1 MiB, so that the running sum stays in the second-level cache.
 CHUNK = 1 << 18
 
 
-def tables(x: Floats, codebooks: Floats) -> Floats:
+def tables(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Floats:
     """Embeddings x (Q, D) float32 and codebooks (M, K, d) float32, D = M·d → tables (Q, M, K) float32.
 
     Raises ConfigError when D is not M·d.
@@ -38,15 +47,36 @@ def tables(x: Floats, codebooks: Floats) -> Floats:
     term = np.empty((min(step, len(sub)), M, K), dtype=np.float32)
     for start in range(0, len(sub), step):
         some, total = sub[start : start + step], out[start : start + step]
-        np.multiply(some[:, :, 0, None], words[0], out=total)
+        _part(some[:, :, 0, None], words[0], metric, total)
         for j in range(1, d):
-            np.multiply(some[:, :, j, None], words[j], out=term[: len(some)])
+            _part(some[:, :, j, None], words[j], metric, term[: len(some)])
             total += term[: len(some)]
+    if metric == "distance":
+        np.sqrt(out, out=out)
+        out *= np.float32(-1.0 / spread(codebooks))
+        out += np.float32(1.0)
     return out
 
 
-def assign(x: Floats, codebooks: Floats) -> Codes:
-    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest inner product.
+def _part(component: Floats, words: Floats, metric: Metric, out: Floats) -> None:
+    """What one component adds: its product with the codewords', or the square of the difference."""
+    if metric == "inner":
+        np.multiply(component, words, out=out)
+    else:
+        np.subtract(component, words, out=out)
+        np.multiply(out, out, out=out)
+
+
+def spread(codebooks: Floats) -> float:
+    """Root mean square distance between two codewords of one codebook, over all codebooks (M, K, d); 1 when all of a
+    codebook are the same."""
+    words = np.asarray(codebooks, dtype=np.float64)
+    square = 2.0 * float(words.var(axis=1).sum(axis=1).mean())
+    return square**0.5 if square > 0 else 1.0
+
+
+def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
+    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry.
 
     Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite, which
     would get an arbitrary code.
@@ -62,7 +92,7 @@ def assign(x: Floats, codebooks: Floats) -> Codes:
     codes = np.empty((len(x), M), dtype=np.uint8)
     step = max(1, CHUNK // (M * K))
     for start in range(0, len(x), step):
-        codes[start : start + step] = tables(x[start : start + step], codebooks).argmax(axis=2)
+        codes[start : start + step] = tables(x[start : start + step], codebooks, metric).argmax(axis=2)
     return codes
 
 
@@ -80,9 +110,9 @@ def reconstruct(codes: Codes, codebooks: Floats) -> Floats:
     return quantized.reshape(len(codes), M * d)
 
 
-def symmetric_tables(codes: Codes, codebooks: Floats) -> Floats:
+def symmetric_tables(codes: Codes, codebooks: Floats, metric: Metric = "inner") -> Floats:
     """Codes (Q, M) uint8 of queries → tables (Q, M, K) float32 that score quantized queries against stored codes."""
-    return tables(reconstruct(codes, codebooks), codebooks)
+    return tables(reconstruct(codes, codebooks), codebooks, metric)
 
 
 def _shape(codebooks: Floats) -> tuple[int, int, int]:

@@ -23,10 +23,10 @@ class Baseline:
 
 
 def exact_float(reading: Reading, bits: int) -> Baseline | None:
-    """Inner products of the very embeddings the codes are made of: what quantization costs stands between the two."""
+    """The very embeddings the codes are made of, not quantized: what quantization costs stands between the two."""
     main = reading.seen[0]
     assert main.database_x is not None, "the first model keeps the embeddings of the database"
-    return Baseline(float_ranker(main.x, main.database_x))
+    return Baseline(float_ranker(main.x, main.database_x, main.metric))
 
 
 def thumbnail(reading: Reading, bits: int) -> Baseline | None:

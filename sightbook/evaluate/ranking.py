@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sightbook.codes.engine import Engine
 from sightbook.codes.pack import pack
 from sightbook.codes.ranking import keys, rows_of
+from sightbook.codes.tables import Metric
 
 Scores = NDArray[np.float32]
 # Scores of the queries start … stop-1 with every database picture, (stop - start, N) float32.
@@ -44,11 +45,15 @@ def code_ranker(tables: NDArray[np.float32], codes: NDArray[np.uint8]) -> Ranker
     return ranks
 
 
-def float_ranker(queries: NDArray[np.float32], database: NDArray[np.float32]) -> Ranker:
-    """Ranks by inner products of embeddings (Q, D) and (N, D) float32: what the codes approximate."""
+def float_ranker(
+    queries: NDArray[np.float32], database: NDArray[np.float32], metric: Metric = "inner"
+) -> Ranker:
+    """Ranks embeddings (Q, D) and (N, D) float32 by inner product or by Euclidean distance: what codes approximate."""
+    # ‖q - x‖² = ‖q‖² - 2⟨q, x⟩ + ‖x‖², of which ‖q‖² is the same for all pictures.
+    halves = (database**2).sum(axis=1) / 2 if metric == "distance" else np.float32(0)
 
     def ranks(start: int, stop: int, depth: int, junk: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        return rank(queries[start:stop] @ database.T, depth, junk)
+        return rank(queries[start:stop] @ database.T - halves, depth, junk)
 
     return ranks
 

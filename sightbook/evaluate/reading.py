@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
 from sightbook.evaluate.protocols import Picture, Split
 from sightbook.evaluate.thumbnails import thumbnail
@@ -31,6 +32,7 @@ class Seen:
     query_codes: NDArray[np.uint8]
     codes: NDArray[np.uint8]
     database_x: NDArray[np.float32] | None
+    metric: Metric = "inner"
 
 
 @dataclass
@@ -98,8 +100,14 @@ def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: L
         [pictures[row] for row in first.tolist()],
         [pictures[row] for row in second.tolist()],
         [
-            Seen(x[i][first], codes[i][first], codes[i][second], x[i][second] if i == 0 else None)
-            for i in range(len(models))
+            Seen(
+                x[i][first],
+                codes[i][first],
+                codes[i][second],
+                x[i][second] if i == 0 else None,
+                model.config.metric,
+            )
+            for i, model in enumerate(models)
         ],
         thumbnails[first],
         thumbnails[second],

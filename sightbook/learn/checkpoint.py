@@ -6,6 +6,7 @@ Nothing random is stored: the order of the pictures and the views of a step are 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from sightbook.errors import ModelError
 from sightbook.files import write_atomic
-from sightbook.learn.usage import Usage
 
 NAME = "checkpoint.safetensors"
 
@@ -33,22 +33,31 @@ class Position:
 
 
 def save(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage, at: Position
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    kept: Mapping[str, Tensor],
+    at: Position,
 ) -> None:
-    """Writes `folder`/checkpoint.safetensors."""
+    """Writes `folder`/checkpoint.safetensors. kept: what else moves, by name."""
     from safetensors.torch import save as to_bytes
 
     tensors: dict[str, Tensor] = {f"network.{key}": value for key, value in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{key}": value for key, value in state.items()})
-    tensors["usage"] = usage.counts
+    tensors.update({f"kept.{name}": tensor for name, tensor in kept.items()})
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     # Not save_file: a full disk must be an OSError here, as everywhere, and safetensors has an exception of its own.
     write_atomic(folder / NAME, to_bytes(plain, metadata={"position": json.dumps(asdict(at))}))
 
 
-def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usage: Usage) -> Position | None:
-    """Puts the state of `folder`'s checkpoint into the three and returns its position; None when there is none."""
+def load(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, kept: Mapping[str, Tensor]
+) -> Position | None:
+    """Puts the state of `folder`'s checkpoint into the three and returns its position; None when there is none.
+
+    kept: tensors of the shapes they were saved with; they are overwritten.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = folder / NAME
@@ -69,7 +78,8 @@ def load(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, usa
                 _, index, name = key.split(".", 2)
                 state.setdefault(int(index), {})[name] = _laid_out_as(parameters[int(index)], value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        usage.counts.copy_(tensors["usage"])
+        for name, tensor in kept.items():
+            tensor.copy_(tensors[f"kept.{name}"])
     except (OSError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} cannot be resumed from ({reason}): delete it to start over") from None

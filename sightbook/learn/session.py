@@ -17,6 +17,7 @@ from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
+from sightbook.learn.memory import Memory
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import Verdict, from_json, measure
@@ -25,10 +26,8 @@ from sightbook.model import backbone as backbones
 from sightbook.model import hub
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
-from sightbook.model.head import Head
-from sightbook.model.network import Network, PixelEncoder
+from sightbook.model.network import Network, PixelEncoder, Shape, assemble
 from sightbook.model.onnx import export
-from sightbook.model.quantizer import Quantizer
 from sightbook.progress import Listener, Notice
 
 Scaling = tuple[
@@ -103,9 +102,10 @@ def run_session(
         frame=frame,
         mean=scaling[0],
         std=scaling[1],
+        metric=network.metric,
         pretraining=pretraining,
         selection="last",
-        network={"backbone": spec, "alpha": config.alpha, "codebooks": config.codebooks},
+        network={"backbone": spec, **asdict(_shape(config))},
         trained=trained,
         verdict=verdict.to_json(),
     )
@@ -167,10 +167,18 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)
         frame, scaling, pretraining = Frame(config.size, config.resize, "bilinear"), _IMAGENET, "none"
-    head = Head(backbone.features, config.M, config.D)
-    quantizer = Quantizer(config.M, config.K, config.d, config.alpha, frozen=config.codebooks == "frozen")
-    network = Network(backbone, head, quantizer)
+    network = assemble(backbone, config.M, config.K, config.D, _shape(config))
     return network, spec, frame, scaling, pretraining
+
+
+def _shape(config: TrainConfig) -> Shape:
+    return Shape(
+        alpha=config.alpha,
+        codebooks=config.codebooks,
+        quantizer=config.quantizer,
+        head_layers=config.head_layers,
+        standardize=config.standardize,
+    )
 
 
 def _try_size(backbone: backbones.Backbone, name: str, size: int) -> None:
@@ -201,7 +209,10 @@ def _begin(
     views.to(device)
     optimizer = trainer.optimizer_for(network, config)
     usage = Usage(config.M, config.K, device)
-    at = checkpoint.load(work, network, optimizer, usage)
+    memory = None
+    if config.terms.memory:
+        memory = Memory(config.terms.memory, config.M, config.K, device)
+    at = checkpoint.load(work, network, optimizer, trainer.kept(usage, memory))
     run = trainer.Run(
         config,
         network,
@@ -212,6 +223,7 @@ def _begin(
         optimizer,
         usage,
         at or Position(store=pictures.fingerprint),
+        memory,
     )
     config.clipped(run.batch)
     if run.batch < config.batch:

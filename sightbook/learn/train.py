@@ -15,12 +15,14 @@ from statistics import median
 from typing import Any
 
 from sightbook import __version__
-from sightbook.config import TrainConfig, build, merge, parse_setting, preset_layers, read_file
+from sightbook.config import TrainConfig, build
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
+from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, silent
+from sightbook.settings import merge, parse_path, parse_setting, read_file
 
 DEFAULT_MINUTES = 10.0
 _LOOKED_AT = 64
@@ -132,21 +134,13 @@ def _file_layer(path: Path, bits: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in unsaid}
 
 
-def parse_path(key: str, value: Any) -> dict[str, Any]:
-    """('views.hue', 0.1) → {'views': {'hue': 0.1}}."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    result: dict[str, Any] = value
-    return result
-
-
 def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int) -> TrainConfig:
     """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too."""
     asked = dict(asked)
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
     backbone = _one_of("backbone", backbone, _named_backbone(asked))
-    layers = preset_layers(preset, shorter, backbone)
+    layers = preset_layers(preset, shorter, backbone, str(asked.get("method", "transclippedclr")))
     if backbone not in (None, "vit", "resnet"):
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)

@@ -23,6 +23,7 @@ from sightbook.interrupt import deferred_interrupt
 from sightbook.learn import checkpoint
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
+from sightbook.learn.memory import Memory
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.store import Store
@@ -46,6 +47,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     usage: Usage
     at: Position
+    memory: Memory | None = None
 
     @property
     def batch(self) -> int:
@@ -66,7 +68,25 @@ class Run:
         return self.at.seconds / (60.0 * self.config.minutes)
 
     def save(self) -> None:
-        checkpoint.save(self.folder, self.network, self.optimizer, self.usage, self.at)
+        checkpoint.save(self.folder, self.network, self.optimizer, kept(self.usage, self.memory), self.at)
+
+    def remembered(self) -> Tensor | None:
+        """Rows (E, D) of the code memory that take part now; None before `terms.memory_after` of the budget."""
+        if (
+            self.memory is None
+            or self.memory.filled == 0
+            or self.fraction() < self.config.term("memory_after")
+        ):
+            return None
+        return self.memory.rows(self.network.quantizer.codewords())
+
+
+def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
+    """The tensors besides weights and moments that a run goes on from; a checkpoint is copied into them."""
+    found = {"usage": usage.counts}
+    if memory is not None:
+        found |= {f"memory.{name}": tensor for name, tensor in memory.tensors().items()}
+    return found
 
 
 def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
@@ -105,14 +125,22 @@ def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed:
 
 
 def forward_loss(
-    network: Network, views: Tensor, config: TrainConfig, dtype: torch.dtype | None
+    network: Network,
+    views: Tensor,
+    config: TrainConfig,
+    dtype: torch.dtype | None,
+    remembered: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32."""
+    """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32.
+
+    remembered (E, D): rows of the code memory, further negatives of the methods that have one.
+    """
     with _autocast(views.device, dtype):
         features = network.backbone(views)
     x = network.head(features.float())
     z, p = network.quantizer(x)
-    return METHODS[config.method](ViewBatch(x, z, p), config), p
+    batch = ViewBatch(x, z, p, network.quantizer.codewords(), remembered)
+    return METHODS[config.method](batch, config), p
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
@@ -123,7 +151,7 @@ def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
     """One optimizer step on `pictures` (B, R, R, 3) uint8; returns the loss. Random only through (seed, step)."""
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step)
     views = run.views(pictures)
-    loss, p = forward_loss(run.network, views, run.config, dtype)
+    loss, p = forward_loss(run.network, views, run.config, dtype, run.remembered())
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
@@ -132,6 +160,8 @@ def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
     nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
     run.optimizer.step()
     run.usage.update(p)
+    if run.memory is not None:
+        run.memory.push(p)
     return float(loss.detach())
 
 

@@ -79,8 +79,8 @@ def measure(network: Network, views: Views, pictures: NDArray[np.uint8], device:
     torch.random.set_rng_state(state)
     network.train(training)
     codebooks = network.quantizer.codewords().float().cpu().numpy()
-    codes = assign(np.concatenate(stored), codebooks)
-    first, _ = oracle.search(tables(np.concatenate(queries), codebooks), codes, 1)
+    codes = assign(np.concatenate(stored), codebooks, network.metric)
+    first, _ = oracle.search(tables(np.concatenate(queries), codebooks, network.metric), codes, 1)
     recall = float(np.mean(first[:, 0] == np.arange(len(codes))))
     return Figures(recall, *usage_of(codes, codebooks.shape[1]))
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
 
-FORMAT = 1
+# 1: inner products only; 2: `metric`.
+FORMAT = 2
 
 Pretraining = Literal["none", "self-supervised", "labels"]
 Selection = Literal["last", "label-free", "train-labels"]
@@ -32,6 +34,7 @@ class ModelConfig:
     frame: Frame
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    metric: Metric = "inner"
     pretraining: str = "none"
     selection: str = "last"
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class ModelConfig:
             config = cls(**{key: value for key, value in content.items() if key in known})
             if config.D % config.M or config.K not in (16, 256):
                 raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")
+            if config.metric not in get_args(Metric):
+                raise ValueError(f"metric {config.metric!r} is unknown")
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path} is damaged ({error}): restore it or train again") from None
         return config

@@ -102,7 +102,7 @@ class Model:
         return self.frame.apply(decode(data, side=self.frame.resize))
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32 whose M sub-vectors have length 1."""
+        """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""
         size = self.frame.size
         if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
             raise ValueError(
@@ -115,7 +115,7 @@ class Model:
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
-        return lookup.assign(x, self.codebooks)
+        return lookup.assign(x, self.codebooks, self.config.metric)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
@@ -123,11 +123,11 @@ class Model:
 
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
-        return lookup.tables(x, self.codebooks)
+        return lookup.tables(x, self.codebooks, self.config.metric)
 
     def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""
-        return lookup.symmetric_tables(codes, self.codebooks)
+        return lookup.symmetric_tables(codes, self.codebooks, self.config.metric)
 
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Codes (N, M) → (N, bytes) uint8."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.model.backbone import Backbone, build
 from sightbook.model.config import ModelConfig
 from sightbook.model.head import Head
-from sightbook.model.quantizer import Quantizer
+from sightbook.model.quantizer import Kind, Quantizer
 
 
 class Network(nn.Module):
@@ -24,9 +26,14 @@ class Network(nn.Module):
         self.backbone, self.head, self.quantizer = backbone, head, quantizer
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Scaled pixels (B, 3, S, S) → x (B, D) with unit sub-vectors."""
+        """Scaled pixels (B, 3, S, S) → x (B, D)."""
         x: Tensor = self.head(self.backbone(pixels))
         return x
+
+    @property
+    def metric(self) -> Metric:
+        """How a stored code is scored."""
+        return "inner" if self.quantizer.kind == "cosine" else "distance"
 
 
 class PixelEncoder(nn.Module):
@@ -47,12 +54,38 @@ class PixelEncoder(nn.Module):
         return x
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How head and quantizer are made; it stands in config.json, beside the backbone's spec."""
+
+    alpha: float
+    codebooks: str = "learned"
+    quantizer: Kind = "cosine"
+    head_layers: int = 1
+    standardize: bool = True
+
+
+def assemble(backbone: Backbone, M: int, K: int, D: int, shape: Shape) -> Network:
+    """The network around a backbone, head and codewords drawn at random (torch's seed decides them)."""
+    normalize = shape.quantizer == "cosine"
+    head = Head(
+        backbone.features,
+        M,
+        D,
+        layers=shape.head_layers,
+        standardize=shape.standardize,
+        normalize=normalize,
+    )
+    frozen = shape.codebooks == "frozen"
+    quantizer = Quantizer(M, K, D // M, shape.alpha, frozen=frozen, kind=shape.quantizer)
+    return Network(backbone, head, quantizer)
+
+
 def rebuild(config: ModelConfig) -> Network:
     """A network of the shape that config.json tells, with random weights."""
     facts: Mapping[str, Any] = config.network
-    backbone = build(facts["backbone"])
-    quantizer = Quantizer(config.M, config.K, config.d, facts["alpha"], frozen=facts["codebooks"] == "frozen")
-    return Network(backbone, Head(backbone.features, config.M, config.D), quantizer)
+    shape = Shape(**{key: facts[key] for key in Shape.__annotations__ if key in facts})
+    return assemble(build(facts["backbone"]), config.M, config.K, config.D, shape)
 
 
 def load(folder: Path) -> tuple[Network, ModelConfig]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sightbook.config import build
 from sightbook.errors import ConfigError
-from sightbook.learn.losses import clipped_contrastive
+from sightbook.learn.losses import contrast
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
 from tests import reference
@@ -35,12 +35,12 @@ def nt_xent(views: Tensor, tau: float) -> Tensor:
 def test_clip_zero_is_ntxent_to_the_last_bit(dtype: torch.dtype, tau: float) -> None:
     for seed in range(5):
         views = rows(dtype, seed)
-        assert torch.equal(clipped_contrastive(views, tau, 0), nt_xent(views, tau))
+        assert torch.equal(contrast(views, tau, clip=0), nt_xent(views, tau))
 
 
 def test_clip_zero_has_the_gradient_of_cross_entropy() -> None:
     ours, theirs = rows().requires_grad_(), rows().requires_grad_()
-    clipped_contrastive(ours, 0.3, 0).backward()
+    contrast(ours, 0.3, clip=0).backward()
     unit = F.normalize(theirs, dim=1)
     logits = (unit @ unit.T / 0.3).masked_fill(torch.eye(2 * B, dtype=torch.bool), -torch.inf)
     F.cross_entropy(logits, torch.arange(2 * B).roll(B)).backward()
@@ -50,14 +50,14 @@ def test_clip_zero_has_the_gradient_of_cross_entropy() -> None:
 @pytest.mark.parametrize("tau", [0.07, 0.3])
 def test_clip_zero_is_its_slow_loop(tau: float) -> None:
     expected = reference.clipped_contrastive(rows().tolist(), tau, 0)
-    assert float(clipped_contrastive(rows(), tau, 0)) == pytest.approx(expected, abs=1e-12)
+    assert float(contrast(rows(), tau, clip=0)) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("clip", [1, 2, 5, 2 * B - 3])
 def test_a_clipped_loss_is_its_slow_loop(clip: int) -> None:
     expected = reference.clipped_contrastive(rows().tolist(), 0.3, clip)
-    assert float(clipped_contrastive(rows(), 0.3, clip)) == pytest.approx(expected, abs=1e-6)
-    assert float(clipped_contrastive(rows(), 0.3, clip)) < float(clipped_contrastive(rows(), 0.3, clip - 1))
+    assert float(contrast(rows(), 0.3, clip=clip)) == pytest.approx(expected, abs=1e-6)
+    assert float(contrast(rows(), 0.3, clip=clip)) < float(contrast(rows(), 0.3, clip=clip - 1))
 
 
 @pytest.mark.parametrize("clip", [0, 1, 2, 3, 4, 9])
@@ -65,37 +65,33 @@ def test_equal_similarities_are_clipped_as_in_the_slow_loop(clip: int) -> None:
     views = rows()
     views[3], views[B + 1], views[5] = views[2], views[2], 4 * views[0]  # cosine 1 across pictures, too
     expected = reference.clipped_contrastive(views.tolist(), 0.3, clip)
-    assert float(clipped_contrastive(views, 0.3, clip)) == pytest.approx(expected, abs=1e-6)
+    assert float(contrast(views, 0.3, clip=clip)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_positive_is_never_clipped() -> None:
     views = rows()
     views[B:] = views[:B]  # the positive is the most similar row of all
     only_negative = reference.clipped_contrastive(views.tolist(), 0.3, 2 * B - 3)
-    assert float(clipped_contrastive(views, 0.3, 2 * B - 3)) == pytest.approx(only_negative, abs=1e-12)
+    assert float(contrast(views, 0.3, clip=2 * B - 3)) == pytest.approx(only_negative, abs=1e-12)
     assert only_negative > 0
 
 
 def test_a_case_by_hand() -> None:
     # Two pictures with views e1, e2 | e1, e2: s+ = 1, both negatives 0. Clipping one leaves e / (e + 1).
     views = torch.eye(2, dtype=torch.float64).repeat(2, 1)
-    assert float(clipped_contrastive(views, 1.0, 0)) == pytest.approx(
-        -math.log(math.e / (math.e + 2)), abs=1e-15
-    )
-    assert float(clipped_contrastive(views, 1.0, 1)) == pytest.approx(
-        -math.log(math.e / (math.e + 1)), abs=1e-15
-    )
+    assert float(contrast(views, 1.0, clip=0)) == pytest.approx(-math.log(math.e / (math.e + 2)), abs=1e-15)
+    assert float(contrast(views, 1.0, clip=1)) == pytest.approx(-math.log(math.e / (math.e + 1)), abs=1e-15)
 
 
 @pytest.mark.parametrize("clip", [0, 3])
 def test_gradients_are_those_of_finite_differences(clip: int) -> None:
-    assert torch.autograd.gradcheck(lambda v: clipped_contrastive(v, 0.3, clip), rows()[:10].requires_grad_())
+    assert torch.autograd.gradcheck(lambda v: contrast(v, 0.3, clip=clip), rows()[:10].requires_grad_())
 
 
 def test_what_is_clipped_pushes_nothing() -> None:
     clip = 3
     ours, slow = rows().requires_grad_(), rows().requires_grad_()
-    clipped_contrastive(ours, 0.3, clip).backward()
+    contrast(ours, 0.3, clip=clip).backward()
     terms = []
     for a in range(2 * B):
         partner = (a + B) % (2 * B)
@@ -110,7 +106,7 @@ def test_what_is_clipped_pushes_nothing() -> None:
 @pytest.mark.parametrize("clip", [2 * B - 2, 2 * B, -1])
 def test_a_clip_that_leaves_no_negative_is_an_error(clip: int) -> None:
     with pytest.raises(ValueError, match=f"clip {clip} leaves none of the 12 negatives"):
-        clipped_contrastive(rows(), 0.3, clip)
+        contrast(rows(), 0.3, clip=clip)
 
 
 @pytest.mark.parametrize(

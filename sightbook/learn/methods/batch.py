@@ -11,12 +11,15 @@ from torch import Tensor
 class ViewBatch:
     """Two views of B pictures after the network; rows 0 … B-1 first views, rows B … 2B-1 second views.
 
-    x (2B, D) embeddings with unit sub-vectors, z (2B, D) soft-quantized, p (2B, M, K) soft assignments.
+    x (2B, D) embeddings, z (2B, D) soft-quantized, p (2B, M, K) soft assignments, C (M, K, d) the codebooks;
+    remembered (E, D): soft-quantized rows of earlier batches, None while there is no memory.
     """
 
     x: Tensor
     z: Tensor
     p: Tensor
+    C: Tensor
+    remembered: Tensor | None = None
 
     @property
     def pictures(self) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from sightbook.config import TrainConfig
-from sightbook.learn.losses import clipped_contrastive
+from sightbook.learn.losses import contrast
 from sightbook.learn.methods.batch import ViewBatch
 
 
 def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
-    """The clipped contrastive loss on z with temperature τ; clip as a count or a fraction of the negatives."""
-    return clipped_contrastive(batch.z, config.tau, config.clipped(batch.pictures))
+    """The clipped contrast of z with temperature τ; clip as a count or a fraction of the negatives."""
+    return contrast(batch.z, config.tau, clip=config.clipped(batch.pictures))

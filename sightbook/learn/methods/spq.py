@@ -1,0 +1,14 @@
+"""SPQ, self-supervised product quantization (arXiv 2109.02244): embeddings of one view against codes of the other."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sightbook.config import TrainConfig
+from sightbook.learn.losses import cross_contrast
+from sightbook.learn.methods.batch import ViewBatch
+
+
+def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+    """The cross-quantized contrast of x and z with temperature τ; the paper clips nothing, `clip` can."""
+    return cross_contrast(batch.x, batch.z, config.tau, clip=config.clipped(batch.pictures))

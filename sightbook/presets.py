@@ -1,0 +1,122 @@
+"""Settings that go together: sizes by the pictures, rates by the backbone, everything else by the method's paper.
+
+Data flow: `layers` gives, lowest first, what stands below the user's own settings: size ← backbone ← method.
+"""
+
+from __future__ import annotations
+
+from sightbook.errors import ConfigError
+from sightbook.settings import Settings, merge
+
+PRESETS = ("small", "photo", "paper")
+
+_PHOTO: Settings = {
+    "size": 224,
+    "resize": 256,
+    "batch": 128,
+    "backbone": {"stem_stride": 4, "stem_width": 32, "widths": (32, 64, 128, 256), "depths": (1, 1, 1, 1)},
+    "views": {"blur": 0.5},
+}
+_VIT: Settings = {"backbone": {"kind": "vit"}, "optimizer": {"rate": 1e-3, "weight_decay": 0.05}}
+_PRETRAINED: Settings = {"batch": 64, "optimizer": {"rate": 1e-3, "backbone_rate": 1e-4}}
+# The published method as far as it is told: a Vision Transformer with dropout .1 and codebooks of 256 codewords.
+_PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
+
+# What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
+# those that the method reads: any other is refused with it.
+METHODS: dict[str, Settings] = {
+    "transclippedclr": {},
+    "spq": {
+        "quantizer": "distance",
+        "standardize": False,
+        "alpha": 5.0,
+        "tau": 0.5,
+        "clip": 0,
+        "batch": 256,
+        "optimizer": {"rate": 3e-4, "weight_decay": 1e-5},
+        "views": {"blur": 0.5},
+    },
+    "mecoq": {
+        "K": 256,
+        "tau": 0.3,
+        "clip": 0,
+        "terms": {
+            "rho": 0.1,
+            "entropy": 0.01,
+            "codeword_similarity": 0.5,
+            "memory": 384,
+            "memory_after": 0.1,
+        },
+    },
+    "sscq": {
+        "quantizer": "distance",
+        "standardize": False,
+        "head_layers": 2,
+        "alpha": 5.0,
+        "tau": 0.5,
+        "clip": 0,
+        "batch": 256,
+        "optimizer": {"rate": 5e-4, "weight_decay": 1e-5, "warmup": 0.0125},
+        "terms": {
+            "contrast_x": 1.0,
+            "contrast_z": 1.0,
+            "neighbours": 0.1,
+            "neighbour_count": 20,
+            "neighbour_tau": 0.5,
+            "usage": 0.2,
+            "consistency": 0.4,
+            "consistency_tau": 0.2,
+        },
+    },
+    "dccq": {
+        "quantizer": "distance",
+        "standardize": False,
+        "alpha": 5.0,
+        "tau": 0.5,
+        "clip": 0,
+        "batch": 256,
+        "optimizer": {"rate": 3e-4, "weight_decay": 1e-5},
+        "views": {"blur": 0.5},
+        "terms": {
+            "rho": 0.1,
+            "entropy": 0.01,
+            "codeword_similarity": 0.5,
+            "memory": 384,
+            "memory_after": 0.1,
+        },
+    },
+}
+
+
+def layers(
+    preset: str | None, shorter_side: int, backbone: str | None, method: str = "transclippedclr"
+) -> list[Settings]:
+    """The layers that stand below the user's own settings.
+
+    `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
+    name or folder of a pretrained one; None leaves it to the preset. ConfigError for an unknown preset or method.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
+    if method not in METHODS:
+        raise ConfigError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= 64 else "photo")
+    found: list[Settings] = [{"preset": preset or size}]
+    if size == "photo":
+        found.append(_PHOTO)
+    elif shorter_side > 40:
+        found.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
+    if size == "photo" and (backbone == "vit" or preset == "paper"):
+        found.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
+    if backbone == "vit" or (preset == "paper" and backbone is None):
+        found.append(_VIT)
+    if preset == "paper":
+        found.append(_PAPER)
+    if backbone == "resnet":
+        found.append({"backbone": {"kind": "resnet"}})
+    elif backbone not in (None, "vit"):
+        found.append(
+            merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
+        )
+    found.append({"method": method, **METHODS[method]})
+    return found
