@@ -35,7 +35,7 @@ class BackboneConfig(_Frozen):
     pretraining: Literal["self-supervised", "labels"] | None = None
     # What of a pretrained backbone is trained: all of it, its last N blocks, or nothing (the head alone learns).
     train: str = Field("all", pattern=r"^(all|head|last:[1-9][0-9]*)$")
-    # One vector from the last hidden state: the class token, the mean, the generalized mean; auto: what it was made for.
+    # One vector of the last hidden state: class token, mean, generalized mean; auto: what the network was made for.
     pool: Literal["auto", "class", "mean", "gem"] = "auto"
     # vit
     patch: int = Field(4, ge=1)

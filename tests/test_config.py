@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sightbook.config import TrainConfig, build, dump, merge, parse_setting, preset_layers, read_file
+from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError
+from sightbook.presets import layers
+from sightbook.settings import merge, parse_setting, read_file
 
 EPOCH = {"epochs": 1}
 
@@ -41,7 +43,7 @@ EPOCH = {"epochs": 1}
         ({"batch": 2.5}, "batch must be a valid integer, got a number with a fractional part"),
         ({"size": 30, "backbone": {"kind": "vit"}}, "size 30 is not a multiple of backbone.patch 4"),
         ({"size": 64}, "resize 32 is smaller than size 64: raise the one or lower the other"),
-        ({"method": "spq2"}, "method must be 'transclippedclr'"),
+        ({"method": "spq2"}, "method must be 'transclippedclr', 'spq', 'mecoq', 'sscq' or 'dccq'"),
         ({"codebooks": "random"}, "codebooks must be 'learned' or 'frozen'"),
         ({"precision": "fp16"}, "precision must be 'auto', 'fp32' or 'bf16'"),
         ({"minutes": 3}, "the budget is either epochs or minutes"),
@@ -159,7 +161,7 @@ def test_an_empty_file_changes_nothing_and_a_missing_one_is_said(tmp_path: Path)
 
 
 def resolved(preset: str | None, side: int, backbone: str | None = None) -> TrainConfig:
-    return build([*preset_layers(preset, side, backbone), EPOCH])
+    return build([*layers(preset, side, backbone), EPOCH])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_every_preset_fits_every_backbone(preset: str | None, side: int, backbon
 
 def test_an_unknown_preset_is_said() -> None:
     with pytest.raises(ConfigError, match=r"^preset 'large' is unknown: choose one of small, photo, paper$"):
-        preset_layers("large", 32, None)
+        layers("large", 32, None)
 
 
 def test_a_configuration_does_not_change() -> None:

@@ -17,7 +17,6 @@ from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
-from sightbook.learn.memory import Memory
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import Verdict, from_json, measure
@@ -209,9 +208,7 @@ def _begin(
     views.to(device)
     optimizer = trainer.optimizer_for(network, config)
     usage = Usage(config.M, config.K, device)
-    memory = None
-    if config.terms.memory:
-        memory = Memory(config.terms.memory, config.M, config.K, device)
+    memory = trainer.memory_for(config, device)
     at = checkpoint.load(work, network, optimizer, trainer.kept(usage, memory))
     run = trainer.Run(
         config,

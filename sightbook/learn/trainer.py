@@ -81,6 +81,12 @@ class Run:
         return self.memory.rows(self.network.quantizer.codewords())
 
 
+def memory_for(config: TrainConfig, device: torch.device) -> Memory | None:
+    """The code memory of a method that has one."""
+    size = config.terms.memory
+    return Memory(size, config.M, config.K, device) if size else None
+
+
 def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     """The tensors besides weights and moments that a run goes on from; a checkpoint is copied into them."""
     found = {"usage": usage.counts}

@@ -35,4 +35,4 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Returns x (B, D) float32, its M sub-vectors of length 1 when normalized."""
         x: Tensor = self.standardize(self.project(self.hidden(features)).float())
-        return F.normalize(x.reshape(len(x), self.M, -1), dim=2).flatten(1) if self.normalize else x
+        return F.normalize(x.reshape(-1, self.M, self.D // self.M), dim=2).flatten(1) if self.normalize else x

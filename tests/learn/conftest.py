@@ -11,13 +11,14 @@ import pytest
 import torch
 
 import sightbook
-from sightbook.config import TrainConfig, build, merge
+from sightbook.config import TrainConfig, build
 from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
+from sightbook.presets import METHODS
 from sightbook.progress import silent
 from tests.pictures import KINDS, picture, write_photos
 
@@ -82,8 +83,9 @@ def train(no_export: None) -> Train:
     return call
 
 
-def config_of(backbone: str = "resnet", **settings: Any) -> TrainConfig:
-    return build([merge({**TINY, "backbone": BACKBONES[backbone], "epochs": 2}, settings)])
+def config_of(backbone: str = "resnet", method: str = "transclippedclr", **settings: Any) -> TrainConfig:
+    tiny = {**TINY, "backbone": BACKBONES[backbone], "epochs": 2}
+    return build([{"method": method}, METHODS[method], {"K": 16}, tiny, settings])
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -109,6 +111,7 @@ def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
         trainer.optimizer_for(network, config),
         Usage(config.M, config.K, device),
         Position(),
+        trainer.memory_for(config, device),
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,7 +10,15 @@ from torch import Tensor
 
 from sightbook.config import build
 from sightbook.errors import ConfigError
-from sightbook.learn.losses import contrast
+from sightbook.learn.losses import (
+    codeword_similarity,
+    codeword_usage,
+    contrast,
+    cross_contrast,
+    part_neighbours,
+    soft_code_entropy,
+    view_consistency,
+)
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
 from tests import reference
@@ -137,6 +146,138 @@ def test_a_configured_clip_that_leaves_no_negatives_is_said(clip: int, batch: in
 def test_the_method_contrasts_the_quantized_views_with_the_configured_clip_and_tau(clip: int | float) -> None:
     config = build([{"epochs": 1, "clip": clip, "tau": 0.21}])
     x, z = rows(seed=1), rows(seed=2)
-    loss = METHODS["transclippedclr"](ViewBatch(x, z, torch.zeros(2 * B, 1, 1)), config)
+    nothing = torch.zeros(2 * B, 1, 1)
+    loss = METHODS["transclippedclr"](ViewBatch(x, z, nothing, nothing), config)
     expected = reference.clipped_contrastive(z.tolist(), 0.21, {0: 0, 2: 2, 0.25: 3}[clip])
     assert float(loss) == pytest.approx(expected, abs=1e-12)
+
+
+M, K = 3, 4
+
+
+def extra(count: int = 5) -> Tensor:
+    return torch.randn(count, D, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+
+
+def codebooks() -> Tensor:
+    return torch.randn(M, K, D // M, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+def assignments() -> Tensor:
+    logits = torch.randn(2 * B, M, K, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    return (4 * logits).softmax(2)
+
+
+@pytest.mark.parametrize("clip", [0, 2])
+@pytest.mark.parametrize("rho", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("tau", [0.07, 0.5])
+def test_the_debiased_contrast_is_its_slow_loop(tau: float, rho: float, clip: int) -> None:
+    for further in (None, extra()):
+        expected = reference.debiased_contrast(
+            rows().tolist(), tau, clip, rho, [] if further is None else further.tolist()
+        )
+        found = contrast(rows(), tau, clip=clip, rho=rho, extra=further)
+        assert float(found) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_floor_of_the_debiased_contrast_is_reached_and_held() -> None:
+    views = rows()
+    views[B:] = views[:B]  # positives of cosine 1: so much is taken off that less than nothing would remain
+    expected = reference.debiased_contrast(views.tolist(), 0.2, 0, 0.5)
+    assert expected == pytest.approx(math.log(1 + 12 * math.exp(-2 / 0.2)), rel=1e-6)
+    assert float(contrast(views, 0.2, rho=0.5)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("clip", [0, 3])
+def test_rho_zero_is_the_plain_contrast_with_and_without_further_negatives(clip: int) -> None:
+    for further in (None, extra()):
+        listed = [] if further is None else further.tolist()
+        expected = reference.debiased_contrast(rows().tolist(), 0.2, clip, 0.0, listed)
+        assert float(contrast(rows(), 0.2, clip=clip, extra=further)) == pytest.approx(expected, abs=1e-9)
+        nearly = contrast(rows(), 0.2, clip=clip, rho=1e-12, extra=further)  # through the debiased branch
+        assert float(nearly) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_small_temperature_does_not_overflow() -> None:
+    found = contrast(rows(torch.float32), 0.01, rho=0.1)
+    expected = reference.debiased_contrast(rows(torch.float32).tolist(), 0.01, 0, 0.1)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("rho", [-0.1, 1.0])
+def test_a_share_of_false_negatives_outside_0_to_1_is_an_error(rho: float) -> None:
+    with pytest.raises(ValueError, match="rho"):
+        contrast(rows(), 0.3, rho=rho)
+
+
+@pytest.mark.parametrize("clip", [0, 4])
+def test_the_cross_contrast_is_its_slow_loop(clip: int) -> None:
+    x, z = rows(seed=1), rows(seed=2)
+    expected = reference.cross_contrast(x.tolist(), z.tolist(), 0.5, clip)
+    assert float(cross_contrast(x, z, 0.5, clip=clip)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_cross_contrast_never_compares_a_view_with_its_own_code() -> None:
+    x, z = rows(seed=1).requires_grad_(), rows(seed=2)
+    cross_contrast(x, z, 0.5).backward()
+    before = x.grad[0].clone()
+    x.grad = None
+    changed = z.clone()
+    changed[0] = -5.0  # the code of the same view as x[0]
+    cross_contrast(x, changed, 0.5).backward()
+    torch.testing.assert_close(x.grad[0], before, rtol=0, atol=1e-15)
+    assert not torch.allclose(x.grad[B], torch.zeros(D, dtype=torch.float64))
+
+
+def test_terms_are_their_slow_loops() -> None:
+    x, z, p, C = rows(seed=1), rows(seed=2), assignments(), codebooks()
+    pairs = [
+        (soft_code_entropy(p), reference.soft_code_entropy(p.tolist())),
+        (codeword_similarity(C), reference.codeword_similarity(C.tolist())),
+        (part_neighbours(z, M, 0.5, 4), reference.part_neighbours(z.tolist(), M, 0.5, 4)),
+        (codeword_usage(x, C), reference.codeword_usage(x.tolist(), C.tolist())),
+        (view_consistency(x + z, 0.2), reference.view_consistency((x + z).tolist(), 0.2)),
+    ]
+    for found, expected in pairs:
+        assert float(found) == pytest.approx(expected, abs=1e-9)
+
+
+def test_part_neighbours_of_fewer_rows_than_asked_for_cost_nothing() -> None:
+    assert float(part_neighbours(rows(), M, 0.5, 20)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_views_that_see_the_others_alike_are_consistent() -> None:
+    views = rows()
+    views[B:] = views[:B]
+    assert float(view_consistency(views, 0.2)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_even_use_of_the_codewords_is_the_least_of_the_usage_term() -> None:
+    least = -math.log(K)
+    apart = torch.eye(K, dtype=torch.float64)[None]
+    assert float(codeword_usage(apart[0], apart)) == pytest.approx(least, abs=1e-12)
+    assert float(codeword_usage(apart[0, :1].repeat(9, 1), apart)) > least + 0.05
+
+
+def test_the_entropy_of_assignments_that_underflow_has_a_gradient() -> None:
+    logits = torch.tensor([[[0.0, -2000.0, -3.0]]], requires_grad=True)
+    soft_code_entropy(logits.softmax(2)).backward()
+    assert logits.grad.isfinite().all()
+
+
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "debiased": lambda v: contrast(v, 0.3, rho=0.1),
+    "further negatives": lambda v: contrast(v, 0.3, clip=2, extra=extra()),
+    "gradient of the further ones": lambda v: contrast(rows()[:6], 0.3, extra=v),
+    "cross": lambda v: cross_contrast(v, 2 * v.roll(1, 1), 0.5, clip=1),
+    "entropy": lambda v: soft_code_entropy(v.reshape(len(v), M, K).softmax(2)),
+    "similarity": lambda v: codeword_similarity(v.reshape(len(v), 3, 4)),
+    "neighbours": lambda v: part_neighbours(v, M, 0.5, 3),
+    "usage": lambda v: codeword_usage(v, codebooks()) + codeword_usage(rows(), v[:3].reshape(M, 3, 4)),
+    "consistency": lambda v: view_consistency(v, 0.2),
+}
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_every_loss_has_the_gradient_of_finite_differences(name: str) -> None:
+    assert torch.autograd.gradcheck(LOSSES[name], rows()[:8].clone().requires_grad_())

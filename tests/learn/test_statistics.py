@@ -13,9 +13,7 @@ from sightbook.learn import statistics
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.backbone import build, spec_of
-from sightbook.model.head import Head
-from sightbook.model.network import Network
-from sightbook.model.quantizer import Quantizer
+from sightbook.model.network import Network, Shape, assemble
 
 SIZE = 16
 
@@ -31,7 +29,7 @@ def network(kind: str = "resnet", stride: int = 1) -> Network:
         "depth": 1,
     }
     backbone = build(spec_of(BackboneConfig.model_validate({"kind": kind, **numbers, "heads": 2}), SIZE))
-    return Network(backbone, Head(backbone.features, 4, 32), Quantizer(4, 16, 8, 10.0))
+    return assemble(backbone, 4, 16, 32, Shape(alpha=10.0))
 
 
 def chunks(count: int = 96) -> list[torch.Tensor]:
