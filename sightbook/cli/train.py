@@ -19,7 +19,14 @@ def train(
             metavar="MODEL", help="The model folder to write; must be new or empty.", show_default=False
         ),
     ],
-    method: Annotated[str | None, typer.Option(help="How to learn.", show_default="transclippedclr")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="transclippedclr|spq|mecoq|sscq|dccq",
+            help="How to learn.",
+            show_default="transclippedclr",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(

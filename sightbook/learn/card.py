@@ -20,6 +20,8 @@ def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     network = config.network["backbone"]
     frame, size = config.frame, config.frame.size
     name = network.get("name") or network["transformers"]["model_type"]
+    given = {name: value for name, value in train.terms.model_dump().items() if value is not None}
+    terms = "".join(f"\n| {name.replace('_', ' ')} | {value:g} |" for name, value in given.items())
     steps = (
         f"{trained['steps']:,} steps of {trained['batch']} pictures, {trained['seconds'] / 60:.1f} minutes"
     )
@@ -40,7 +42,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |
 | seed | {train.seed} |
 | codebooks | {train.codebooks} |
-| clip, τ, α | {train.clip}, {train.tau:g}, {train.alpha:g} |
+| clip, τ, α | {train.clip}, {train.tau:g}, {train.alpha:g} |{terms}
 | fingerprint | `{config.fingerprint}` |
 
 ## Verdict, without labels

@@ -44,6 +44,7 @@ def write_config(
         "M": config.M,
         "K": config.K,
         "D": config.D,
+        "metric": config.metric,
     }
     fingerprint = hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
     config = replace(config, files=files, fingerprint=fingerprint, sightbook=version)

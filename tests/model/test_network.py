@@ -117,7 +117,7 @@ def test_the_encoder_is_one_file_that_takes_bytes_of_pixels(trained: Trained) ->
 def test_what_config_json_tells(trained: Trained) -> None:
     facts = json.loads((trained.folder / "config.json").read_text())
     assert (facts["format"], facts["bits"], facts["pretraining"], facts["selection"]) == (
-        1,
+        2,
         16,
         "none",
         "last",
@@ -159,10 +159,10 @@ def damaged(trained: Trained, folder: Path, name: str, content: bytes | None) ->
 
 def test_a_newer_format_is_refused_with_a_hint(trained: Trained, tmp_path: Path) -> None:
     facts = json.loads((trained.folder / "config.json").read_text())
-    folder = damaged(trained, tmp_path / "m", "config.json", json.dumps({**facts, "format": 2}).encode())
+    folder = damaged(trained, tmp_path / "m", "config.json", json.dumps({**facts, "format": 3}).encode())
     for opened in (Model.open, load):
         with pytest.raises(
-            ModelError, match="has model format 2, this program reads up to 1: update sightbook"
+            ModelError, match="has model format 3, this program reads up to 2: update sightbook"
         ):
             opened(folder)
 
