@@ -118,6 +118,8 @@ class TrainConfig(_Frozen):
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
     D: int = Field(256, ge=1, le=8192)
+    # Shorter codes, in bits, that the first codebooks are to be by themselves.
+    nested: tuple[Annotated[int, Field(ge=16)], ...] = ()
     codebooks: Literal["learned", "frozen"] = "learned"
     # cosine: unit sub-vectors and codewords; distance: neither has a fixed length, the nearer the more alike.
     quantizer: Literal["cosine", "distance"] = "cosine"
@@ -147,6 +149,11 @@ class TrainConfig(_Frozen):
         return self.M * (self.K.bit_length() - 1)
 
     @property
+    def prefixes(self) -> list[int]:
+        """Codebooks of each code that is learned, ascending: those of the nested codes, then all M."""
+        return [bits // (self.bits // self.M) for bits in self.nested] + [self.M]
+
+    @property
     def d(self) -> int:
         return self.D // self.M
 
@@ -173,6 +180,12 @@ class TrainConfig(_Frozen):
         if not 16 <= self.bits <= 128:
             raise ValueError(
                 f"M {self.M} codebooks of K {self.K} codewords make {self.bits} bits; 16 to 128 are possible"
+            )
+        if list(self.nested) != sorted(set(self.nested)) or any(
+            bits % 8 or bits >= self.bits for bits in self.nested
+        ):
+            raise ValueError(
+                f"nested {list(self.nested)} must be ascending multiples of 8 bits below the whole code's {self.bits}"
             )
         if (self.epochs is None) == (self.minutes is None):
             raise ValueError("the budget is either epochs or minutes")

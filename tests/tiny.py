@@ -14,7 +14,16 @@ from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 
 
-def tiny_model(folder: Path, *, M: int = 4, K: int = 16, d: int = 4, size: int = 16, seed: int = 0) -> Path:
+def tiny_model(
+    folder: Path,
+    *,
+    M: int = 4,
+    K: int = 16,
+    d: int = 4,
+    size: int = 16,
+    seed: int = 0,
+    nested: tuple[int, ...] = (),
+) -> Path:
     """Writes the folder and returns it. Different seeds give different fingerprints."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +62,8 @@ def tiny_model(folder: Path, *, M: int = 4, K: int = 16, d: int = 4, size: int =
     codebooks = random.normal(size=(M, K, d)).astype(np.float32)
     codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
     write_codebooks(folder, codebooks)
-    config = ModelConfig("tiny", M, K, D, Frame(size, size, "bilinear"), (0.5,) * 3, (0.5,) * 3)
+    config = ModelConfig(
+        "tiny", M, K, D, Frame(size, size, "bilinear"), (0.5,) * 3, (0.5,) * 3, nested=nested
+    )
     write_config(folder, config, __version__)
     return folder

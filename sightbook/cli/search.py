@@ -22,6 +22,14 @@ def search(
     ],
     *,
     k: Annotated[int, typer.Option("-k", min=1, metavar="K", help="Answers per picture.")] = 10,
+    scan_bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Scan the first N bits of each code only, then score the best by all: for models with nested codes.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     sheet: Annotated[
         Path | None,
@@ -57,7 +65,7 @@ def search(
     with Library.open(library) as opened:
         for query in image:
             try:
-                found = opened.search(query, k=k)
+                found = opened.search(query, k=k, scan_bits=scan_bits)
             except PictureError as error:
                 bad.append({"query": query, "reason": str(error)})
                 note(f"{query} is skipped: {error}")

@@ -46,6 +46,12 @@ def train(
     bits: Annotated[
         int | None, typer.Option(metavar="16..128", help="Length of a picture's code.", show_default="64")
     ] = None,
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested", help="Make the first 16, 32, 64 bits of each code good codes by themselves, too."
+        ),
+    ] = False,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -105,6 +111,7 @@ def train(
             source,
             out,
             bits=bits,
+            nested=nested,
             method=method,
             backbone=backbone,
             preset=preset,

@@ -34,6 +34,12 @@ class Seen:
     database_x: NDArray[np.float32] | None
     metric: Metric = "inner"
 
+    def prefix(self, model: Model) -> Seen:
+        """What a prefix of the model makes of the same pictures."""
+        database = None if self.database_x is None else self.database_x[:, : model.D]
+        M = model.M
+        return Seen(self.x[:, : model.D], self.query_codes[:, :M], self.codes[:, :M], database, self.metric)
+
 
 @dataclass
 class Reading:

@@ -39,8 +39,9 @@ class ModelFigures(Figures):
 @dataclass(frozen=True)
 class Report:
     """The figures of a model on a protocol. `baselines` (float, thumbnail, random) and `against` (other models) are
-    measured on the same pictures. `failed` are pictures left out, each {picture, reason}; `shared` counts queries
-    whose very file is in the database; `junk` names the metadata column of the junk rule.
+    measured on the same pictures; `nested` are the model's own shorter codes. `failed` are pictures left out, each
+    {picture, reason}; `shared` counts queries whose very file is in the database; `junk` names the metadata column of
+    the junk rule.
 
     `per_query` holds each ranking's average precision by query, (Q,) float64 in content order, for comparing runs by
     bootstrap ("model", "model symmetric", baselines by name, "against 0" …); it is not part of the document.
@@ -59,6 +60,7 @@ class Report:
     junk: str | None
     baselines: Mapping[str, Figures]
     against: tuple[ModelFigures, ...]
+    nested: tuple[ModelFigures, ...]
     failed: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
     seconds: float
@@ -76,8 +78,8 @@ class Report:
             value = getattr(self, item.name)
             if item.name == "baselines":
                 content["baselines"] = {name: asdict(figures) for name, figures in value.items()}
-            elif item.name == "against":
-                content["against"] = [asdict(figures) for figures in value]
+            elif item.name in ("against", "nested"):
+                content[item.name] = [asdict(figures) for figures in value]
             elif item.name in ("failed", "notes"):
                 content[item.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
             elif item.name not in ("figures", "per_query"):
@@ -95,12 +97,14 @@ class Report:
             plain = {
                 item.name: content[item.name]
                 for item in fields(cls)
-                if item.name not in ("figures", "per_query", "baselines", "against", "failed", "notes")
+                if item.name
+                not in ("figures", "per_query", "baselines", "against", "nested", "failed", "notes")
             }
             return cls(
                 figures=ModelFigures(**{item.name: content[item.name] for item in fields(ModelFigures)}),
                 baselines={name: Figures(**one) for name, one in content["baselines"].items()},
                 against=tuple(ModelFigures(**one) for one in content["against"]),
+                nested=tuple(ModelFigures(**one) for one in content["nested"]),
                 failed=tuple(dict(one) for one in content["failed"]),
                 notes=tuple(content["notes"]),
                 **plain,
@@ -117,6 +121,7 @@ class Report:
         ranks = list(self.figures.precision)
         rows = [["", "bits", score, "symmetric", *(f"P@{n}" for n in ranks)]]
         rows.append(_row(f"{self.figures.model} ({self.figures.method})", self.figures, ranks))
+        rows.extend(_row("  its first bits alone", one, ranks) for one in self.nested)
         rows.extend(_row(f"{other.model} ({other.method})", other, ranks) for other in self.against)
         rows.extend(
             _row(_BASELINE_TITLES.get(name, name), one, ranks) for name, one in self.baselines.items()

@@ -80,7 +80,8 @@ def evaluate(
     )
 
     chosen = {name: BASELINES[name](reading, models[0].bits) for name in baselines if name != CHANCE}
-    rankings = 2 * len(models) + sum(1 + (b.symmetric is not None) for b in chosen.values() if b is not None)
+    rankings = 2 * len(models) + 2 * len(models[0].config.nested)
+    rankings += sum(1 + (b.symmetric is not None) for b in chosen.values() if b is not None)
     meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
     per_query: dict[str, NDArray[np.float64]] = {}
 
@@ -97,6 +98,14 @@ def evaluate(
             f"{title} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
         )
         rows.append(_model_row(each, asymmetric, symmetric))
+    nested = []
+    for bits in models[0].config.nested:
+        each, seen = models[0].prefix(bits), reading.seen[0].prefix(models[0].prefix(bits))
+        asymmetric = judged(f"nested {bits}", code_ranker(each.tables(seen.x), seen.codes))
+        symmetric = judged(
+            f"nested {bits} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
+        )
+        nested.append(_model_row(each, asymmetric, symmetric))
     beside: dict[str, Figures] = {}
     for name in baselines:
         if name == CHANCE:
@@ -126,6 +135,7 @@ def evaluate(
         junk=junk,
         baselines=beside,
         against=tuple(rows[1:]),
+        nested=tuple(nested),
         failed=tuple({"picture": item.entry.locator, "reason": item.reason} for item in reading.failed),
         notes=tuple(notes),
         seconds=time.monotonic() - started,

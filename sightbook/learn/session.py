@@ -102,6 +102,7 @@ def run_session(
         mean=scaling[0],
         std=scaling[1],
         metric=network.metric,
+        nested=config.nested,
         pretraining=pretraining,
         selection="last",
         network={"backbone": spec, **asdict(_shape(config))},

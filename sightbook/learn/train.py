@@ -35,6 +35,7 @@ def train(
     out: Path_,
     *,
     bits: int | None = None,
+    nested: bool = False,
     method: str | None = None,
     backbone: str | None = None,
     preset: str | None = None,
@@ -50,7 +51,8 @@ def train(
 ) -> TrainReport:
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
 
-    source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64). The budget
+    source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64); nested: the
+    first 16, 32 and 64 bits of a longer code are good codes by themselves, too. The budget
     is `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
@@ -74,12 +76,14 @@ def train(
         bits=bits,
         seed=seed,
     )
+    if nested and resume:
+        raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
     _claim(folder, resume)
     work = folder / "train"
     resolved = _resume_config(work, asked, backbone, preset) if resume else None
     if resolved is None:
         shorter = _shorter_side(sources)
-        resolved = _resolve(asked, preset, backbone, shorter)
+        resolved = _resolve(asked, preset, backbone, shorter, nested=nested)
     resolved.clipped(resolved.batch)
     existed = folder.exists()
     work.mkdir(parents=True, exist_ok=True)
@@ -134,7 +138,9 @@ def _file_layer(path: Path, bits: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in unsaid}
 
 
-def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int) -> TrainConfig:
+def _resolve(
+    asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int, *, nested: bool = False
+) -> TrainConfig:
     """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too."""
     asked = dict(asked)
     bits = asked.pop("bits", None)
@@ -163,6 +169,11 @@ def _resolve(asked: Mapping[str, Any], preset: str | None, backbone: str | None,
         )
     if "D" not in merged and isinstance(merged["M"], int):
         merged["D"] = 16 * merged["M"]
+    if nested and "nested" not in asked and isinstance(merged["M"], int):
+        whole = merged["M"] * word_bits
+        merged["nested"] = [length for length in (16, 32, 64) if length < whole]
+        if not merged["nested"]:
+            raise ConfigError(f"no shorter code than {whole} bits can be nested: give 24 bits or more")
     if "size" in asked and "resize" not in asked:
         merged["resize"] = merged["size"]
     return build([merged])

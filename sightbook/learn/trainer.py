@@ -139,14 +139,16 @@ def forward_loss(
 ) -> tuple[Tensor, Tensor]:
     """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32.
 
-    remembered (E, D): rows of the code memory, further negatives of the methods that have one.
+    remembered (E, D): rows of the code memory, further negatives of the methods that have one. With nested codes the
+    loss is the mean over all prefixes that are to be codes by themselves.
     """
     with _autocast(views.device, dtype):
         features = network.backbone(views)
     x = network.head(features.float())
     z, p = network.quantizer(x)
     batch = ViewBatch(x, z, p, network.quantizer.codewords(), remembered)
-    return METHODS[config.method](batch, config), p
+    losses = [METHODS[config.method](batch.prefix(M), config) for M in config.prefixes]
+    return torch.stack(losses).mean(), p
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:

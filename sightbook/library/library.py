@@ -1,7 +1,7 @@
 """A collection of pictures with their codes, on disk: open, add, search, status, remove.
 
 Data flow: `add` scans sources and writes rows and codes into the catalogue (ingest.py); `search` encodes the query,
-scores it against a snapshot of all codes (snapshot.py, codes/engine.py) and looks up the keys of the best.
+scores it against a snapshot of all codes (engines.py, snapshot.py) and looks up the keys of the best.
 Any number of processes may read while one writes; readers see whole batches.
 """
 
@@ -18,6 +18,7 @@ from sightbook.images.entry import locate
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained
+from sightbook.library.engines import Engines
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 from sightbook.library.results import AddReport, Failure, Hit, SourceStatus, Status
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightbook.codes.engine import Engine
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
 
@@ -45,7 +45,7 @@ class Library:
         self._catalogue = catalogue
         self._lock = threading.RLock()
         self._model: Model | None = None
-        self._engine: tuple[str, Engine] | None = None
+        self._engines = Engines(path, facts, catalogue)
 
     @classmethod
     def open(
@@ -156,11 +156,15 @@ class Library:
             finally:
                 catalogue.close()
 
-    def search(self, images: Picture | Sequence[Picture], k: int = 10) -> list[Hit]:
+    def search(
+        self, images: Picture | Sequence[Picture], k: int = 10, *, scan_bits: int | None = None
+    ) -> list[Hit]:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
         images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image, or a list of those:
         several searches in one, told apart by `Hit.query`. A query that is in the library finds itself.
+        scan_bits: scan the first bits of each code only, where the model has nested codes, and score the best of them
+        by the whole code: faster in large libraries, but a picture may be missed.
         Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1).
         """
         import numpy as np
@@ -171,15 +175,20 @@ class Library:
         if not queries:
             raise PictureError("no query picture was given: give at least one")
         x = self.model.embed(np.stack([pixels(query, self.model) for query in queries]))
-        return self.search_embeddings(x, k)
+        return self.search_embeddings(x, k, scan_bits=scan_bits)
 
-    def search_embeddings(self, x: NDArray[np.float32], k: int = 10) -> list[Hit]:
+    def search_embeddings(
+        self, x: NDArray[np.float32], k: int = 10, *, scan_bits: int | None = None
+    ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model."""
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
         tables = self.model.tables(x)
+        first = self.facts.M if scan_bits is None else self.model.prefix(scan_bits).M
         for _ in range(_SEARCH_ROUNDS):
-            ids, scores = self._current().search(tables, k)
+            with self._lock:
+                engine = self._engines.current(first)
+            ids, scores = engine.search(tables, k)
             with self._lock, explained(self.path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
@@ -264,21 +273,6 @@ class Library:
                 catalogue.close()
 
     # Parts
-
-    def _current(self) -> Engine:
-        """The engine over the catalogue's present state; a new one when the catalogue has moved on."""
-        from sightbook.codes.engine import Engine
-        from sightbook.library.snapshot import load
-
-        with self._lock, explained(self.path):
-            stamp = self._catalogue.stamp
-            if self._engine is None or self._engine[0] != stamp:
-                # While a writer is at work each batch is a new state: the cache is written once, not at each of them.
-                first = self._engine is None
-                snapshot = load(self._catalogue, self.path / "cache", self.facts.code_bytes, save=first)
-                engine = Engine(snapshot.packed, self.facts.M, self.facts.K, snapshot.ids)
-                self._engine = (snapshot.stamp, engine)
-            return self._engine[1]
 
     def _hit(self, query: int, rank: int, id: int, raw: float, row: KeyRow) -> Hit:
         source, path, kind, root = row

@@ -35,6 +35,7 @@ class ModelConfig:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     metric: Metric = "inner"
+    nested: tuple[int, ...] = ()
     pretraining: str = "none"
     selection: str = "last"
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +89,7 @@ class ModelConfig:
         try:
             content["frame"] = Frame(**content["frame"])
             content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
+            content["nested"] = tuple(content.get("nested", ()))
             config = cls(**{key: value for key, value in content.items() if key in known})
             if config.D % config.M or config.K not in (16, 256):
                 raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Model:
     ) -> None:
         self.folder, self.config, self.codebooks = folder, config, codebooks
         self.threads = threads
+        self._whole: Model = self
         self._session: Any = None
         self._lock = threading.Lock()
 
@@ -61,6 +63,31 @@ class Model:
                 f"{path} is damaged: its codebooks have shape {codebooks.shape}, config.json says otherwise"
             )
         return cls(path, config, codebooks, threads)
+
+    def prefix(self, bits: int) -> Model:
+        """The same model with codes of their first `bits` bits only, to evaluate or to search with.
+
+        Raises ModelError for a length that was not learned as a code by itself (`config.nested`).
+        """
+        if bits == self.bits:
+            return self
+        if bits not in self.config.nested:
+            known = ", ".join(map(str, (*self.config.nested, self.bits)))
+            raise ModelError(
+                f"{self.folder} has no {bits}-bit codes inside its own (it has {known}): "
+                "train it with --nested, or another one with --bits"
+            )
+        M = bits // (self.bits // self.M)
+        shorter = [length for length in self.config.nested if length < bits]
+        config = replace(self.config, M=M, D=M * self.d, nested=tuple(shorter))
+        model = Model(self.folder, config, np.ascontiguousarray(self.codebooks[:M]), self.threads)
+        model._whole = self._whole
+        return model
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is a model of its own, not the `prefix` of one."""
+        return self._whole is self
 
     @property
     def M(self) -> int:
@@ -110,8 +137,8 @@ class Model:
             )
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
-        result: NDArray[np.float32] = self._encoder().run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
-        return result
+        x: NDArray[np.float32] = self._encoder().run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
+        return x if self.is_whole else np.ascontiguousarray(x[:, : self.D])
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
@@ -139,12 +166,19 @@ class Model:
 
     def copy_to(self, folder: Path) -> Model:
         """Copies what encoding a query needs (not the weights for further training) and opens the copy."""
+        if not self.is_whole:
+            raise ModelError(
+                f"a library keeps the whole codes of {self.folder}: give the model itself, and ask the library with "
+                "scan_bits"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name in QUERY_FILES:  # config.json last: a folder without it is not taken for a model
             shutil.copyfile(self.folder / name, folder / name)
         return Model.open(folder, threads=self.threads)
 
     def _encoder(self) -> Any:
+        if not self.is_whole:
+            return self._whole._encoder()
         with self._lock:
             if self._session is None:
                 self._session = open_session(self.folder / "encoder.onnx", self.threads)

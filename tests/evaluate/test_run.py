@@ -326,3 +326,16 @@ def test_evaluation_does_not_import_torch() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "False\n"
     )
+
+
+def test_shorter_codes_inside_a_code_are_judged_beside_it(cifar: Path, tmp_path: Path) -> None:
+    whole = Model.open(tiny_model(tmp_path / "nested", M=8, d=4, nested=(16,)), threads=1)
+    report = evaluate(whole, "cifar10-I", cifar, jobs=1)
+    assert report.map == pytest.approx(slow_map(whole, "hits-in-top-R", 48), abs=1e-12)
+    assert [row.bits for row in report.nested] == [16]
+    assert report.nested[0].map == pytest.approx(slow_map(whole.prefix(16), "hits-in-top-R", 48), abs=1e-12)
+    assert report.nested[0].map_symmetric == pytest.approx(
+        slow_map(whole.prefix(16), "hits-in-top-R", 48, symmetric=True), abs=1e-12
+    )
+    assert "its first bits alone" in report.text()
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))).nested == report.nested

@@ -21,6 +21,14 @@ class ViewBatch:
     C: Tensor
     remembered: Tensor | None = None
 
+    def prefix(self, M: int) -> ViewBatch:
+        """What the first M codebooks see: a batch of shorter embeddings and codes."""
+        if len(self.C) == M:
+            return self
+        D = M * self.C.shape[2]
+        remembered = None if self.remembered is None else self.remembered[:, :D]
+        return ViewBatch(self.x[:, :D], self.z[:, :D], self.p[:, :M], self.C[:M], remembered)
+
     @property
     def pictures(self) -> int:
         """B."""

@@ -15,6 +15,6 @@ def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
     count = int(term("neighbour_count"))
     total = term("contrast_x") * contrast(batch.x, config.tau, clip=clip)
     total = total + term("contrast_z") * contrast(batch.z, config.tau, clip=clip)
-    total = total + term("neighbours") * part_neighbours(batch.z, config.M, term("neighbour_tau"), count)
+    total = total + term("neighbours") * part_neighbours(batch.z, len(batch.C), term("neighbour_tau"), count)
     total = total + term("usage") * codeword_usage(batch.x, batch.C)
     return total + term("consistency") * view_consistency(batch.x + batch.z, term("consistency_tau"))
