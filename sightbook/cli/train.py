@@ -100,9 +100,11 @@ def train(
       sightbook train photos/ --out model/ --minutes 10
       sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
       sightbook train photos/ --out model/ --resume
+      torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.learn.train import first_rank
     from sightbook.learn.train import train as learn
 
     settings = split_settings(set_ or [])
@@ -125,6 +127,8 @@ def train(
             jobs=jobs,
             listener=listener,
         )
+    if not first_rank():
+        return
     if as_json:
         emit_json(report.to_json())
         return

@@ -17,12 +17,14 @@ _EVERY_SECONDS = 1.0
 
 
 class TrainLog:
-    """Appends to log.jsonl. Lines beyond `step` are dropped first: a resumed run writes them again."""
+    """Appends to log.jsonl. Lines beyond `step` are dropped first: a resumed run writes them again. A quiet one writes
+    nothing."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / NAME
-        kept = [line for line in read(folder) if line["step"] <= step]
-        write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+    def __init__(self, folder: Path, step: int, *, quiet: bool = False) -> None:
+        self.path = Path(os.devnull) if quiet else folder / NAME
+        if not quiet:
+            kept = [line for line in read(folder) if line["step"] <= step]
+            write_atomic(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._last = 0.0
         self._before = (0, 0.0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +19,10 @@ from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
+from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
-from sightbook.learn.verdict import Verdict, from_json, measure
+from sightbook.learn.verdict import Verdict, from_json, measure, read_verdict
 from sightbook.learn.views import Views
 from sightbook.model import backbone as backbones
 from sightbook.model import hub
@@ -50,22 +53,54 @@ def run_session(
 ) -> TrainReport:
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory()
+    ranks = from_environment()
     device = _device(device_name)
+    check_batch(config.batch, ranks)
+    join(ranks, device)
+    try:
+        return _session(
+            sources, folder, config, device=device, ranks=ranks, jobs=jobs, version=version, listener=listener
+        )
+    finally:
+        leave()
+
+
+def _session(
+    sources: Sequence[str],
+    folder: Path,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    ranks: Ranks,
+    jobs: int | None,
+    version: str,
+    listener: Listener,
+) -> TrainReport:
     work = folder / "train"
-    write_atomic(work / "config.yaml", dump(config))
+    if ranks.first:
+        write_atomic(work / "config.yaml", dump(config))
+    ranks.wait()
+    # What a rank keeps for itself (mapped pictures, the list of bad ones) must not meet that of another.
+    own = work if ranks.first else work / f"rank-{ranks.rank}"
+    own.mkdir(exist_ok=True)
     network, spec, frame, scaling, pretraining = _network(config)
     pictures = store.fill(
         sources,
         Frame(frame.resize, frame.resize, frame.resample),
-        work,
+        own,
         held_out=config.held_out,
         memory_gib=config.memory_gib,
         listener=listener,
         jobs=jobs,
     )
     views = Views(config.views, config.size, *scaling, side=config.view_size)
-    run = _begin(config, network, views, pictures, device, work=work, listener=listener)
+    run = _begin(config, network, views, pictures, device, ranks=ranks, work=work, listener=listener)
     trainer.fit(run, listener)
+    if not ranks.first:
+        pictures.discard()
+        shutil.rmtree(own, ignore_errors=True)
+        ranks.wait()
+        return report_of(folder, ModelConfig.read(folder))
     listener(Notice("judging the model and writing it"))
     _recalibrate(run)
     held = pictures.pixels[pictures.held_out]
@@ -86,6 +121,7 @@ def run_session(
         "batch": run.batch,
         "seconds": round(run.at.seconds, 1),
         "device": str(device),
+        "processes": ranks.world,
         "precision": run.at.precision,
         "parameters": parameters,
         "seed": config.seed,
@@ -120,25 +156,34 @@ def run_session(
     )
     (work / checkpoint.NAME).unlink(missing_ok=True)
     pictures.discard()
+    ranks.wait()
+    return report_of(folder, model)
+
+
+def report_of(folder: Path, model: ModelConfig) -> TrainReport:
+    """What training says of the MODEL folder it wrote."""
+    trained = model.trained
+    verdict = read_verdict(model.verdict)
     return TrainReport(
         folder=folder,
-        bits=config.bits,
-        pictures=len(pictures.train),
-        failed=pictures.failed,
-        steps=run.at.step,
-        seconds=run.at.seconds,
-        device=str(device),
-        precision=run.at.precision,
+        bits=model.bits,
+        pictures=trained["pictures"],
+        failed=trained["failed"],
+        steps=trained["steps"],
+        seconds=trained["seconds"],
+        device=trained["device"],
+        precision=trained["precision"],
         fingerprint=model.fingerprint,
-        verdict=verdict.to_json(),
-        sentence=verdict.sentence(config.bits, run.at.step),
+        verdict=model.verdict,
+        sentence=verdict.sentence(model.bits, trained["steps"]),
     )
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            # Under torchrun each process of a machine has a GPU of its own.
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -201,6 +246,7 @@ def _begin(
     pictures: store.Store,
     device: torch.device,
     *,
+    ranks: Ranks,
     work: Path,
     listener: Listener,
 ) -> trainer.Run:
@@ -222,7 +268,10 @@ def _begin(
         usage,
         at or Position(store=pictures.fingerprint),
         memory,
+        ranks,
     )
+    if run.batch == 0:
+        raise ConfigError(f"{len(pictures.train)} pictures cannot be shared by {ranks.world} processes")
     config.clipped(run.batch)
     if run.batch < config.batch:
         listener(
@@ -238,6 +287,7 @@ def _begin(
     if config.backbone.kind == "resnet" and config.backbone.whiten:
         statistics.whiten_stem(network, views, statistics.sample(pictures, config.seed, device))
     _recalibrate(run)
+    ranks.spread(network)
     held = pictures.pixels[pictures.held_out]
     run.at.untrained = asdict(measure(network, views, held, device))
     run.at.precision = _precision(run, listener)
@@ -245,7 +295,7 @@ def _begin(
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else f"{device}, {torch.get_num_threads()} threads"
-    )
+    ) + (f", {ranks.world} processes" if ranks.world > 1 else "")
     listener(
         Notice(
             f"training {config.backbone.kind} by {config.method} to {config.bits} bits "
@@ -267,10 +317,12 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
         return "fp32"
     torch.manual_seed(run.config.seed)
     run.network.train()
-    views = run.views(trainer.pictures_of(run))
+    views = run.views(trainer.pictures_of(run))  # of this rank alone: a question of speed, not of the loss
     name, seconds = precision.faster(
         run.network, lambda network, dtype: trainer.forward_loss(network, views, run.config, dtype)[0]
     )
+    (chosen,) = run.ranks.agree([name == "bf16"], run.device)
+    name = "bf16" if chosen else "fp32"
     listener(Notice(f"bf16 takes {seconds['bf16'] / seconds['fp32']:.2f} of fp32's time here: {name} it is"))
     return name
 

@@ -78,7 +78,9 @@ def train(
     )
     if nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
-    _claim(folder, resume)
+    first = first_rank()
+    if first:
+        _claim(folder, resume)
     work = folder / "train"
     resolved = _resume_config(work, asked, backbone, preset) if resume else None
     if resolved is None:
@@ -97,13 +99,18 @@ def train(
             device_name=device,
             jobs=jobs,
             version=__version__,
-            listener=listener,
+            listener=listener if first else silent,
         )
     except BaseException:
         # Nothing was learned yet, by a mistake or by Ctrl-C: the folder must be free for the corrected command.
-        if not resume and not (work / "checkpoint.safetensors").exists():
+        if first and not resume and not (work / "checkpoint.safetensors").exists():
             shutil.rmtree(work if existed else folder, ignore_errors=True)
         raise
+
+
+def first_rank() -> bool:
+    """Whether this process writes and speaks: alone, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _asked(

@@ -26,12 +26,16 @@ from sightbook.learn.log import TrainLog
 from sightbook.learn.memory import Memory
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.ranks import ALONE, Ranks
 from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
 from sightbook.model.backbone import freeze_statistics
 from sightbook.model.network import Network
 from sightbook.progress import Listener, Meter
+
+# A collapse is called one when so many looks in a row see it, within an epoch.
+_LOOKS, _LOOK_EVERY = 3, 20
 
 
 @dataclass
@@ -48,11 +52,13 @@ class Run:
     usage: Usage
     at: Position
     memory: Memory | None = None
+    ranks: Ranks = ALONE
 
     @property
     def batch(self) -> int:
-        """Pictures in a step; fewer than configured when the collection is smaller."""
-        return min(self.config.batch, len(self.store.train))
+        """Pictures in a step, over all ranks; fewer than configured when the collection is smaller."""
+        fitting = min(self.config.batch, len(self.store.train))
+        return fitting - fitting % self.ranks.world
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,6 +74,8 @@ class Run:
         return self.at.seconds / (60.0 * self.config.minutes)
 
     def save(self) -> None:
+        if not self.ranks.first:
+            return
         checkpoint.save(self.folder, self.network, self.optimizer, kept(self.usage, self.memory), self.at)
 
     def remembered(self) -> Tensor | None:
@@ -135,16 +143,20 @@ def forward_loss(
     views: Tensor,
     config: TrainConfig,
     dtype: torch.dtype | None,
+    *,
     remembered: Tensor | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32.
+
+    With several ranks the views are this rank's part, loss and p those of the whole batch.
 
     remembered (E, D): rows of the code memory, further negatives of the methods that have one. With nested codes the
     loss is the mean over all prefixes that are to be codes by themselves.
     """
     with _autocast(views.device, dtype):
         features = network.backbone(views)
-    x = network.head(features.float())
+    x = network.head(ranks.gather(features.float()))
     z, p = network.quantizer(x)
     batch = ViewBatch(x, z, p, network.quantizer.codewords(), remembered)
     losses = [METHODS[config.method](batch.prefix(M), config) for M in config.prefixes]
@@ -156,15 +168,21 @@ def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContex
 
 
 def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
-    """One optimizer step on `pictures` (B, R, R, 3) uint8; returns the loss. Random only through (seed, step)."""
-    torch.manual_seed(run.config.seed * 1_000_003 + run.at.step)
+    """One optimizer step on `pictures` (b, R, R, 3) uint8, this rank's part of the batch; returns the loss.
+
+    Random only through (seed, step) and the rank.
+    """
+    torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
     views = run.views(pictures)
-    loss, p = forward_loss(run.network, views, run.config, dtype, run.remembered())
+    loss, p = forward_loss(
+        run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
+    )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    run.ranks.reduce_gradients(run.network)
     nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
     run.optimizer.step()
     run.usage.update(p)
@@ -174,8 +192,10 @@ def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
 
 
 def pictures_of(run: Run) -> Tensor:
-    """The pictures (B, R, R, 3) uint8 of the coming step, on the device."""
-    rows = rows_of(run.at.step, run.steps_per_epoch, run.batch, run.store.train, run.config.seed)
+    """This rank's pictures (b, R, R, 3) uint8 of the coming step, on the device."""
+    rows = run.ranks.part(
+        rows_of(run.at.step, run.steps_per_epoch, run.batch, run.store.train, run.config.seed)
+    )
     return torch.from_numpy(run.store.pixels[rows]).to(run.device, non_blocking=True)
 
 
@@ -193,7 +213,8 @@ def fit(run: Run, listener: Listener) -> None:
     meter = Meter(listener, "train", total)
     meter.done = at.pictures
     saved = time.monotonic()
-    with TrainLog(run.folder, at.step) as log, deferred_interrupt() as interrupted:
+    watch = _Watch(run)
+    with TrainLog(run.folder, at.step, quiet=not run.ranks.first) as log, deferred_interrupt() as interrupted:
         while run.fraction() < 1.0:
             start = time.perf_counter()
             loss = step(run, pictures_of(run), dtype)
@@ -205,15 +226,44 @@ def fit(run: Run, listener: Listener) -> None:
             at.step += 1
             at.pictures += run.batch
             at.seconds += time.perf_counter() - start
+            (at.seconds,) = run.ranks.agree([at.seconds], run.device)
+            watch.look()
             figures = {"loss": loss, "used": run.usage.share(), "perplexity": run.usage.perplexity()}
             left = None if config.minutes is None else max(0.0, 60 * config.minutes - at.seconds)
             meter.advance(run.batch, seconds_left=left, **figures)
             log.write(run.at, run.at.step / run.steps_per_epoch, figures)
-            if interrupted():
+            if run.ranks.any(interrupted(), run.device):
                 run.save()
                 raise KeyboardInterrupt
-            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            if watch.healthy and time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 run.save()
                 saved = time.monotonic()
     meter.close()
     run.save()
+
+
+class _Watch:
+    """Notices a collapse: every picture of a batch gets the same code, in several batches in a row."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._every = max(1, min(_LOOK_EVERY, run.steps_per_epoch // _LOOKS))
+        self._seen = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last look found more than one code; a checkpoint is worth keeping only then."""
+        return self._seen == 0
+
+    def look(self) -> None:
+        """Looks at every so-manieth batch. ModelError says what to try; the last checkpoint stays as it was."""
+        at = self._run.at
+        if at.step % self._every:
+            return
+        self._seen = self._seen + 1 if self._run.usage.collapsed() else 0
+        if self._seen == _LOOKS:
+            raise ModelError(
+                f"training has collapsed at step {at.step} of {self._run.folder.parent}: all pictures get one and the "
+                "same code. The last checkpoint is from before; start again with another --out and a lower rate "
+                "(--set optimizer.rate=...), a smaller clip or a larger batch, or look whether the pictures differ"
+            )

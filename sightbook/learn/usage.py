@@ -11,6 +11,7 @@ class Usage:
 
     def __init__(self, M: int, K: int, device: torch.device, fade: float = 0.99) -> None:
         self.counts = torch.zeros(M, K, device=device)
+        self._latest = torch.zeros(M, K, device=device)
         self.fade = fade
 
     @torch.no_grad()
@@ -19,6 +20,11 @@ class Usage:
         nearest = p.argmax(2, keepdim=True)
         batch = torch.zeros_like(p).scatter_(2, nearest, 1.0).sum(0)
         self.counts.mul_(self.fade).add_(batch)
+        self._latest = batch
+
+    def collapsed(self) -> bool:
+        """Whether all pictures of the latest batch chose one and the same codeword, in every codebook."""
+        return bool((self._latest.max(1).values == self._latest.sum(1)).all())
 
     def share(self) -> float:
         """Share of the codewords that some picture chose lately."""

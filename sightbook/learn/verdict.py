@@ -98,3 +98,8 @@ def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
 
 def from_json(facts: Mapping[str, float]) -> Figures:
     return Figures(**facts)
+
+
+def read_verdict(facts: Mapping[str, Any]) -> Verdict:
+    """The verdict that config.json tells."""
+    return Verdict(facts["pictures"], from_json(facts["trained"]), from_json(facts["untrained"]))

@@ -147,7 +147,7 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     assert rows is not None
     views = run.views(trainer.pictures_of(run))
     alone, _ = forward_loss(run.network, views, run.config, None)
-    with_memory, _ = forward_loss(run.network, views, run.config, None, rows)
+    with_memory, _ = forward_loss(run.network, views, run.config, None, remembered=rows)
     assert float(with_memory.detach()) > float(alone.detach())
 
 

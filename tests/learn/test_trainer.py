@@ -224,3 +224,19 @@ def test_optimizer_for_leaves_out_what_is_not_trained() -> None:
     network.head.project.weight.requires_grad_(False)
     held = {id(p) for group in optimizer_for(network, config).param_groups for p in group["params"]}
     assert held == {id(p) for p in network.parameters() if p is not network.head.project.weight}
+
+
+def test_a_collapse_is_noticed_within_an_epoch_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    run = run_of(config_of(epochs=9, codebooks="frozen", checkpoint_minutes=1e-9), tmp_path, count=32)
+    fit_steps = 4
+    healthy = run_of(config_of(epochs=1), tmp_path / "healthy", count=32)
+    (tmp_path / "healthy").mkdir()
+    fit(healthy)
+    assert healthy.at.step == fit_steps
+    with torch.no_grad():
+        run.network.quantizer.C.copy_(run.network.quantizer.C[:, :1].expand_as(run.network.quantizer.C))
+    with pytest.raises(
+        ModelError, match=r"collapsed at step 3 of .*: all pictures get one and the same code"
+    ):
+        trainer.fit(run, silent)
+    assert not (tmp_path / "checkpoint.safetensors").exists()

@@ -57,3 +57,14 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
     assert same.sentence(64, 500).startswith("Training did not help: ")
     assert same.sentence(64, 0).startswith("Not trained, as asked: ")
     assert better.to_json()["untrained"] == {"recall_at_1": 0.40, "used": 0.5, "perplexity": 7.0}
+
+
+def test_a_batch_of_one_code_is_a_collapse() -> None:
+    usage = Usage(2, 4, CPU)
+    p = torch.zeros(6, 2, 4)
+    p[:, 0, 3] = p[:, 1, 1] = 1.0
+    usage.update(p)
+    assert usage.collapsed()
+    p[5, 1] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    usage.update(p)
+    assert not usage.collapsed()
