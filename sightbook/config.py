@@ -59,6 +59,10 @@ class BackboneConfig(_Frozen):
             raise ValueError(f"backbone.width {self.width} is not a multiple of backbone.heads {self.heads}")
         if (self.kind == "pretrained") != (self.name is not None):
             raise ValueError("backbone.name goes with backbone.kind=pretrained, and only with it")
+        if self.kind != "pretrained" and self.train != "all":
+            raise ValueError(
+                f"backbone.train {self.train} needs a pretrained backbone: a new {self.kind} is trained whole"
+            )
         return self
 
 

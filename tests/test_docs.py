@@ -28,6 +28,7 @@ import pytest
 import typer.main
 from PIL import Image
 
+from tests.model.test_backbone import write_backbone
 from tests.pictures import KINDS, picture, write_photos
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,7 @@ def sandbox(tmp_path: Path) -> Path:
         writer.writerow(["file", "label", "series"])
         writer.writerows([name, kind, number % 7] for number, (name, kind) in enumerate(kinds.items()))
     write_cifar(tmp_path / "data" / "cifar10")
+    write_backbone(tmp_path / "models" / "dinov2-small", "dinov2")
     return tmp_path
 
 
@@ -144,6 +146,8 @@ def run(arguments: list[str], folder: Path, where: str) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "SIGHTBOOK_DATA": str(folder / "data"),
         "PYTHONPATH": "",
+        "HF_HUB_OFFLINE": "1",  # what a page says must not hang on a network
+        "HF_HUB_CACHE": str(folder / "hub"),
     }
     done = subprocess.run(
         arguments,

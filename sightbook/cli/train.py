@@ -31,8 +31,17 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FOLDER",
-            help="The network to start from: vit, resnet, or a pretrained one, by hub name or local folder.",
+            help="The network to start from: vit, resnet, a pretrained one by hub name or local folder, or auto.",
             show_default="chosen by the preset",
+        ),
+    ] = None,
+    train_part: Annotated[
+        str | None,
+        typer.Option(
+            "--train",
+            metavar="head|last:N|all",
+            help="What of a pretrained backbone is trained: nothing of it, its last N blocks, or all.",
+            show_default="all",
         ),
     ] = None,
     preset: Annotated[
@@ -116,6 +125,7 @@ def train(
             nested=nested,
             method=method,
             backbone=backbone,
+            train_part=train_part,
             preset=preset,
             epochs=epochs,
             minutes=minutes,

@@ -36,6 +36,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | backbone | {network["kind"]} ({name}), {trained["parameters"]:,} parameters in all |
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
+| licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
 | choice of the weights | {config.selection}: the state at the end of training |
 | trained on | {trained["pictures"]:,} pictures |
 | besides | {trained["held_out"]:,} pictures held out for the verdict, {trained["failed"]:,} that could not be read |

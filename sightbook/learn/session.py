@@ -25,7 +25,7 @@ from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import Verdict, from_json, measure, read_verdict
 from sightbook.learn.views import Views
 from sightbook.model import backbone as backbones
-from sightbook.model import hub
+from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.network import Network, PixelEncoder, Shape, assemble
@@ -202,12 +202,13 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = backbones.pretrained(name)
+        backbone, spec = backbones.pretrained(name, chosen.pool)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
+        backbones.freeze(backbone, chosen.train)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
-        pretraining = chosen.pretraining or hub.pretraining_of(name)
+        pretraining = chosen.pretraining or known.of(name).pretraining
     else:
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)
@@ -298,11 +299,25 @@ def _begin(
     ) + (f", {ranks.world} processes" if ranks.world > 1 else "")
     listener(
         Notice(
-            f"training {config.backbone.kind} by {config.method} to {config.bits} bits "
+            f"training {_told(run)} by {config.method} to {config.bits} bits "
             f"on {len(pictures.train)} pictures, {config.size} × {config.size} pixels, {run.at.precision}, on {where}"
         )
     )
     return run
+
+
+def _told(run: trainer.Run) -> str:
+    """The backbone in a few words, with what a user must know of a pretrained one."""
+    chosen = run.config.backbone
+    if chosen.kind != "pretrained":
+        return chosen.kind
+    name = str(chosen.name)
+    facts = known.of(name)
+    part = {"all": "all of it", "head": "the head alone"}.get(
+        chosen.train, chosen.train.replace("last:", "its last ")
+    )
+    pretraining = chosen.pretraining or facts.pretraining
+    return f"{name} (pretraining: {pretraining}; licence: {facts.licence}; {part})"
 
 
 def _recalibrate(run: trainer.Run) -> None:

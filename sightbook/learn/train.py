@@ -21,7 +21,7 @@ from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
 from sightbook.presets import layers as preset_layers
-from sightbook.progress import Listener, silent
+from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
 
 DEFAULT_MINUTES = 10.0
@@ -38,6 +38,7 @@ def train(
     nested: bool = False,
     method: str | None = None,
     backbone: str | None = None,
+    train_part: str | None = None,
     preset: str | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
@@ -52,7 +53,9 @@ def train(
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
 
     source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64); nested: the
-    first 16, 32 and 64 bits of a longer code are good codes by themselves, too. The budget
+    first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name, a
+    local folder in the hub's layout, or auto: a good pretrained one if there is one within reach; train_part: what of a
+    pretrained one is trained, all, last:N blocks, or head (nothing of it). The budget
     is `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
@@ -75,15 +78,20 @@ def train(
         method=method,
         bits=bits,
         seed=seed,
+        backbone=None if train_part is None else {"train": train_part},
     )
     if nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
     first = first_rank()
+    if resume and backbone == "auto":
+        backbone = None  # it was chosen when the run began
     if first:
         _claim(folder, resume)
     work = folder / "train"
     resolved = _resume_config(work, asked, backbone, preset) if resume else None
     if resolved is None:
+        if backbone == "auto":
+            backbone = _automatic(listener if first else silent)
         shorter = _shorter_side(sources)
         resolved = _resolve(asked, preset, backbone, shorter, nested=nested)
     resolved.clipped(resolved.batch)
@@ -111,6 +119,21 @@ def train(
 def first_rank() -> bool:
     """Whether this process writes and speaks: alone, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _automatic(listener: Listener) -> str | None:
+    """The backbone that auto stands for; None, said in one line, where there is none within reach."""
+    from sightbook.model import hub, known
+
+    found = hub.automatic()
+    if found is None:
+        listener(
+            Notice(
+                f"no pretrained backbone is in the local cache and the hub cannot be reached, so training starts from "
+                f"scratch; for a better start: hf download {known.AUTOMATIC[0]}"
+            )
+        )
+    return found
 
 
 def _asked(

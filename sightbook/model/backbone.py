@@ -1,7 +1,8 @@
 """Backbones: pixels (B, 3, S, S) float, scaled to mean and deviation → features (B, F), through `transformers`.
 
 A spec is a plain mapping that stands in config.json: {"kind", "transformers": config dict, "stem", "pool"}; `build`
-makes the module of a spec with random weights, `pretrained` reads weights from a hub name or a local folder.
+makes the module of a spec with random weights, `pretrained` reads weights from a hub name or a local folder; `freeze`
+says which of its blocks are trained.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ import torch
 from torch import Tensor, nn
 
 from sightbook.config import BackboneConfig
-from sightbook.errors import ModelError
-from sightbook.model import hub
+from sightbook.errors import ConfigError, ModelError
+from sightbook.model import hub, known, pooling
 
 Spec = dict[str, Any]
 
 
 class Backbone(nn.Module):
-    """A transformers vision model reduced to one feature vector a picture."""
+    """A transformers vision model reduced to one feature vector a picture (`pooling.pool`)."""
 
-    def __init__(self, body: nn.Module, pool: str, features: int) -> None:
+    def __init__(self, body: nn.Module, how: str, features: int) -> None:
         super().__init__()
-        self.body, self.pool, self.features = body, pool, features
+        config = cast(Any, body).config
+        self.body, self.features = body, features
+        self.how = pooling.check(how)
+        self.leading = 0 if how == "tokens" else pooling.leading_tokens(config.model_type, config.to_dict())
+        name = pooling.norm_after(config.model_type)
+        self._norm = (
+            [getattr(body, name)] if name and how != "map" else []
+        )  # in a list: it is the body's already
 
     def forward(self, pixels: Tensor) -> Tensor:
-        output = self.body(pixels)
-        hidden: Tensor = output.last_hidden_state
-        if self.pool == "class":
-            return hidden[:, 0]
-        if self.pool == "tokens":
-            return hidden.mean(1)
-        return hidden.mean((2, 3))
+        pooled = pooling.pool(self.body(pixels).last_hidden_state, self.how, self.leading)
+        for norm in self._norm:
+            pooled = norm(pooled)
+        return pooled
 
 
 def spec_of(config: BackboneConfig, size: int) -> Spec:
@@ -43,7 +48,7 @@ def spec_of(config: BackboneConfig, size: int) -> Spec:
     if config.kind == "vit":
         return {
             "kind": "vit",
-            "pool": "class",
+            "pool": pooling.choose(config.pool, "vit"),
             "transformers": {
                 "model_type": "vit",
                 "image_size": size,
@@ -58,7 +63,7 @@ def spec_of(config: BackboneConfig, size: int) -> Spec:
         }
     return {
         "kind": "resnet",
-        "pool": "map",
+        "pool": pooling.choose(config.pool, "resnet"),
         "stem": {"kernel": 3, "stride": config.stem_stride},
         "transformers": {
             "model_type": "resnet",
@@ -77,19 +82,18 @@ def build(spec: Mapping[str, Any]) -> Backbone:
 
     facts = dict(spec["transformers"])
     config = AutoConfig.for_model(facts.pop("model_type"), **facts)
-    body = AutoModel.from_config(config, **_options(facts_type(spec)))
+    body = AutoModel.from_config(config, **_options(config.model_type))
     if "stem" in spec:
         _replace_stem(body, config.embedding_size, **spec["stem"])
     return Backbone(body, spec["pool"], _features(config))
 
 
-def facts_type(spec: Mapping[str, Any]) -> str:
-    """The transformers model type of a spec."""
-    return str(spec["transformers"]["model_type"])
+def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
+    """Opens a hub name or a local folder; of CLIP and SigLIP their vision tower alone.
 
-
-def pretrained(name: str) -> tuple[Backbone, Spec]:
-    """Opens a hub name or a local folder. ModelError when it is absent, unreachable, no vision model, or pickled."""
+    ModelError when it is absent, unreachable, no vision model, pickled, or when weights are missing; ConfigError for a
+    pooling that it does not have.
+    """
     from transformers import AutoConfig, AutoModel
 
     # Code that comes with a model is never run, weights are never unpickled.
@@ -97,6 +101,9 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     try:
         with _quiet():
             config = AutoConfig.from_pretrained(name, **careful)
+            config = getattr(config, "vision_config", config)
+            if hasattr(config, "vision_use_head"):
+                config.vision_use_head = False  # SigLIP's own pooling, a trained layer that we do not use
             body, report = AutoModel.from_pretrained(
                 name,
                 config=config,
@@ -114,10 +121,17 @@ def pretrained(name: str) -> tuple[Backbone, Spec]:
     if report["missing_keys"] or report["mismatched_keys"]:
         names = ", ".join(sorted(map(str, report["missing_keys"] or report["mismatched_keys"]))[:3])
         raise ModelError(f"the weights of {name} lack {names}: the folder is incomplete, download it again")
+    foreign = sorted(key for key in map(str, report["unexpected_keys"]) if not _BESIDE & set(key.split(".")))
+    if foreign:
+        raise ModelError(
+            f"{name} holds weights that a {config.model_type} has no place for ({', '.join(foreign[:3])}): its "
+            "config.json belongs to another model, download both again"
+        )
     spec: Spec = {
         "kind": "pretrained",
         "name": name,
-        "pool": _pool(config.model_type),
+        "licence": known.of(name).licence,
+        "pool": pooling.choose(pool, config.model_type),
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
     return Backbone(body, spec["pool"], _features(config)), spec
@@ -146,28 +160,78 @@ def freeze_statistics(backbone: Backbone) -> None:
             module.eval()
 
 
-_MAP_MODELS = {"resnet", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "regnet", "efficientnet"}
-_CLASS_TOKEN_MODELS = {
-    *("vit", "deit", "beit", "data2vec-vision", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_msn"),
+# Parts of a checkpoint beside the vision model: classifiers, poolers, decoders, the text tower.
+_BESIDE = {
+    *(
+        "classifier",
+        "cls_classifier",
+        "distillation_classifier",
+        "pooler",
+        "head",
+        "lm_head",
+        "fc",
+        "decoder",
+    ),
+    *(
+        "text_model",
+        "text_projection",
+        "visual_projection",
+        "logit_scale",
+        "logit_bias",
+        "mask_token",
+        "projector",
+    ),
 }
 
 
-def _pool(model_type: str) -> str:
-    """How one vector is made of the last hidden state: its map's mean, its class token, or its tokens' mean."""
-    if model_type in _MAP_MODELS:
-        return "map"
-    return "class" if model_type in _CLASS_TOKEN_MODELS else "tokens"
+def freeze(backbone: Backbone, part: str) -> None:
+    """Leaves only `part` of the backbone to training: all, head (nothing of it), or last:N.
+
+    last:N trains the last N blocks (transformer layers, or stages of a convolutional network) and what stands behind
+    them, such as the final norm. ConfigError when there are no N blocks.
+    """
+    if part == "all":
+        return
+    backbone.requires_grad_(False)
+    if part == "head":
+        return
+    count = int(part.removeprefix("last:"))
+    blocks = _blocks(backbone.body)
+    if count > len(blocks):
+        raise ConfigError(
+            f"backbone.train {part}: this backbone has {len(blocks)} blocks, give last:1 to last:{len(blocks)}"
+        )
+    for block in blocks[-count:]:
+        block.requires_grad_(True)
+    last = {id(parameter) for parameter in blocks[-1].parameters()}
+    behind = False
+    for parameter in backbone.body.parameters():  # in the order of the layers
+        if id(parameter) in last:
+            behind = True
+        elif behind:
+            parameter.requires_grad_(True)
+
+
+def _blocks(body: nn.Module) -> list[nn.Module]:
+    """The network's blocks in order: its list of modules that holds most of the weights; the outermost of equals."""
+    lists: list[nn.ModuleList] = [module for module in body.modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        return []
+    sizes = [sum(parameter.numel() for parameter in found.parameters()) for found in lists]
+    return list(lists[sizes.index(max(sizes))])
 
 
 def _options(model_type: str) -> dict[str, Any]:
     # The pooler of these models is a trained layer that we do not use: it would be a dead tensor in the optimizer.
-    return {"add_pooling_layer": False} if model_type in {"vit", "deit"} else {}
+    return {"add_pooling_layer": False} if model_type in {"vit", "deit", "swin", "swinv2", "beit"} else {}
 
 
 def _features(config: Any) -> int:
     if config.model_type == "mobilenet_v2":
         multiplier = config.depth_multiplier
         return 1280 if config.finegrained_output and multiplier < 1 else max(1280, int(1280 * multiplier))
+    if config.model_type == "mobilenet_v1":
+        return max(int(config.min_depth), int(1024 * config.depth_multiplier))
     for name in ("hidden_sizes", "hidden_size"):
         value = getattr(config, name, None)
         if value:

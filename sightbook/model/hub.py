@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sightbook.errors import ModelError
+from sightbook.model import known
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,12 @@ def preprocessing(name: str) -> Preprocessing:
     try:
         size = _edge(facts.get("crop_size") or facts.get("size") or 224)
         resize = _edge(facts.get("size") or size)
-        mean, std = (_three(facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
+        if facts.get("crop_pct") and size < 384:  # ConvNeXt's way of saying resize: at 384 it does not crop
+            resize = int(size / facts["crop_pct"])
+        if facts.get("do_normalize", True):
+            mean, std = (_three(facts.get(key, [0.5] * 3)) for key in ("image_mean", "image_std"))
+        else:
+            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"preprocessor_config.json of {name} is not understood ({error}): download the model again"
@@ -68,11 +74,16 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def pretraining_of(name: str) -> str:
-    """What a pretrained backbone was trained with, by its name; an unknown one is taken for trained with labels."""
-    known = ("dinov2", "dinov3", "dino-", "dino_", "mae", "ijepa", "msn", "beit-base-patch16-224-pt22k")
-    lower = Path(name).name.lower()
-    return "self-supervised" if any(part in lower for part in known) else "labels"
+def automatic() -> str | None:
+    """The pretrained backbone for `--backbone auto`: the first of `known.AUTOMATIC` in the local cache, else the first
+    one when the hub answers; None when neither."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("config.json", "preprocessor_config.json", "model.safetensors")
+    for name in known.AUTOMATIC:
+        if all(isinstance(try_to_load_from_cache(name, file), str) for file in files):
+            return name
+    return known.AUTOMATIC[0] if answers() else None
 
 
 @functools.cache

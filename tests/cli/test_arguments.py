@@ -57,8 +57,9 @@ def test_train_leaves_to_the_function_what_was_not_said(monkeypatch: pytest.Monk
     said = call(monkeypatch, TRAIN, "train", "photos", "more.tar", "--out", "model")
     assert said.arguments == (["photos", "more.tar"], Path("model"))
     assert said.options == {
-        "bits": None, "nested": False, "method": None, "backbone": None, "preset": None, "epochs": None,
-        "minutes": None, "device": "auto", "config": None, "settings": {}, "seed": None, "resume": False, "jobs": None,
+        "bits": None, "nested": False, "method": None, "backbone": None, "train_part": None, "preset": None,
+        "epochs": None, "minutes": None, "device": "auto", "config": None, "settings": {},
+        "seed": None, "resume": False, "jobs": None,
     }  # fmt: skip
 
 
@@ -67,11 +68,11 @@ def test_train_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch, TRAIN, "train", "photos", "--out", "m", "--bits", "32", "--method", "x", "--backbone", "vit",
         "--preset", "small", "--epochs", "0", "--minutes", "2.5", "--device", "cpu", "--config", "c.yaml",
         "--set", "a=1", "--set", "b.c=x=y", "--seed", "7", "--resume", "--jobs", "3",
-        "--nested",
+        "--nested", "--train", "last:2",
     )  # fmt: skip
     assert said.options == {
-        "bits": 32, "nested": True, "method": "x", "backbone": "vit", "preset": "small", "epochs": 0,
-        "minutes": 2.5, "device": "cpu", "config": Path("c.yaml"),
+        "bits": 32, "nested": True, "method": "x", "backbone": "vit", "train_part": "last:2", "preset": "small",
+        "epochs": 0, "minutes": 2.5, "device": "cpu", "config": Path("c.yaml"),
         "settings": {"a": "1", "b.c": "x=y"}, "seed": 7, "resume": True, "jobs": 3,
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import session
-from sightbook.model import backbone, hub
+from sightbook.model import backbone, hub, known, pooling
 from sightbook.model.backbone import pretrained
 from sightbook.model.hub import Preprocessing, preprocessing
 from sightbook.model.model import Model
@@ -48,6 +48,35 @@ def configuration(kind: str) -> Any:
         ),
         "swin": lambda: transformers.SwinConfig(
             image_size=28, patch_size=1, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=7
+        ),
+        "deit": lambda: transformers.DeiTConfig(**vit, intermediate_size=32, image_size=28, patch_size=7),
+        "dinov2_with_registers": lambda: transformers.Dinov2WithRegistersConfig(
+            **vit, mlp_ratio=2, image_size=28, patch_size=7, num_register_tokens=3
+        ),
+        "dinov3_vit": lambda: transformers.DINOv3ViTConfig(
+            **vit, intermediate_size=32, image_size=28, patch_size=7, num_register_tokens=2
+        ),
+        "dinov3_convnext": lambda: transformers.DINOv3ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1]),
+        "convnext": lambda: transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2),
+        "swinv2": lambda: transformers.Swinv2Config(
+            image_size=28, patch_size=1, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=7
+        ),
+        "mobilenet_v1": lambda: transformers.MobileNetV1Config(image_size=28, depth_multiplier=0.25),
+        "mobilenet_v2": lambda: transformers.MobileNetV2Config(image_size=28, depth_multiplier=0.25),
+        "clip": lambda: transformers.CLIPConfig(
+            vision_config={**vit, "intermediate_size": 32, "image_size": 28, "patch_size": 7},
+            text_config={
+                **vit,
+                "intermediate_size": 32,
+                "vocab_size": 30,
+                "bos_token_id": 1,
+                "eos_token_id": 2,
+            },
+            projection_dim=8,
+        ),
+        "siglip": lambda: transformers.SiglipConfig(
+            vision_config={**vit, "intermediate_size": 32, "image_size": 28, "patch_size": 7},
+            text_config={**vit, "intermediate_size": 32, "vocab_size": 30},
         ),
         "bert": lambda: transformers.BertConfig(**vit, intermediate_size=32, vocab_size=20),
     }[kind]()
@@ -99,6 +128,195 @@ def test_a_local_folder_gives_the_features_of_its_own_model(kind: str, tmp_path:
     assert json.loads(json.dumps(spec)) == spec  # it stands in config.json
     again = backbone.build(spec)
     assert set(again.state_dict()) == set(opened.state_dict())
+
+
+# kind → (class token, tokens before the patches); None: the hidden state is a map.
+KINDS: dict[str, tuple[bool, int | None]] = {
+    "vit": (True, 1),
+    "deit": (True, 2),
+    "dinov2": (True, 1),
+    "dinov2_with_registers": (True, 4),
+    "dinov3_vit": (True, 3),
+    "dinov3_convnext": (False, 1),
+    "clip": (True, 1),
+    "siglip": (False, 0),
+    "swin": (False, 0),
+    "swinv2": (False, 0),
+    "resnet": (False, None),
+    "convnext": (False, None),
+    "mobilenet_v1": (False, None),
+    "mobilenet_v2": (False, None),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path) -> None:
+    folder = str(write_backbone(tmp_path / kind, kind))
+    class_token, leading = KINDS[kind]
+    torch.manual_seed(0)
+    pixels = torch.randn(2, 3, 28, 28)
+    opened, spec = pretrained(folder)
+    opened.eval()
+    with torch.inference_mode():
+        hidden = opened.body(pixels).last_hidden_state
+        expected = hidden[:, 0]
+        if not class_token:
+            expected = hidden.mean((2, 3)) if leading is None else hidden[:, leading:].mean(1)
+        norm = getattr(
+            opened.body, pooling.norm_after(opened.body.config.model_type) or "", torch.nn.Identity()
+        )
+        torch.testing.assert_close(opened(pixels), norm(expected))
+    assert (spec["pool"] == "class") == class_token
+    assert opened.features == opened(pixels).shape[1]
+    again = backbone.build(json.loads(json.dumps(spec)))
+    again.load_state_dict(opened.state_dict())
+    torch.testing.assert_close(again.eval()(pixels), opened(pixels))
+
+    # All weights that take part get a gradient; frozen ones are told from the others block by block.
+    everything = {name for name, parameter in opened.named_parameters()}
+    backbone.freeze(opened, "last:1")
+    trained = {name for name, parameter in opened.named_parameters() if parameter.requires_grad}
+    assert trained and trained < everything
+    opened(pixels).square().sum().backward()
+    unused = ("mask_token", "head.", "pooler.")
+    without = [name for name, p in opened.named_parameters() if name in trained and p.grad is None]
+    assert [name for name in without if not any(part in name for part in unused)] == []
+    blocks = len(backbone._blocks(opened.body))
+    with pytest.raises(
+        ConfigError, match=rf"this backbone has {blocks} blocks, give last:1 to last:{blocks}"
+    ):
+        backbone.freeze(opened, f"last:{blocks + 1}")
+    backbone.freeze(opened, "head")
+    assert not any(parameter.requires_grad for parameter in opened.parameters())
+
+
+def test_a_clip_tower_is_the_vision_half_of_the_whole_model(tmp_path: Path) -> None:
+    import transformers
+
+    folder = write_backbone(tmp_path / "clip", "clip")
+    opened, spec = pretrained(str(folder))
+    whole = transformers.CLIPModel.from_pretrained(folder).eval()
+    pixels = torch.randn(2, 3, 28, 28)
+    with torch.inference_mode():
+        torch.testing.assert_close(opened.eval()(pixels), whole.vision_model(pixels).pooler_output)
+    assert not any("text" in name for name in opened.state_dict())
+    assert spec["transformers"]["model_type"] == "clip_vision_model"
+
+
+def test_mean_and_gem_are_their_slow_loops_and_leave_leading_tokens_out() -> None:
+    tokens = torch.randn(2, 7, 5, dtype=torch.float64)
+    square = torch.randn(2, 5, 2, 3, dtype=torch.float64)
+    for hidden, leading, places in (
+        (tokens, 3, [[tokens[b, t].tolist() for t in range(3, 7)] for b in range(2)]),
+        (square, 0, [[square[b, :, h, w].tolist() for h in range(2) for w in range(3)] for b in range(2)]),
+    ):
+        for b in range(2):
+            for f in range(5):
+                values = [place[f] for place in places[b]]
+                mean = sum(values) / len(values)
+                gem = (sum(max(v, 1e-6) ** 3 for v in values) / len(values)) ** (1 / 3)
+                assert float(pooling.pool(hidden, "mean", leading)[b, f]) == pytest.approx(mean, abs=1e-12)
+                assert float(pooling.pool(hidden, "gem", leading)[b, f]) == pytest.approx(gem, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "swin", "siglip"])
+def test_a_class_token_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"needs a class token, which a .* has not: give mean, gem or auto"):
+        pretrained(str(write_backbone(tmp_path / kind, kind)), "class")
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
+    folder = write_backbone(tmp_path / "vit", "vit")
+    facts = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**facts, "num_hidden_layers": 1}))
+    with pytest.raises(ModelError, match=r"holds weights that a vit has no place for \(layers\.1\."):
+        pretrained(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("part", "moving"),
+    [("head", set()), ("last:1", {"1", "behind"}), ("all", {"0", "1", "behind", "before"})],
+)
+def test_only_the_part_asked_for_is_trained(
+    part: str, moving: set[str], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+    seen: list[torch.optim.Optimizer] = []
+    making = session.trainer.optimizer_for
+
+    def remembering(*arguments: Any) -> torch.optim.AdamW:
+        seen.append(making(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(session.trainer, "optimizer_for", remembering)
+    folder = write_backbone(tmp_path / "vit", "vit")
+    settings = {**TINY, "optimizer.rate": 1e-2, "optimizer.backbone_rate": 1e-3}
+    sightbook.train(
+        photos, tmp_path / "m", backbone=str(folder), train_part=part, epochs=1, settings=settings, jobs=1
+    )
+    before = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False).state_dict()
+    after = load_file(tmp_path / "m" / "model.safetensors")
+    places = set()
+    for name, value in before.items():
+        if not torch.equal(value, after[f"backbone.body.{name}"]):
+            pieces = name.split(".")
+            block = next((piece for piece in pieces if piece.isdigit()), None)
+            places.add(block or ("before" if "embeddings" in pieces else "behind"))
+    assert places == moving
+    rates = {group["base"]: sum(p.numel() for p in group["params"]) for group in seen[0].param_groups}
+    assert set(rates) == ({1e-2} if part == "head" else {1e-2, 1e-3})
+
+
+def test_a_part_of_a_new_backbone_cannot_be_frozen(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"backbone\.train head needs a pretrained backbone: a new resnet is"
+    ):
+        sightbook.train(photos, tmp_path / "m", backbone="resnet", train_part="head", epochs=1)
+    with pytest.raises(ConfigError, match=r"backbone\.train"):
+        sightbook.train(photos, tmp_path / "m", backbone="resnet", train_part="last:0", epochs=1)
+
+
+def test_auto_takes_what_is_at_hand_and_says_when_there_is_nothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    cached: set[str] = set()
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda name, file: "there" if name in cached else None
+    )
+    monkeypatch.setattr(hub, "answers", lambda: False)
+    assert hub.automatic() is None
+    cached.add(known.AUTOMATIC[1])
+    assert hub.automatic() == known.AUTOMATIC[1]
+    cached.clear()
+    monkeypatch.setattr(hub, "answers", lambda: True)
+    assert hub.automatic() == known.AUTOMATIC[0]
+    monkeypatch.setattr(hub, "answers", lambda: False)
+    monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+    said: list[str] = []
+    settings = {**TINY, "size": 16, "resize": 16}
+    sightbook.train(
+        photos, tmp_path / "m", backbone="auto", epochs=0, settings=settings, jobs=1,
+        listener=lambda event: said.append(getattr(event, "text", "")),
+    )  # fmt: skip
+    assert len([text for text in said if "training starts from scratch" in text]) == 1
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["pretraining"] == "none"
+
+
+def test_licences_are_told_by_the_card_or_by_the_name(tmp_path: Path) -> None:
+    assert known.of("facebook/dinov2-small").licence == "Apache-2.0"
+    assert "DINOv3" in known.of("facebook/dinov3-vits16-pretrain-lvd1689m").licence
+    assert known.of("openai/clip-vit-base-patch32") == known.Known("labels", "MIT")
+    assert known.of("somebody/something").licence == known.UNKNOWN
+    folder = tmp_path / "dinov2-mine"
+    folder.mkdir()
+    (folder / "README.md").write_text("---\ntags: [x]\nlicense: cc-by-4.0\n---\n# Mine\nlicense: other\n")
+    assert known.of(str(folder)) == known.Known("self-supervised", "cc-by-4.0")
+    (folder / "README.md").write_text("# Mine\nlicense: other\n")
+    assert known.of(str(folder)).licence == "Apache-2.0"
 
 
 @pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet"])
@@ -283,11 +501,13 @@ def test_a_name_the_hub_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -
         ("facebook/vit-mae-base", "self-supervised"),
         ("google/vit-base-patch16-224-in21k", "labels"),
         ("microsoft/resnet-50", "labels"),
+        ("facebook/dinov2-small-imagenet1k-1-layer", "labels"),
+        ("openai/clip-vit-base-patch32", "labels"),
         ("dinov2/fine-tuned", "labels"),  # the folder's own name counts, not its parent's
     ],
 )
 def test_what_a_backbone_was_trained_with_is_told_with_caution(name: str, pretraining: str) -> None:
-    assert hub.pretraining_of(name) == pretraining
+    assert known.of(name).pretraining == pretraining
 
 
 @pytest.mark.real
