@@ -94,6 +94,14 @@ class OptimizerConfig(_Frozen):
     clip_norm: float = Field(5.0, gt=0)
 
 
+class FeaturesConfig(_Frozen):
+    """The cache of a frozen backbone's features (backbone.train=head)."""
+
+    # Random views of each picture that are kept; a step takes two of them.
+    views: int = Field(8, ge=2)
+    limit_gib: float = Field(8.0, gt=0)
+
+
 class TermsConfig(_Frozen):
     """Weights and settings of a method's terms. A method has those its entry in `presets.METHODS` names, no others."""
 
@@ -147,6 +155,7 @@ class TrainConfig(_Frozen):
     views: ViewsConfig = ViewsConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     terms: TermsConfig = TermsConfig()
+    features: FeaturesConfig = FeaturesConfig()
 
     @property
     def bits(self) -> int:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 REPEATS = 3
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    """The context in which the backbone runs; None is plain float32."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def faster(network: Net, step: Callable[[Net, torch.dtype | None], Tensor]) -> tuple[str, dict[str, float]]:

@@ -14,7 +14,7 @@ from sightbook.config import TrainConfig, dump
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.learn import checkpoint, precision, statistics, store, trainer
+from sightbook.learn import checkpoint, features, precision, statistics, store, trainer
 from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
@@ -155,6 +155,8 @@ def _session(
         before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)),
     )
     (work / checkpoint.NAME).unlink(missing_ok=True)
+    if run.features is not None:
+        run.features.discard()
     pictures.discard()
     ranks.wait()
     return report_of(folder, model)
@@ -283,6 +285,7 @@ def _begin(
             raise ConfigError(
                 f"{work.parent}: the pictures are not those the run began with: start anew with another --out"
             )
+        run.features = _features(run, listener)
         listener(Notice(f"resuming at step {at.step}, {at.seconds / 60:.1f} minutes into training"))
         return run
     if config.backbone.kind == "resnet" and config.backbone.whiten:
@@ -291,7 +294,8 @@ def _begin(
     ranks.spread(network)
     held = pictures.pixels[pictures.held_out]
     run.at.untrained = asdict(measure(network, views, held, device))
-    run.at.precision = _precision(run, listener)
+    run.features = _features(run, listener)
+    run.at.precision = "fp32" if run.features is not None else _precision(run, listener)
     where = (
         torch.cuda.get_device_name(device)
         if device.type == "cuda"
@@ -323,6 +327,27 @@ def _told(run: trainer.Run) -> str:
 def _recalibrate(run: trainer.Run) -> None:
     chunks = statistics.sample(run.store, run.config.seed, run.device)
     statistics.recalibrate(run.network, run.views, chunks, backbone=run.config.backbone.kind != "pretrained")
+
+
+def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
+    """The cached features of a frozen backbone; None when some of it is trained, or nothing is."""
+    config = run.config
+    if config.backbone.train != "head" or (run.fraction() >= 1.0 and run.at.step == 0):
+        return None
+    if run.ranks.world > 1:
+        raise ConfigError(
+            "backbone.train head needs one process only: the frozen backbone runs once; leave torchrun out"
+        )
+    return features.fill(
+        run.network.backbone,
+        run.views,
+        run.store,
+        config,
+        device=run.device,
+        dtype=torch.bfloat16 if config.precision == "bf16" else None,
+        folder=run.folder,
+        listener=listener,
+    )
 
 
 def _precision(run: trainer.Run, listener: Listener) -> str:

@@ -25,6 +25,10 @@ from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
 
 DEFAULT_MINUTES = 10.0
+# A head on cached features: after that its label-free verdict hardly moves on some thousand photos (docs/log.md).
+DEFAULT_HEAD_MINUTES = 2.0
+# What an interrupted run has paid for: learned weights, features of a frozen backbone.
+_WORTH_KEEPING = ("checkpoint.safetensors", "features.json")
 _LOOKED_AT = 64
 
 Path_ = str | os.PathLike[str]
@@ -111,7 +115,8 @@ def train(
         )
     except BaseException:
         # Nothing was learned yet, by a mistake or by Ctrl-C: the folder must be free for the corrected command.
-        if first and not resume and not (work / "checkpoint.safetensors").exists():
+        begun = any((work / name).exists() for name in _WORTH_KEEPING)
+        if first and not resume and not begun:
             shutil.rmtree(work if existed else folder, ignore_errors=True)
         raise
 
@@ -181,7 +186,9 @@ def _resolve(
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)
     if "epochs" not in merged and "minutes" not in merged:
-        merged["minutes"] = DEFAULT_MINUTES
+        section = merged.get("backbone")
+        frozen = isinstance(section, Mapping) and section.get("train") == "head"
+        merged["minutes"] = DEFAULT_HEAD_MINUTES if frozen else DEFAULT_MINUTES
     word_bits = 8 if merged.get("K", 16) == 256 else 4
     if "M" not in merged:
         if not isinstance(bits, int) and bits is not None:

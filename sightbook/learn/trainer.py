@@ -1,17 +1,16 @@
 """The training loop. Device, precision and budget wrap the step and never fork it.
 
-Data flow of a step: row numbers (a function of seed and step) → pictures uint8 → two views on the device → x, z, p →
-the method's loss → gradients, clipped → AdamW → usage, log, checkpoint.
+Data flow of a step: row numbers (a function of seed and step) → pictures uint8 → two views on the device → features (or
+features from the cache of a frozen backbone) → x, z, p → the method's loss → gradients, clipped → AdamW → usage, log,
+checkpoint.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +21,12 @@ from sightbook.errors import ModelError
 from sightbook.interrupt import deferred_interrupt
 from sightbook.learn import checkpoint
 from sightbook.learn.checkpoint import Position
+from sightbook.learn.features import Features
 from sightbook.learn.log import TrainLog
 from sightbook.learn.memory import Memory
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.precision import autocast
 from sightbook.learn.ranks import ALONE, Ranks
 from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
@@ -53,6 +54,7 @@ class Run:
     at: Position
     memory: Memory | None = None
     ranks: Ranks = ALONE
+    features: Features | None = None
 
     @property
     def batch(self) -> int:
@@ -150,33 +152,38 @@ def forward_loss(
     """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32.
 
     With several ranks the views are this rank's part, loss and p those of the whole batch.
+    """
+    with autocast(views.device, dtype):
+        features = network.backbone(views)
+    return features_loss(network, ranks.gather(features.float()), config, remembered)
+
+
+def features_loss(
+    network: Network, features: Tensor, config: TrainConfig, remembered: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Features (2B, F) float32 of two views → (loss, p).
 
     remembered (E, D): rows of the code memory, further negatives of the methods that have one. With nested codes the
     loss is the mean over all prefixes that are to be codes by themselves.
     """
-    with _autocast(views.device, dtype):
-        features = network.backbone(views)
-    x = network.head(ranks.gather(features.float()))
+    x = network.head(features)
     z, p = network.quantizer(x)
     batch = ViewBatch(x, z, p, network.quantizer.codewords(), remembered)
     losses = [METHODS[config.method](batch.prefix(M), config) for M in config.prefixes]
     return torch.stack(losses).mean(), p
 
 
-def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
-
-
-def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
-    """One optimizer step on `pictures` (b, R, R, 3) uint8, this rank's part of the batch; returns the loss.
-
-    Random only through (seed, step) and the rank.
-    """
+def step(run: Run, dtype: torch.dtype | None) -> float:
+    """One optimizer step on the coming batch; returns the loss. Random only through (seed, step) and the rank."""
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
-    views = run.views(pictures)
-    loss, p = forward_loss(
-        run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
-    )
+    if run.features is not None:
+        features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
+        loss, p = features_loss(run.network, features, run.config, run.remembered())
+    else:
+        views = run.views(pictures_of(run))
+        loss, p = forward_loss(
+            run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
+        )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
@@ -191,11 +198,15 @@ def step(run: Run, pictures: Tensor, dtype: torch.dtype | None) -> float:
     return float(loss.detach())
 
 
+def places_of(run: Run) -> np.ndarray:
+    """This rank's pictures of the coming step, as places in `Store.train`."""
+    every = np.arange(len(run.store.train))
+    return run.ranks.part(rows_of(run.at.step, run.steps_per_epoch, run.batch, every, run.config.seed))
+
+
 def pictures_of(run: Run) -> Tensor:
     """This rank's pictures (b, R, R, 3) uint8 of the coming step, on the device."""
-    rows = run.ranks.part(
-        rows_of(run.at.step, run.steps_per_epoch, run.batch, run.store.train, run.config.seed)
-    )
+    rows = run.store.train[places_of(run)]
     return torch.from_numpy(run.store.pixels[rows]).to(run.device, non_blocking=True)
 
 
@@ -217,7 +228,7 @@ def fit(run: Run, listener: Listener) -> None:
     with TrainLog(run.folder, at.step, quiet=not run.ranks.first) as log, deferred_interrupt() as interrupted:
         while run.fraction() < 1.0:
             start = time.perf_counter()
-            loss = step(run, pictures_of(run), dtype)
+            loss = step(run, dtype)
             if not math.isfinite(loss):
                 raise ModelError(
                     f"the loss became {loss} at step {at.step} of {run.folder.parent}; the last checkpoint is from "

@@ -12,7 +12,6 @@ import torch
 
 import sightbook
 from sightbook.config import TrainConfig, build
-from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.report import TrainReport
@@ -83,8 +82,11 @@ def train(no_export: None) -> Train:
     return call
 
 
-def config_of(backbone: str = "resnet", method: str = "transclippedclr", **settings: Any) -> TrainConfig:
-    tiny = {**TINY, "backbone": BACKBONES[backbone], "epochs": 2}
+def config_of(
+    backbone: str | dict[str, Any] = "resnet", method: str = "transclippedclr", **settings: Any
+) -> TrainConfig:
+    section = BACKBONES[backbone] if isinstance(backbone, str) else backbone
+    tiny = {**TINY, "backbone": section, "epochs": 2}
     return build([{"method": method}, METHODS[method], {"K": 16}, tiny, settings])
 
 
@@ -96,7 +98,7 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
 def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
     """A run at its start over `count` pictures in memory, none held out."""
     network, _, frame, scaling, _ = session._network(config)
-    assert frame == Frame(config.size, config.resize)
+    assert (frame.size, frame.resize) == (config.size, config.resize)
     kept = store.Store(
         pictures(count), np.arange(count), np.arange(0), failed=0, fingerprint="made up", mapped=None
     )

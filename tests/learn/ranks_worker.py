@@ -36,7 +36,7 @@ def main(out: Path, method: str, batch: int) -> None:
     run.views = FixedViews(run.views)  # type: ignore[assignment]
     losses = []
     for _ in range(3):
-        losses.append(trainer.step(run, trainer.pictures_of(run), None))
+        losses.append(trainer.step(run, None))
         run.at.step += 1
     tensors = {name: value.contiguous() for name, value in run.network.state_dict().items()}
     save_file({**tensors, "losses": torch.tensor(losses)}, out.with_name(f"{out.name}-{ranks.rank}"))

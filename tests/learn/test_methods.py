@@ -106,7 +106,7 @@ def test_every_trainable_tensor_moves_in_one_step_and_no_frozen_one(
 ) -> None:
     run = run_of(config_of(method=method, codebooks=codebooks), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
-    trainer.step(run, trainer.pictures_of(run), None)
+    trainer.step(run, None)
     trained = {name for name, parameter in run.network.named_parameters() if parameter.requires_grad}
     assert ("quantizer.C" in trained) == (codebooks == "learned")
     after = run.network.state_dict()
@@ -140,7 +140,7 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     taking_part = []
     for _ in range(6):
         taking_part.append(0 if (rows := run.remembered()) is None else len(rows))
-        trainer.step(run, trainer.pictures_of(run), None)
+        trainer.step(run, None)
         run.at.step += 1
     assert taking_part == [0, 0, 0, 20, 20, 20]
     rows = run.remembered()
@@ -153,7 +153,7 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
 
 def test_no_memory_is_kept_where_its_size_is_zero(tmp_path: Path) -> None:
     run = run_of(config_of(method="mecoq", terms={"memory": 0}), tmp_path)
-    trainer.step(run, trainer.pictures_of(run), None)
+    trainer.step(run, None)
     assert run.memory is None and run.remembered() is None
 
 

@@ -39,7 +39,7 @@ def test_every_method_takes_nested_codes_and_moves_everything(method: str, tmp_p
     run = run_of(config_of(method=method, nested=[16], **LONG, **terms), tmp_path)
     before = {name: value.clone() for name, value in run.network.named_parameters()}
     for _ in range(2):  # the second step has a memory
-        trainer.step(run, trainer.pictures_of(run), None)
+        trainer.step(run, None)
         run.at.step += 1
     after = dict(run.network.named_parameters())
     assert [name for name in before if torch.equal(before[name], after[name])] == []

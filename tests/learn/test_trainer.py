@@ -23,7 +23,7 @@ from tests.learn.conftest import config_of, fit, pictures, run_of
 def test_every_trainable_tensor_moves_in_one_step(backbone: str, codebooks: str, tmp_path: Path) -> None:
     run = run_of(config_of(backbone, codebooks=codebooks), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
-    trainer.step(run, trainer.pictures_of(run), None)
+    trainer.step(run, None)
     trained = {name for name, parameter in run.network.named_parameters() if parameter.requires_grad}
     assert ("quantizer.C" in trained) == (codebooks == "learned")
     after = run.network.state_dict()
@@ -64,7 +64,7 @@ def test_each_step_takes_the_scheduled_share_of_each_group_s_rate(tmp_path: Path
     seen = []
     for number in range(4):
         run.at.step = number
-        trainer.step(run, trainer.pictures_of(run), None)
+        trainer.step(run, None)
         seen.append({group["base"]: group["lr"] for group in run.optimizer.param_groups})
     half = 0.5 * (1 + math.sqrt(0.5))
     factors = [0.1, 0.55 * half, 0.5, 0.5 * (1 - math.sqrt(0.5))]
@@ -212,7 +212,7 @@ def test_gradients_are_clipped_to_the_configured_norm(
         original()
 
     monkeypatch.setattr(run.optimizer, "step", note)
-    trainer.step(run, trainer.pictures_of(run), None)
+    trainer.step(run, None)
     assert float(norms[0]) == pytest.approx(0.01, rel=1e-3)
 
 
