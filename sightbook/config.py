@@ -98,8 +98,10 @@ class FeaturesConfig(_Frozen):
     """The cache of a frozen backbone's features (backbone.train=head)."""
 
     # Random views of each picture that are kept; a step takes two of them.
-    views: int = Field(8, ge=2)
+    views: int = Field(4, ge=2)
     limit_gib: float = Field(8.0, gt=0)
+    # Where they are kept for other runs on the same pictures; None: beside the run, until it ends.
+    folder: str | None = None
 
 
 class TermsConfig(_Frozen):

@@ -32,7 +32,8 @@ from sightbook.learn.views import Views
 from sightbook.model.backbone import Backbone
 from sightbook.progress import Listener, Meter, Notice
 
-DATA, STATE = "features.f16", "features.json"
+DATA, STATE = ".f16", ".json"
+NAME = "features"
 _CHUNK = 64  # pictures whose views are drawn together
 _RECORD_SECONDS = 5.0
 
@@ -42,7 +43,8 @@ class Features:
     """rows (n, V, F) float16 of the training pictures, in the order of `Store.train`."""
 
     rows: NDArray[np.float16]
-    folder: Path
+    path: Path
+    kept: bool = False
 
     def pairs(self, places: NDArray[np.int64], seed: int, step: int, device: torch.device) -> Tensor:
         """Two different views of each picture: places (B,) in `Store.train` → features (2B, F) float32.
@@ -57,25 +59,26 @@ class Features:
         return torch.from_numpy(taken).to(device, non_blocking=True).float()
 
     def discard(self) -> None:
-        """Removes the files."""
-        for name in (DATA, STATE):
-            (self.folder / name).unlink(missing_ok=True)
+        """Removes the files, unless they are kept for other runs."""
+        if not self.kept:
+            for suffix in (DATA, STATE):
+                self.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def check_size(count: int, features: int, config: TrainConfig, folder: Path) -> int:
+def check_size(count: int, features: int, config: TrainConfig, data: Path) -> int:
     """Bytes that the file of `count` pictures will take. ConfigError above the limit or the free disk space."""
     size = count * config.features.views * features * 2
     limit = config.features.limit_gib * 2**30
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(data.parent).free
     needed = f"{count:,} pictures × {config.features.views} views × {features} features need {size / 2**30:.2f} GiB"
     if size > limit:
         raise ConfigError(
             f"{needed}, above features.limit_gib {config.features.limit_gib:g}: raise it, or lower features.views"
         )
-    already = (folder / DATA).stat().st_size if (folder / DATA).exists() else 0
+    already = data.stat().st_size if data.exists() else 0
     if size - already > free:
         raise ConfigError(
-            f"{needed}, but the disk of {folder} has {free / 2**30:.2f} GiB left: free some, lower features.views, "
+            f"{needed}, but the disk of {data.parent} has {free / 2**30:.2f} GiB left: free some, lower features.views "
             "or give --out on another disk"
         )
     return size
@@ -92,24 +95,33 @@ def fill(
     folder: Path,
     listener: Listener,
 ) -> Features:
-    """The features of all training pictures, read from `folder` as far as they are there, computed for the rest.
+    """The features of all training pictures, read from the file as far as they are there, computed for the rest.
 
-    dtype: that of the backbone's autocast, None for float32. Ctrl-C loses seconds: the same call goes on.
+    The file lies in `folder`, or in `features.folder`, where it serves other runs on the same pictures, too. dtype:
+    that of the backbone's autocast, None for float32. Ctrl-C loses seconds: the same call goes on.
     """
     count, V = len(store.train), config.features.views
-    size = check_size(count, backbone.features, config, folder)
     key = _key(backbone, store, config, dtype)
+    kept = config.features.folder is not None
+    path = (
+        Path(config.features.folder) / f"{NAME}-{key}"
+        if config.features.folder is not None
+        else folder / NAME
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data, state = path.with_suffix(DATA), path.with_suffix(STATE)
+    size = check_size(count, backbone.features, config, data)
     shape = (count, V, backbone.features)
-    done = _done(folder, key, size)
+    done = _done(data, state, key, size)
     if done is None:
-        (folder / STATE).unlink(missing_ok=True)  # before the data changes: it must not speak for other data
-        rows = np.memmap(folder / DATA, np.float16, "w+", shape=shape)
+        state.unlink(missing_ok=True)  # before the data changes: it must not speak for other data
+        rows = np.memmap(data, np.float16, "w+", shape=shape)
         done = 0
     else:
-        rows = np.memmap(folder / DATA, np.float16, "r+", shape=shape)
+        rows = np.memmap(data, np.float16, "r+", shape=shape)
     chunks = -(-count // _CHUNK)
     if done == chunks:
-        return Features(rows, folder)
+        return Features(rows, path, kept)
     listener(
         Notice(f"the frozen backbone runs once: {V} views of {count:,} pictures, {size / 2**20:,.0f} MiB")
     )
@@ -125,16 +137,13 @@ def fill(
             meter.advance(some.stop - some.start)
             if time.monotonic() - recorded > _RECORD_SECONDS or chunk == chunks - 1:
                 rows.flush()
-                write_atomic(folder / STATE, json.dumps({"key": key, "done": chunk + 1}))
+                write_atomic(state, json.dumps({"key": key, "done": chunk + 1}))
                 recorded = time.monotonic()
     finally:
         for module, mode in modes.items():
             module.training = mode
     meter.close()
-    listener(
-        Notice(f"features of {count / max(meter.seconds, 1e-9):,.0f} pictures/s, kept until training ends")
-    )
-    return Features(rows, folder)
+    return Features(rows, path, kept)
 
 
 @torch.inference_mode()
@@ -197,12 +206,12 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _done(folder: Path, key: str, size: int) -> int | None:
+def _done(data: Path, state: Path, key: str, size: int) -> int | None:
     """Chunks that are in the file already; None when there is no file, or one of something else."""
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if state["key"] == key and (folder / DATA).stat().st_size == size:
-            return int(state["done"])
+        told = json.loads(state.read_text(encoding="utf-8"))
+        if told["key"] == key and data.stat().st_size == size:
+            return int(told["done"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None

@@ -187,7 +187,7 @@ def test_a_cache_of_something_else_is_made_anew(change: str, folder: Path, tmp_p
     elif change == "views":
         run = run_of(config_of(folder, views={"crop_min": 0.5}), tmp_path, count=20)
     elif change == "damage":
-        (tmp_path / features.DATA).write_bytes(b"short")
+        (tmp_path / features.NAME).with_suffix(features.DATA).write_bytes(b"short")
     made: list[str] = []
     again = fill(run, tmp_path, lambda event: made.append(event.text) if isinstance(event, Notice) else None)
     assert bool(made) == (change != "nothing")
@@ -222,3 +222,16 @@ def test_sixteen_pictures_can_be_overfitted_from_the_cache(folder: Path, tmp_pat
     fit(run)
     last = trainer.step(run, None)
     assert last < first / 2
+
+
+def test_kept_features_serve_other_runs_on_the_same_pictures(
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_export(monkeypatch)
+    kept = {"features.folder": str(tmp_path / "kept")}
+    train(source, tmp_path / "short", folder, settings=kept)
+    names = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert [Path(name).suffix for name in names] == [".f16", ".json"]
+    monkeypatch.setattr(features, "_of_chunk", None)  # nothing is computed again
+    train(source, tmp_path / "long", folder, settings={**kept, "M": 8, "D": 32}, method="sscq")
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == names
