@@ -50,6 +50,14 @@ def evaluate(
             "-R", min=1, metavar="N", help="Answers counted per query.", show_default="by the protocol"
         ),
     ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="float, thumbnail, random, features, features-pca, lsh, pca-sign, itq, pq, opq, or all; repeatable.",
+            show_default="float, thumbnail, random",
+        ),
+    ] = None,
     ap_definition: Annotated[
         str,
         typer.Option(
@@ -85,6 +93,7 @@ def evaluate(
             R=R,
             junk=junk,
             ap_definition=ap_definition,
+            **({"baselines": baseline} if baseline else {}),
             jobs=jobs,
             listener=listener,
         )

@@ -1,6 +1,7 @@
-"""Label-free rankings that every model is measured against, on the same pictures and queries.
+"""Label-free rankings that a model is measured against, on the same pictures and queries.
 
-A baseline is one function from the `Reading` to a `Baseline`, or to None when the pictures do not allow it.
+A baseline is one function from the `Reading` to a `Baseline`; LeftOut tells why the pictures do not allow it. Those of
+CLASSIC know the backbone's features and nothing that was learned here: what codes cost without learning.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sightbook.codes.tables import Floats
+from sightbook.evaluate import classic
 from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.thumbnails import quantize
@@ -22,25 +25,69 @@ class Baseline:
     bits: int | None = None
 
 
-def exact_float(reading: Reading, bits: int) -> Baseline | None:
+class LeftOut(Exception):
+    """Why a baseline cannot be had on these pictures."""
+
+
+def exact_float(reading: Reading, bits: int) -> Baseline:
     """The very embeddings the codes are made of, not quantized: what quantization costs stands between the two."""
     main = reading.seen[0]
     assert main.database_x is not None, "the first model keeps the embeddings of the database"
     return Baseline(float_ranker(main.x, main.database_x, main.metric))
 
 
-def thumbnail(reading: Reading, bits: int) -> Baseline | None:
+def thumbnail(reading: Reading, bits: int) -> Baseline:
     """Colour thumbnails in codes of equal length: what needs no network at all."""
     made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
     if made is None:
-        return None
+        raise LeftOut(f"{len(reading.database)} pictures are too few to learn its codes")
     return Baseline(
         code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )
 
 
-BASELINES: dict[str, Callable[[Reading, int], Baseline | None]] = {
+def _features(reading: Reading) -> tuple[Floats, Floats]:
+    assert reading.query_features is not None and reading.features is not None, "they were not asked for"
+    return reading.query_features, reading.features
+
+
+def features(reading: Reading, bits: int) -> Baseline:
+    """Cosine of the backbone's features."""
+    asked, stored = _features(reading)
+    return Baseline(float_ranker(classic.unit(asked), classic.unit(stored)))
+
+
+def features_pca(reading: Reading, bits: int) -> Baseline:
+    """Cosine of the features' whitened principal components: what floats reach without learning."""
+    asked, stored = classic.whitened(*_features(reading))
+    return Baseline(float_ranker(asked, stored))
+
+
+def _coded(learn: Callable[[Floats, Floats, int], classic.Coded]) -> Callable[[Reading, int], Baseline]:
+    def baseline(reading: Reading, bits: int) -> Baseline:
+        try:
+            made = learn(*_features(reading), bits)
+        except ValueError as error:
+            raise LeftOut(str(error)) from None
+        return Baseline(
+            code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
+        )
+
+    return baseline
+
+
+BASELINES: dict[str, Callable[[Reading, int], Baseline]] = {
     "float": exact_float,
     "thumbnail": thumbnail,
+    "features": features,
+    "features-pca": features_pca,
+    "lsh": _coded(classic.lsh),
+    "pca-sign": _coded(classic.pca_sign),
+    "itq": _coded(classic.itq),
+    "pq": _coded(classic.pq),
+    "opq": _coded(classic.opq),
 }
 CHANCE = "random"  # by formula, not by a ranking
+USUAL = ("float", "thumbnail", CHANCE)
+# These need the backbone's features, which are not read unless one of them is asked for.
+CLASSIC = tuple(name for name in BASELINES if name not in USUAL)

@@ -45,7 +45,8 @@ class Seen:
 class Reading:
     """The readable pictures of a split, both parts in the order of their content: a picture's place is its id.
 
-    thumbnails (Q, 192) and (N, 192) uint8; shared counts the queries whose very bytes are in the database.
+    features (Q, F) and (N, F) float32 of the first model's backbone, None when nobody asked; thumbnails (Q, 192) and
+    (N, 192) uint8; shared counts the queries whose very bytes are in the database.
     """
 
     queries: list[Picture]
@@ -55,10 +56,16 @@ class Reading:
     thumbnails: NDArray[np.uint8]
     shared: int
     failed: list[Failed] = field(default_factory=list)
+    query_features: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None
 
 
-def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: Listener) -> Reading:
+def read(
+    split: Split, models: Sequence[Model], *, jobs: int | None, listener: Listener, features: bool = False
+) -> Reading:
     """Decodes, embeds and codes all pictures. A picture that cannot be read is left out and named in `failed`.
+
+    features: keep those of the first model's backbone, too.
 
     Raises SourceError when no query or no database picture is left, ModelError when an embedding is not finite.
     """
@@ -70,6 +77,7 @@ def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: L
     x = [np.zeros((n if i == 0 else Q, model.D), np.float32) for i, model in enumerate(models)]
     codes = [np.zeros((n, model.M), np.uint8) for model in models]
     failed: dict[tuple[str, str], Failed] = {}
+    raw = np.zeros((n, models[0].config.features if features else 0), np.float32)
 
     by_frame = sorted(
         range(len(models)), key=lambda i: (models[i].frame != models[0].frame, repr(models[i].frame))
@@ -82,7 +90,11 @@ def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: L
             if rows:
                 pixels = np.stack([item.pixels for item in batch])
                 for i in group:
-                    embedded = _embed(models[i], pixels)
+                    if features and i == 0:
+                        embedded, raw[rows] = models[0].embed_with_features(pixels)
+                    else:
+                        embedded = models[i].embed(pixels)
+                    _check_finite(models[i], embedded)
                     codes[i][rows] = models[i].assign(embedded)
                     kept = [j for j, row in enumerate(rows) if row < len(x[i])]
                     x[i][[rows[j] for j in kept]] = embedded[kept]
@@ -119,6 +131,8 @@ def read(split: Split, models: Sequence[Model], *, jobs: int | None, listener: L
         thumbnails[second],
         sum(digests[row] in stored for row in first.tolist()),
         list(failed.values()),
+        raw[first] if features else None,
+        raw[second] if features else None,
     )
 
 
@@ -148,8 +162,6 @@ def _batches(
         yield rows, batch, lost
 
 
-def _embed(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    x = model.embed(pixels)
+def _check_finite(model: Model, x: NDArray[np.float32]) -> None:
     if not np.isfinite(x).all():
         raise ModelError(f"the model {model.folder} gives embeddings that are not numbers: train it again")
-    return x

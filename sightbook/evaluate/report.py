@@ -158,6 +158,13 @@ _BASELINE_TITLES = {
     "float": "exact float search, same embedding",
     "thumbnail": "8×8 colour thumbnail, PCA, PQ",
     "random": "random order (expected)",
+    "features": "exact float search, backbone's features",
+    "features-pca": "the features' whitened principal components, floats",
+    "lsh": "the features, LSH",
+    "pca-sign": "the features, PCA and sign",
+    "itq": "the features, ITQ",
+    "pq": "the features, PQ",
+    "opq": "the features, OPQ",
 }
 
 

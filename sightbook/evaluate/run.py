@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError
-from sightbook.evaluate.baselines import BASELINES, CHANCE
+from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
 from sightbook.evaluate.judge import Judged, judge, judge_chance
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol, Split
@@ -42,7 +42,7 @@ def evaluate(
     R: int | None = None,
     junk: str | None = None,
     ap_definition: str = DEFAULT,
-    baselines: Sequence[str] = (*BASELINES, CHANCE),
+    baselines: Sequence[str] = USUAL,
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Report:
@@ -50,7 +50,8 @@ def evaluate(
 
     protocol: a name of `protocols.PROTOCOLS`; labels: a CSV with the columns file, label and others, of which `junk`
     names one; R: the cut of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
-    baselines: which of float, thumbnail, random; jobs: processes that decode and threads that rank (default: cores).
+    baselines: names of `baselines.BASELINES` and random, or all; jobs: processes that decode and threads that rank
+    (default: cores).
 
     Raises ConfigError for what does not fit together (unknown names, R above the database, no labels, query pictures
     that are in the database), SourceError for data or labels that cannot be read, ModelError for a model that cannot.
@@ -59,6 +60,9 @@ def evaluate(
     started = time.monotonic()
     rule = protocol_named(protocol)
     whole = definition(ap_definition).whole
+    if "all" in baselines:
+        baselines = (*BASELINES, CHANCE)
+    baselines = tuple(dict.fromkeys(baselines))
     _check(R, whole, baselines, jobs)
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
     split = rule.load(Path(data), None if labels is None else Path(labels), junk)
@@ -68,7 +72,8 @@ def evaluate(
         raise ConfigError(
             f"R is {R}, but the database holds {len(split.database)} pictures: choose a smaller R"
         )
-    reading = read(split, models, jobs=jobs, listener=listener)
+    raw = any(name in CLASSIC for name in baselines)
+    reading = read(split, models, jobs=jobs, listener=listener, features=raw)
     N = len(reading.database)
     notes = [*split.notes, *_deviations(rule, split, models, R is None and not whole)]
     R = N if whole else min(rule.R if R is None else R, N)
@@ -79,9 +84,15 @@ def evaluate(
         None if junk is None else [picture.metadata[junk] for picture in reading.database],
     )
 
-    chosen = {name: BASELINES[name](reading, models[0].bits) for name in baselines if name != CHANCE}
+    chosen: dict[str, Baseline] = {}
+    for name in baselines:
+        if name != CHANCE:
+            try:
+                chosen[name] = BASELINES[name](reading, models[0].bits)
+            except LeftOut as reason:
+                notes.append(f"the baseline {name} was left out: {reason}")
     rankings = 2 * len(models) + 2 * len(models[0].config.nested)
-    rankings += sum(1 + (b.symmetric is not None) for b in chosen.values() if b is not None)
+    rankings += sum(1 + (b.symmetric is not None) for b in chosen.values())
     meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
     per_query: dict[str, NDArray[np.float64]] = {}
 
@@ -112,9 +123,8 @@ def evaluate(
             chance = judge_chance(truth, ap_definition, R)
             per_query[name] = chance.ap
             beside[name] = Figures(chance.map, chance.mean_precision)
-        elif (baseline := chosen[name]) is None:
-            notes.append(f"the baseline {name} was left out: {N} pictures are too few to learn its codes")
-        else:
+        elif name in chosen:
+            baseline = chosen[name]
             result = judged(name, baseline.ranker)
             symmetric_map = (
                 None if baseline.symmetric is None else judged(f"{name} symmetric", baseline.symmetric).map

@@ -139,6 +139,7 @@ def _session(
         std=scaling[1],
         metric=network.metric,
         nested=config.nested,
+        features=network.backbone.features,
         pretraining=pretraining,
         selection="last",
         network={"backbone": spec, **asdict(_shape(config))},

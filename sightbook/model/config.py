@@ -36,6 +36,7 @@ class ModelConfig:
     std: tuple[float, float, float]
     metric: Metric = "inner"
     nested: tuple[int, ...] = ()
+    features: int = 0  # F, the numbers of the backbone before the head; 0: the encoder does not give them
     pretraining: str = "none"
     selection: str = "last"
     network: Mapping[str, Any] = field(default_factory=dict)

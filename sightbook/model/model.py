@@ -137,8 +137,20 @@ class Model:
             )
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
-        x: NDArray[np.float32] = self._encoder().run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
+        x: NDArray[np.float32] = self._encoder().run(["x"], {"pixels": np.ascontiguousarray(pixels)})[0]
         return x if self.is_whole else np.ascontiguousarray(x[:, : self.D])
+
+    def embed_with_features(
+        self, pixels: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`embed`, and the backbone's features (N, F) float32 before the head. ModelError when the encoder is an older
+        one that does not give them."""
+        if not self.config.features:
+            raise ModelError(
+                f"{self.folder} does not give its backbone's features: train it again with this version"
+            )
+        x, features = self._encoder().run(["x", "features"], {"pixels": np.ascontiguousarray(pixels)})
+        return x[:, : self.D], features
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""

@@ -49,9 +49,24 @@ class PixelEncoder(nn.Module):
         self.register_buffer("shift", torch.tensor(mean) / torch.tensor(std))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.both(pixels)[0]
+
+    def both(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(x, features): also what the backbone says before the head, (N, F)."""
         scaled = pixels.float() * self.scale - self.shift
-        x: Tensor = self.network(scaled.permute(0, 3, 1, 2))
-        return x
+        features = self.network.backbone(scaled.permute(0, 3, 1, 2)).float()
+        return self.network.head(features), features
+
+
+class Exported(nn.Module):
+    """The graph of encoder.onnx: pixels → x, and the backbone's features for whoever asks for them by name."""
+
+    def __init__(self, encoder: PixelEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.encoder.both(pixels)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from sightbook.errors import ModelError
 from sightbook.files import replace_atomic
 from sightbook.model.model import open_session
-from sightbook.model.network import PixelEncoder
+from sightbook.model.network import Exported, PixelEncoder
 
 TOLERANCE = 1e-3  # invariant 3 of the design: embeddings of onnxruntime and torch agree this closely
 
@@ -31,10 +31,10 @@ def export(encoder: PixelEncoder, path: Path, size: int, sample: np.ndarray | No
     with replace_atomic(path) as temporary:
         with _quiet():
             program = torch.onnx.export(
-                encoder,
+                Exported(encoder).eval(),
                 (example,),
                 input_names=["pixels"],
-                output_names=["x"],
+                output_names=["x", "features"],
                 dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
                 dynamo=True,
                 external_data=False,
@@ -44,7 +44,7 @@ def export(encoder: PixelEncoder, path: Path, size: int, sample: np.ndarray | No
             program.save(str(temporary), external_data=False)
         if sample is None:
             sample = np.random.default_rng(0).integers(0, 256, (5, size, size, 3)).astype(np.uint8)
-        ours = open_session(temporary).run(None, {"pixels": np.ascontiguousarray(sample)})[0]
+        ours = open_session(temporary).run(["x"], {"pixels": np.ascontiguousarray(sample)})[0]
         with torch.inference_mode():
             theirs = encoder(torch.from_numpy(np.ascontiguousarray(sample))).numpy()
         difference = float(np.abs(ours - theirs).max())
