@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightbook.config import build, parse_setting, preset_layers
+from sightbook.config import build
 from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
 from sightbook.learn.allocator import keep_freed_memory
@@ -31,10 +31,13 @@ from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
 from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.precision import autocast
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
 from sightbook.model.backbone import channels_last
+from sightbook.presets import layers as preset_layers
 from sightbook.progress import Meter, silent
+from sightbook.settings import parse_setting
 
 WANTED = 0.85
 
@@ -108,7 +111,7 @@ class Parts:
         del self.run.save
 
     def bare_step(self) -> None:
-        with trainer._autocast(self.fixed.device, self.dtype):
+        with autocast(self.fixed.device, self.dtype):
             features = self.network.backbone(self.fixed)
         loss = (self.network.head(features.float()) * self.target).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -124,7 +127,8 @@ class Parts:
     def loss(self) -> None:
         x = self.x.detach().requires_grad_()
         z, p = self.run.network.quantizer(x)
-        torch.autograd.backward(METHODS[self.run.config.method](ViewBatch(x, z, p), self.run.config))
+        batch = ViewBatch(x, z, p, self.run.network.quantizer.codewords())
+        torch.autograd.backward(METHODS[self.run.config.method](batch, self.run.config))
 
     def clipping(self) -> None:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.run.config.optimizer.clip_norm)
