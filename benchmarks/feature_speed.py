@@ -3,8 +3,8 @@
     python benchmarks/feature_speed.py BACKBONE SOURCE [--pictures 256] [--rounds 3] [--json FILE]
 
 Each round measures, one after the other on all cores: decoding alone, V views alone, the forward pass alone, and then
-both stages as training does them (`store.fill`, `features.fill`). At best that rate is 1/(1/decode + 1/views + 1/forward),
-per picture with its V views.
+all of it as training does it (`features.fill`). At best that rate is 1/(1/decode + 1/views + 1/forward), per picture
+with its V views.
 """
 
 from __future__ import annotations
