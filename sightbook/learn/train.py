@@ -100,7 +100,8 @@ def train(
         resolved = _resolve(asked, preset, backbone, shorter, nested=nested)
     resolved.clipped(resolved.batch)
     existed = folder.exists()
-    work.mkdir(parents=True, exist_ok=True)
+    if first:  # another rank that was faster would make the folder look occupied to the first
+        work.mkdir(parents=True, exist_ok=True)
     try:
         from sightbook.learn.session import run_session
 

@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from sightbook.errors import ConfigError
+from sightbook.learn import session
 from sightbook.learn.ranks import ALONE, Ranks, check_batch, from_environment
+from sightbook.learn.train import train
 from sightbook.model.model import Model
 from tests.learn.conftest import BACKBONES, TINY
 
@@ -92,3 +94,19 @@ def test_the_environment_tells_who_one_is(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("RANK", "two")
     with pytest.raises(ConfigError, match="RANK=two"):
         from_environment()
+
+
+def test_only_the_first_rank_makes_the_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A second rank that was there before the first would make the folder look occupied to it.
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    seen = []
+
+    def joined(sources: object, folder: Path, *rest: object, **named: object) -> None:
+        seen.append(folder.exists())
+
+    monkeypatch.setattr(session, "run_session", joined)
+    train(photos, tmp_path / "m", epochs=1, settings=TINY)
+    assert seen == [False]
