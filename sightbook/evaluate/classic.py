@@ -86,12 +86,17 @@ def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Product quantization after a learned rotation (Ge and others 2013) to at most 16 numbers a sub-vector."""
     asked, stored = _centred(asked, stored)
     M, nbits = _shape(len(stored), bits)
-    width = min(_WIDE, stored.shape[1] // M)
+    # faiss writes beyond its memory when it is to turn fewer rows than there are numbers to turn them to.
+    width = min(_WIDE, stored.shape[1] // M, len(stored) // M)
     if width < 1:
-        raise ValueError(f"{stored.shape[1]} features cannot be cut into {M} sub-vectors")
+        raise ValueError(
+            f"{len(stored)} pictures of {stored.shape[1]} features cannot be cut into {M} sub-vectors"
+        )
     with _one_thread() as faiss:
         rotation = faiss.OPQMatrix(stored.shape[1], M, M * width)
-        rotation.pq = faiss.ProductQuantizer(M * width, M, nbits)
+        quantizer = faiss.ProductQuantizer(M * width, M, nbits)
+        quantizer.cp.min_points_per_centroid = 1
+        rotation.pq = quantizer  # a bare pointer: `quantizer` must live as long as it is used
         rotation.train(stored)
         asked, stored = rotation.apply(asked), rotation.apply(stored)
     return _products(asked, stored, M, nbits)

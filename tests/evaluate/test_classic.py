@@ -123,13 +123,20 @@ def test_a_rotation_makes_products_better_where_features_hang_together() -> None
     assert error(opq) < error(pq)
 
 
+def test_a_rotation_is_learned_from_fewer_pictures_than_features() -> None:
+    # faiss left by a memory fault when it was to turn 64 rows into 128 numbers.
+    made = opq(features(5, 1, 128), features(64, 0, 128), 64)
+    assert made.codes.shape == (64, 16)
+    assert len(np.unique(made.codes, axis=0)) > 32
+
+
 @pytest.mark.parametrize(
     ("learn", "count", "bits", "reason"),
     [
         (itq, 300, 64, "300 pictures of 40 features have fewer than 64 principal components"),
         (pca_sign, 20, 32, "20 pictures of 40 features have fewer than 32 principal components"),
         (pq, 9, 16, "9 pictures are too few to learn 16 codewords"),
-        (opq, 100, 96 * 4, "40 features cannot be cut into 96 sub-vectors"),
+        (opq, 100, 96 * 4, "100 pictures of 40 features cannot be cut into 96 sub-vectors"),
     ],
 )
 def test_what_cannot_be_learned_says_why(learn: object, count: int, bits: int, reason: str) -> None:
