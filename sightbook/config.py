@@ -122,12 +122,16 @@ class TermsConfig(_Frozen):
     usage: float | None = Field(None, ge=0)
     consistency: float | None = Field(None, ge=0)
     consistency_tau: float | None = Field(None, gt=0)
+    relation_x: float | None = Field(None, ge=0)
+    relation_z: float | None = Field(None, ge=0)
+    relation_tau: float | None = Field(None, gt=0)
+    teacher_tau: float | None = Field(None, gt=0)
 
 
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
-    method: Literal["transclippedclr", "spq", "mecoq", "sscq", "dccq"] = "transclippedclr"
+    method: Literal["rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq"] = "transclippedclr"
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
@@ -135,8 +139,9 @@ class TrainConfig(_Frozen):
     # Shorter codes, in bits, that the first codebooks are to be by themselves.
     nested: tuple[Annotated[int, Field(ge=16)], ...] = ()
     codebooks: Literal["learned", "frozen"] = "learned"
-    # cosine: unit sub-vectors and codewords; distance: neither has a fixed length, the nearer the more alike.
-    quantizer: Literal["cosine", "distance"] = "cosine"
+    # cosine: unit sub-vectors and codewords; distance: neither has a fixed length, the nearer the more alike; kmeans:
+    # as distance, from the principal components of the backbone's features and their k-means clusters on.
+    quantizer: Literal["cosine", "distance", "kmeans"] = "cosine"
     head_layers: Literal[1, 2] = 1
     standardize: bool = True
     alpha: float = Field(10.0, gt=0)
@@ -206,6 +211,15 @@ class TrainConfig(_Frozen):
             raise ValueError("the budget is either epochs or minutes")
         if self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
             raise ValueError(f"clip {self.clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")
+        if self.quantizer == "kmeans" and (self.head_layers, self.standardize, self.codebooks) != (
+            1,
+            False,
+            "learned",
+        ):
+            raise ValueError(
+                "quantizer kmeans starts from clusters of the features: it needs head_layers=1, standardize=false and "
+                "codebooks=learned"
+            )
         if self.backbone.kind == "vit" and self.size % self.backbone.patch:
             raise ValueError(f"size {self.size} is not a multiple of backbone.patch {self.backbone.patch}")
         if self.backbone.kind == "vit" and self.views.size not in (None, self.size):

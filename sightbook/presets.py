@@ -25,6 +25,15 @@ _PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
 # What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
 # those that the method reads: any other is refused with it.
 METHODS: dict[str, Settings] = {
+    "rcq": {
+        "terms": {
+            "contrast_z": 1.0,
+            "relation_x": 1.0,
+            "relation_z": 0.0,
+            "relation_tau": 0.1,
+            "teacher_tau": 0.04,
+        },
+    },
     "transclippedclr": {},
     "spq": {
         "quantizer": "distance",
@@ -88,13 +97,29 @@ METHODS: dict[str, Settings] = {
 }
 
 
+# What a method does otherwise when the backbone is frozen (backbone.train=head).
+FROZEN: dict[str, Settings] = {
+    "rcq": {
+        "quantizer": "kmeans",
+        "standardize": False,
+        "terms": {"contrast_z": 0.0, "relation_z": 0.2, "teacher_tau": 0.05},
+    },
+}
+
+
 def layers(
-    preset: str | None, shorter_side: int, backbone: str | None, method: str = "transclippedclr"
+    preset: str | None,
+    shorter_side: int,
+    backbone: str | None,
+    method: str = "transclippedclr",
+    *,
+    frozen: bool = False,
 ) -> list[Settings]:
     """The layers that stand below the user's own settings.
 
     `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
-    name or folder of a pretrained one; None leaves it to the preset. ConfigError for an unknown preset or method.
+    name or folder of a pretrained one; None leaves it to the preset. `frozen`: its weights stay.
+    ConfigError for an unknown preset or method.
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
@@ -119,4 +144,6 @@ def layers(
             merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
         )
     found.append({"method": method, **METHODS[method]})
+    if frozen:
+        found.append(FROZEN.get(method, {}))
     return found

@@ -134,6 +134,33 @@ def view_consistency(r: Sequence[Vector], tau: float) -> float:
     return total / B
 
 
+def relation(
+    rows: Sequence[Vector],
+    others: Sequence[Vector],
+    teacher: Sequence[Vector],
+    tau: float,
+    teacher_tau: float,
+    *,
+    partner: bool,
+) -> float:
+    """docs/methods.md, RCQ: the cross entropy of what each row's teacher and the row itself say of the other pictures.
+
+    `others` are the rows once more, as what is looked at.
+    """
+    count = len(rows)
+    B = count // 2
+    total = 0.0
+    for a in range(count):
+        source = (a + B) % count if partner else a
+        seen = [n for n in range(count) if n not in (a, (a + B) % count)]
+        told = [math.exp(cosine(teacher[source], teacher[n]) / teacher_tau) for n in seen]
+        said = [math.exp(cosine(rows[a], others[n]) / tau) for n in seen]
+        total -= math.fsum(
+            t / math.fsum(told) * math.log(s / math.fsum(said)) for t, s in zip(told, said, strict=True)
+        )
+    return total / count
+
+
 def soft_quantize_by_distance(
     x: Vector, codebooks: Sequence[Sequence[Vector]], alpha: float
 ) -> tuple[list[float], list[list[float]], list[int]]:

@@ -4,7 +4,10 @@ By the metric of the model, with x_m the query's m-th sub-vector:
 
 - inner: table[m, k] = ⟨x_m, c_mk⟩, for sub-vectors and codewords of length 1;
 - distance: table[m, k] = 1 - ‖x_m - c_mk‖ / s, where s is the root mean square distance between two codewords of one
-  codebook: SPQ's distance (arXiv 2109.02244) turned into a score that is 1 on a codeword and about 0 at a random one.
+  codebook: SPQ's distance (arXiv 2109.02244) turned into a score that is 1 on a codeword and about 0 at a random one;
+- near-cosine: table[m, k] = (⟨x_m, c_mk⟩ - ¼ ‖c_mk‖²) / g with g three quarters of the mean ‖c_mk‖²: halfway between
+  the inner product and the squared distance, which orders stored pictures nearly as the cosine of whole embeddings
+  does, without their lengths being stored.
 
 The score of a stored picture is Σ_m table[m, code_m] (the asymmetric score; with a quantized query it is the symmetric
 one).
@@ -24,7 +27,7 @@ from sightbook.codes.pack import Codes
 from sightbook.errors import ConfigError
 
 Floats = NDArray[np.float32]
-Metric = Literal["inner", "distance"]
+Metric = Literal["inner", "distance", "near-cosine"]
 
 # Table entries worked on at once: 1 MiB, so that the running sum stays in the second-level cache.
 CHUNK = 1 << 18
@@ -55,12 +58,19 @@ def tables(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Floats:
         np.sqrt(out, out=out)
         out *= np.float32(-1.0 / spread(codebooks))
         out += np.float32(1.0)
+    elif metric == "near-cosine":
+        squares = np.zeros((M, K), dtype=np.float32)
+        for j in range(d):
+            squares += words[j] * words[j]
+        scale = 0.75 * float(squares.mean(dtype=np.float64)) or 1.0
+        out -= np.float32(0.25) * squares
+        out *= np.float32(1.0 / scale)
     return out
 
 
 def _part(component: Floats, words: Floats, metric: Metric, out: Floats) -> None:
     """What one component adds: its product with the codewords', or the square of the difference."""
-    if metric == "inner":
+    if metric != "distance":
         np.multiply(component, words, out=out)
     else:
         np.subtract(component, words, out=out)
@@ -76,7 +86,8 @@ def spread(codebooks: Floats) -> float:
 
 
 def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
-    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry.
+    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry,
+    for near-cosine the nearest one.
 
     Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite, which
     would get an arbitrary code.
@@ -89,10 +100,11 @@ def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
         raise ConfigError(
             f"embedding {int(np.argmax(bad))} holds values that are not finite: it cannot be given a code"
         )
+    nearest: Metric = "distance" if metric == "near-cosine" else metric
     codes = np.empty((len(x), M), dtype=np.uint8)
     step = max(1, CHUNK // (M * K))
     for start in range(0, len(x), step):
-        codes[start : start + step] = tables(x[start : start + step], codebooks, metric).argmax(axis=2)
+        codes[start : start + step] = tables(x[start : start + step], codebooks, nearest).argmax(axis=2)
     return codes
 
 

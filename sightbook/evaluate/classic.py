@@ -8,17 +8,14 @@ signs against signs, which is the Hamming distance (symmetric).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes.products import SEED, clusters, one_thread
 from sightbook.codes.tables import Floats, assign, symmetric_tables, tables
 
-_SEED = 1234
 _MOST_COMPONENTS = 128  # of the whitened floats
 _WIDE = 16  # numbers of a sub-vector that OPQ keeps, as the learned codes have
 
@@ -43,7 +40,7 @@ def whitened(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
     """Principal components of variance 1, at most 128 of them, as rows of length 1."""
     asked, stored = _centred(asked, stored)
     count = min(_MOST_COMPONENTS, stored.shape[1], len(stored) - 1)
-    with _one_thread() as faiss:
+    with one_thread() as faiss:
         transform = faiss.PCAMatrix(stored.shape[1], count, -0.5)
         transform.train(stored)
         return unit(transform.apply(asked)), unit(transform.apply(stored))
@@ -52,7 +49,7 @@ def whitened(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
 def lsh(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Signs of random projections (Charikar 2002)."""
     asked, stored = _centred(asked, stored)
-    directions = np.random.default_rng(_SEED).normal(size=(stored.shape[1], bits)).astype(np.float32)
+    directions = np.random.default_rng(SEED).normal(size=(stored.shape[1], bits)).astype(np.float32)
     return _signs(asked @ directions, stored @ directions)
 
 
@@ -67,7 +64,7 @@ def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
     ValueError when there are fewer components than bits.
     """
     asked, stored = _components(asked, stored, bits)
-    with _one_thread() as faiss:
+    with one_thread() as faiss:
         rotation = faiss.ITQMatrix(bits)
         rotation.train(stored)
         return _signs(rotation.apply(asked), rotation.apply(stored))
@@ -92,7 +89,7 @@ def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
         raise ValueError(
             f"{len(stored)} pictures of {stored.shape[1]} features cannot be cut into {M} sub-vectors"
         )
-    with _one_thread() as faiss:
+    with one_thread() as faiss:
         rotation = faiss.OPQMatrix(stored.shape[1], M, M * width)
         quantizer = faiss.ProductQuantizer(M * width, M, nbits)
         quantizer.cp.min_points_per_centroid = 1
@@ -113,7 +110,7 @@ def _components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floa
             f"{len(stored)} pictures of {stored.shape[1]} features have fewer than {count} principal components"
         )
     asked, stored = _centred(asked, stored)
-    with _one_thread() as faiss:
+    with one_thread() as faiss:
         transform = faiss.PCAMatrix(stored.shape[1], count)
         transform.train(stored)
         return transform.apply(asked), transform.apply(stored)
@@ -141,12 +138,7 @@ def _shape(count: int, bits: int) -> tuple[int, int]:
 
 
 def _products(asked: Floats, stored: Floats, M: int, nbits: int) -> Coded:
-    with _one_thread() as faiss:
-        quantizer = faiss.ProductQuantizer(stored.shape[1], M, nbits)
-        quantizer.cp.seed = _SEED
-        quantizer.cp.min_points_per_centroid = 1  # fewer than it likes are no news: `_shape` decides
-        quantizer.train(stored)
-        words = faiss.vector_to_array(quantizer.centroids).reshape(M, 1 << nbits, -1)
+    words = clusters(stored, M, 1 << nbits)
     codes = assign(stored, words, "distance")
     squares = (words**2).sum(axis=2)
     # Minus the squared distance, up to a constant of the query.
@@ -155,16 +147,3 @@ def _products(asked: Floats, stored: Floats, M: int, nbits: int) -> Coded:
         2 * symmetric_tables(assign(asked, words, "distance"), words) - squares,
         codes,
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[Any]:
-    """faiss with one thread: its sums depend on their number, and its threads wait for each other busily."""
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield faiss
-    finally:
-        faiss.omp_set_num_threads(threads)

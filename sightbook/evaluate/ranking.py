@@ -48,7 +48,9 @@ def code_ranker(tables: NDArray[np.float32], codes: NDArray[np.uint8]) -> Ranker
 def float_ranker(
     queries: NDArray[np.float32], database: NDArray[np.float32], metric: Metric = "inner"
 ) -> Ranker:
-    """Ranks embeddings (Q, D) and (N, D) float32 by inner product or by Euclidean distance: what codes approximate."""
+    """Ranks embeddings (Q, D) and (N, D) float32 by what codes approximate: inner product, distance or cosine."""
+    if metric == "near-cosine":
+        database = database / np.maximum(np.linalg.norm(database, axis=1, keepdims=True), np.float32(1e-12))
     # ‖q - x‖² = ‖q‖² - 2⟨q, x⟩ + ‖x‖², of which ‖q‖² is the same for all pictures.
     halves = (database**2).sum(axis=1) / 2 if metric == "distance" else np.float32(0)
 

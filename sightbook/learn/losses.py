@@ -132,6 +132,30 @@ def view_consistency(r: Tensor, tau: float) -> Tensor:
     return 0.5 * ((p.exp() - q.exp()) * (p - q)).sum(1).mean()
 
 
+def relation(rows: Tensor, teacher: Tensor, tau: float, teacher_tau: float, *, partner: bool) -> Tensor:
+    """Each row sees the other pictures as its teacher does, only more decidedly (after ReSSL, arXiv 2107.09282).
+
+    rows (2B, D) learn, teacher (2B, E) does not. With s the cosine, over the 2B - 2 rows n of other pictures:
+
+    L = -1/(2B) Σ_a Σ_n softmax_n(s(t_a, t_n) / teacher_tau) log softmax_n(s(r_a, r_n) / τ),
+
+    where no gradient flows into r_n. `partner`: row a follows the teacher of its picture's other view, t_{a ± B}, in
+    place of t_a. A teacher_tau below τ sharpens what is to be learned.
+    """
+    count = len(rows)
+    row = torch.arange(count, device=rows.device)
+    other = torch.ones(count, count, dtype=torch.bool, device=rows.device)
+    other[row, row] = other[row, (row + count // 2) % count] = False
+    shape = (count, count - 2)
+    unit, told = F.normalize(rows, dim=1), F.normalize(teacher.detach(), dim=1)
+    # The same columns for both views of a picture, so that a row can follow that of its partner.
+    seen = (unit @ unit.detach().T / tau)[other].view(shape).log_softmax(1)
+    target = (told @ told.T / teacher_tau)[other].view(shape).softmax(1)
+    if partner:
+        target = target.roll(count // 2, 0)
+    return -(target * seen).sum(1).mean()
+
+
 def _p_log_p(p: Tensor) -> Tensor:
     """p log p, with a finite gradient where an assignment has underflown to 0."""
     return p * p.clamp(min=torch.finfo(p.dtype).tiny).log()

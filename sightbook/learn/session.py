@@ -39,6 +39,7 @@ Scaling = tuple[
 # The usual scaling, for networks without one of their own.
 _IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CHECKED_PICTURES = 64
+_CLUSTERED = 1 << 16  # rows of features that first codewords are made of, at most
 
 
 def run_session(
@@ -291,11 +292,13 @@ def _begin(
         return run
     if config.backbone.kind == "resnet" and config.backbone.whiten:
         statistics.whiten_stem(network, views, statistics.sample(pictures, config.seed, device))
+    run.features = _features(run, listener)
+    if config.quantizer == "kmeans":
+        statistics.start_codes(network, _some_features(run))
     _recalibrate(run)
     ranks.spread(network)
     held = pictures.pixels[pictures.held_out]
     run.at.untrained = asdict(measure(network, views, held, device))
-    run.features = _features(run, listener)
     run.at.precision = "fp32" if run.features is not None else _precision(run, listener)
     where = (
         torch.cuda.get_device_name(device)
@@ -328,6 +331,19 @@ def _told(run: trainer.Run) -> str:
 def _recalibrate(run: trainer.Run) -> None:
     chunks = statistics.sample(run.store, run.config.seed, run.device)
     statistics.recalibrate(run.network, run.views, chunks, backbone=run.config.backbone.kind != "pretrained")
+
+
+@torch.no_grad()
+def _some_features(run: trainer.Run) -> torch.Tensor:
+    """Features (n, F) to start codes from: those of the cache, else of fixed views of about a thousand pictures."""
+    if run.features is not None:
+        rows = run.features.rows.reshape(-1, run.features.rows.shape[2])
+        return torch.from_numpy(rows[:: -(-len(rows) // _CLUSTERED)].astype("float32")).to(run.device)
+    run.network.eval()
+    chunks = statistics.sample(run.store, run.config.seed, run.device)
+    found = torch.cat([run.network.backbone(run.views.fixed(chunk)).float() for chunk in chunks])
+    run.network.train()
+    return found
 
 
 def _features(run: trainer.Run, listener: Listener) -> features.Features | None:

@@ -1,9 +1,12 @@
-"""What a network takes from the collection without learning: the stem's first filters, the batch norms' statistics.
+"""What a network takes from the collection without learning: the stem's first filters, the batch norms' statistics, the
+first codes of `quantizer: kmeans`.
 
 Both see pictures only, in numbers that do not depend on names or labels.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
@@ -11,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sightbook.codes.products import clusters
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.network import Network
@@ -83,6 +87,47 @@ def recalibrate(network: Network, views: Views, chunks: list[Tensor], *, backbon
         norm.momentum = momentum
     for module, mode in modes.items():
         module.training = mode
+
+
+@torch.no_grad()
+def start_codes(network: Network, features: Tensor) -> None:
+    """Starts head and codewords from the features (n, F) of views: what product quantization would make of them.
+
+    The head turns a feature vector of length 1, less the mean one, to its D principal components, dealt to the M
+    sub-vectors so that each gets a like share of the variance (in the logarithm, as OPQ's parametric start does, Ge and
+    others 2013); the codewords are the k-means clusters of each sub-vector. D above F leaves the rest at zero.
+    """
+    head, quantizer = network.head, network.quantizer
+    unit = F.normalize(features.float(), dim=1).double()
+    mean = unit.mean(0)
+    centred = unit - mean
+    variance, components = torch.linalg.eigh(centred.T @ centred / len(centred))
+    count = min(head.D, len(variance))
+    # The sign of a component is arbitrary: its largest number is made positive.
+    components = components.flip(1)[:, :count]
+    components = components * components.gather(0, components.abs().argmax(0, keepdim=True)).sign()
+    places = _dealt(variance.flip(0)[:count].clamp(min=0).tolist(), head.M, head.D // head.M)
+    weights = torch.zeros(head.D, unit.shape[1], dtype=unit.dtype, device=unit.device)
+    weights[places] = components.T
+    x = centred @ weights.T
+    scale = (x.square().sum(1).mean() / head.M).sqrt().clamp(min=1e-12)  # sub-vectors of length 1 in the mean
+    head.project.weight.copy_(weights / scale)
+    head.project.bias.copy_(-(weights @ mean) / scale)
+    rows = (x / scale).float().cpu().numpy()
+    quantizer.C.copy_(torch.from_numpy(clusters(rows, head.M, quantizer.C.shape[1])))
+
+
+def _dealt(variances: list[float], M: int, d: int) -> list[int]:
+    """Where each component (descending variances) stands among M parts of d: always the part with the least so far."""
+    filled, sums, places = [0] * M, [0.0] * M, []
+    floor = max(variances, default=0.0) * 1e-9 + 1e-30
+    least = math.log(floor)
+    for variance in variances:
+        part = min((m for m in range(M) if filled[m] < d), key=lambda m: sums[m])
+        places.append(part * d + filled[part])
+        filled[part] += 1
+        sums[part] += math.log(max(variance, floor)) - least
+    return places
 
 
 def _patches(pixels: Tensor, kernel: int) -> Tensor:

@@ -182,13 +182,14 @@ def _resolve(
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
     backbone = _one_of("backbone", backbone, _named_backbone(asked))
-    layers = preset_layers(preset, shorter, backbone, str(asked.get("method", "transclippedclr")))
+    section = asked.get("backbone")
+    frozen = isinstance(section, Mapping) and section.get("train") == "head"
+    method = str(asked.get("method", "transclippedclr"))
+    layers = preset_layers(preset, shorter, backbone, method, frozen=frozen)
     if backbone not in (None, "vit", "resnet"):
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)
     if "epochs" not in merged and "minutes" not in merged:
-        section = merged.get("backbone")
-        frozen = isinstance(section, Mapping) and section.get("train") == "head"
         merged["minutes"] = DEFAULT_HEAD_MINUTES if frozen else DEFAULT_MINUTES
     word_bits = 8 if merged.get("K", 16) == 256 else 4
     if "M" not in merged:

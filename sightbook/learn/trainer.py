@@ -168,7 +168,7 @@ def features_loss(
     """
     x = network.head(features)
     z, p = network.quantizer(x)
-    batch = ViewBatch(x, z, p, network.quantizer.codewords(), remembered)
+    batch = ViewBatch(features, x, z, p, network.quantizer.codewords(), remembered)
     losses = [METHODS[config.method](batch.prefix(M), config) for M in config.prefixes]
     return torch.stack(losses).mean(), p
 

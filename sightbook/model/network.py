@@ -33,7 +33,8 @@ class Network(nn.Module):
     @property
     def metric(self) -> Metric:
         """How a stored code is scored."""
-        return "inner" if self.quantizer.kind == "cosine" else "distance"
+        metrics: dict[Kind, Metric] = {"cosine": "inner", "distance": "distance", "kmeans": "near-cosine"}
+        return metrics[self.quantizer.kind]
 
 
 class PixelEncoder(nn.Module):
@@ -90,6 +91,7 @@ def assemble(backbone: Backbone, M: int, K: int, D: int, shape: Shape) -> Networ
         layers=shape.head_layers,
         standardize=shape.standardize,
         normalize=normalize,
+        unit=shape.quantizer == "kmeans",
     )
     frozen = shape.codebooks == "frozen"
     quantizer = Quantizer(M, K, D // M, shape.alpha, frozen=frozen, kind=shape.quantizer)

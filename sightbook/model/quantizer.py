@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kind = Literal["cosine", "distance"]
+Kind = Literal["cosine", "distance", "kmeans"]
 
 
 class Quantizer(nn.Module):
@@ -17,7 +17,8 @@ class Quantizer(nn.Module):
 
     cosine: unit codewords, p_mk = softmax_k(α ⟨x_m, c_mk⟩) (MeCoQ's head, arXiv 2109.05205, which TransClippedCLR's
     asymmetric quantized similarity rests on). distance: free codewords, p_mk = softmax_k(-α ‖x_m - c_mk‖²) (SPQ,
-    arXiv 2109.02244, with its Xavier start). With `frozen` the random codewords are a buffer and are not trained.
+    arXiv 2109.02244, with its Xavier start); kmeans: the same, to be started from clusters
+    (`sightbook.learn.statistics.start_codes`). With `frozen` the random codewords are a buffer and are not trained.
     """
 
     C: Tensor
@@ -45,7 +46,7 @@ class Quantizer(nn.Module):
         C = self.codewords()
         M, _, d = C.shape
         logits = torch.einsum("bmd,mkd->bmk", x.reshape(-1, M, d), C)
-        if self.kind == "distance":
+        if self.kind != "cosine":
             logits = 2 * logits - (C * C).sum(2)  # minus ‖x_m‖², which no softmax notices
         p = torch.softmax(self.alpha * logits, dim=2)
         return torch.einsum("bmk,mkd->bmd", p, C).flatten(1), p

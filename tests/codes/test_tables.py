@@ -98,3 +98,35 @@ def test_misfits_are_refused_by_name():
     x[7, 2] = np.nan
     with pytest.raises(ConfigError, match="embedding 7"):
         assign(x, codebooks)
+
+
+def test_near_cosine_lies_between_inner_product_and_squared_distance():
+    x, codebooks = draw(d=4)
+    found = tables(x, codebooks, "near-cosine")
+    parts = x.reshape(30, 5, 1, 4).astype(np.float64)
+    words = codebooks[None].astype(np.float64)
+    inner = (parts * words).sum(3)
+    between = (inner + (inner - (words**2).sum(3) / 2)) / 2
+    scale = 0.75 * (codebooks.astype(np.float64) ** 2).sum(2).mean()
+    np.testing.assert_allclose(found, between / scale, rtol=1e-5, atol=1e-5)
+    # A codeword's own entry is 1 in the mean, and codes are the nearest codewords.
+    own = tables(codebooks.transpose(1, 0, 2).reshape(16, 20), codebooks, "near-cosine")
+    assert np.mean([own[k, m, k] for k in range(16) for m in range(5)]) == pytest.approx(1.0, abs=1e-5)
+    np.testing.assert_array_equal(
+        assign(x, codebooks, "near-cosine"), ((parts - words) ** 2).sum(3).argmin(2)
+    )
+
+
+def test_near_cosine_orders_codes_as_the_cosine_does_more_than_its_neighbours_do():
+    x, codebooks = draw(N=200, M=8, d=4, seed=1)
+    codes = np.random.default_rng(2).integers(16, size=(500, 8)).astype(np.uint8)
+    stored = reconstruct(codes, codebooks)
+    cosine = (x @ stored.T) / np.linalg.norm(stored, axis=1)
+
+    def agreement(metric):
+        scores = sum(tables(x, codebooks, metric)[:, m][:, codes[:, m]] for m in range(8))
+        best = np.argsort(-cosine, axis=1)[:, :20]
+        found = np.argsort(-scores, axis=1)[:, :20]
+        return np.mean([len(set(a) & set(b)) / 20 for a, b in zip(best, found, strict=True)])
+
+    assert agreement("near-cosine") > max(agreement("inner"), agreement("distance"))

@@ -17,7 +17,7 @@ from sightbook.learn.checkpoint import Position
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
-from sightbook.presets import METHODS
+from sightbook.presets import FROZEN, METHODS
 from sightbook.progress import silent
 from tests.pictures import KINDS, picture, write_photos
 
@@ -87,7 +87,8 @@ def config_of(
 ) -> TrainConfig:
     section = BACKBONES[backbone] if isinstance(backbone, str) else backbone
     tiny = {**TINY, "backbone": section, "epochs": 2}
-    return build([{"method": method}, METHODS[method], {"K": 16}, tiny, settings])
+    frozen = FROZEN.get(method, {}) if section.get("train") == "head" else {}
+    return build([{"method": method}, METHODS[method], frozen, {"K": 16}, tiny, settings])
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:

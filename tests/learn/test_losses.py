@@ -16,6 +16,7 @@ from sightbook.learn.losses import (
     contrast,
     cross_contrast,
     part_neighbours,
+    relation,
     soft_code_entropy,
     view_consistency,
 )
@@ -147,7 +148,7 @@ def test_the_method_contrasts_the_quantized_views_with_the_configured_clip_and_t
     config = build([{"epochs": 1, "clip": clip, "tau": 0.21}])
     x, z = rows(seed=1), rows(seed=2)
     nothing = torch.zeros(2 * B, 1, 1)
-    loss = METHODS["transclippedclr"](ViewBatch(x, z, nothing, nothing), config)
+    loss = METHODS["transclippedclr"](ViewBatch(nothing, x, z, nothing, nothing), config)
     expected = reference.clipped_contrastive(z.tolist(), 0.21, {0: 0, 2: 2, 0.25: 3}[clip])
     assert float(loss) == pytest.approx(expected, abs=1e-12)
 
@@ -240,6 +241,35 @@ def test_terms_are_their_slow_loops() -> None:
     ]
     for found, expected in pairs:
         assert float(found) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("partner", [False, True])
+def test_a_relation_is_its_slow_loop_and_so_is_its_gradient(partner: bool) -> None:
+    r, teacher = rows(seed=1).requires_grad_(), rows(seed=2).requires_grad_()
+    loss = relation(r, teacher, 0.1, 0.04, partner=partner)
+    loss.backward()
+    told, fixed = teacher.tolist(), r.detach().tolist()
+    assert float(loss.detach()) == pytest.approx(
+        reference.relation(fixed, fixed, told, 0.1, 0.04, partner=partner), abs=1e-9
+    )
+    assert teacher.grad is None, "a teacher does not learn"
+    for a, column in ((0, 1), (B + 1, 3)):  # what a row looks at stays where it is
+        values = []
+        for shift in (1e-6, -1e-6):
+            moved = [list(row) for row in fixed]
+            moved[a][column] += shift
+            values.append(reference.relation(moved, fixed, told, 0.1, 0.04, partner=partner))
+        assert float(r.grad[a, column]) == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-6)
+
+
+def test_a_teacher_sees_its_own_view_or_that_of_the_partner() -> None:
+    r, teacher = rows(seed=1), rows(seed=2)
+    own = relation(r, teacher, 0.1, 0.04, partner=False)
+    assert float(own) != pytest.approx(float(relation(r, teacher, 0.1, 0.04, partner=True)))
+    alike = torch.cat([teacher[:B], teacher[:B]])
+    torch.testing.assert_close(
+        relation(r, alike, 0.1, 0.04, partner=True), relation(r, alike, 0.1, 0.04, partner=False)
+    )
 
 
 def test_part_neighbours_of_fewer_rows_than_asked_for_cost_nothing() -> None:

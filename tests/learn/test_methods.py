@@ -37,7 +37,12 @@ def batch(remembered: bool = False) -> ViewBatch:
 
     p = draw(2 * B, M, K).softmax(2)
     return ViewBatch(
-        draw(2 * B, D), draw(2 * B, D), p, draw(M, K, D // M), draw(5, D) if remembered else None
+        draw(2 * B, 7),
+        draw(2 * B, D),
+        draw(2 * B, D),
+        p,
+        draw(M, K, D // M),
+        draw(5, D) if remembered else None,
     )
 
 
@@ -57,6 +62,29 @@ def test_spq_is_the_cross_contrast() -> None:
     assert loss_of("spq", views) == pytest.approx(expected, abs=1e-9)
     clipped = reference.cross_contrast(views.x.tolist(), views.z.tolist(), 0.5, 2)
     assert loss_of("spq", views, clip=0.2) == pytest.approx(clipped, abs=1e-9)
+
+
+def test_rcq_is_the_contrast_of_codes_and_the_relation_of_embeddings() -> None:
+    views = batch()
+    x, z = views.x.tolist(), views.z.tolist()
+    expected = reference.clipped_contrastive(z, 0.2, 1) + reference.relation(x, x, x, 0.1, 0.04, partner=True)
+    assert loss_of("rcq", views, clip=1) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rcq_of_a_frozen_backbone_follows_the_features() -> None:
+    views = batch()
+    x, z = views.x.tolist(), views.z.tolist()
+    unit = torch.nn.functional.normalize(views.features, dim=1)
+    told = (unit - unit.mean(0)).tolist()
+    expected = reference.relation(x, x, told, 0.1, 0.05, partner=False)
+    expected += 0.2 * reference.relation(z, z, told, 0.1, 0.05, partner=False)
+    frozen = {"backbone": {"kind": "pretrained", "name": "n", "train": "head"}}
+    config = build(
+        [*layers("small", 32, "n", "rcq", frozen=True), {"M": M * 2, "D": D * 2, "epochs": 1}, frozen]
+    )
+    assert (config.quantizer, config.standardize) == ("kmeans", False)
+    found = METHODS["rcq"](views, config.model_copy(update={"M": M}))
+    assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("remembered", [False, True])
@@ -233,7 +261,7 @@ def test_a_term_of_another_method_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"method mecoq needs terms\.codeword_similarity, terms\.entropy"):
         build([{"method": "mecoq", "epochs": 1}])
     with pytest.raises(
-        ConfigError, match=r"^method 'moco' is unknown: choose one of transclippedclr, spq, mecoq"
+        ConfigError, match=r"^method 'moco' is unknown: choose one of rcq, transclippedclr, spq"
     ):
         layers(None, 32, None, "moco")
 

@@ -28,7 +28,7 @@ def test_the_loss_is_the_mean_over_the_prefixes(tmp_path: Path) -> None:
     x = run.network(views)
     z, p = run.network.quantizer(x)
     C = run.network.quantizer.codewords()
-    parts = [ViewBatch(x[:, : 4 * M], z[:, : 4 * M], p[:, :M], C[:M]) for M in (4, 8, 16)]
+    parts = [ViewBatch(x, x[:, : 4 * M], z[:, : 4 * M], p[:, :M], C[:M]) for M in (4, 8, 16)]
     expected = sum(METHODS["transclippedclr"](part, run.config) for part in parts) / 3
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
 

@@ -120,3 +120,45 @@ def test_the_sample_depends_on_the_seed_and_holds_training_pictures_only() -> No
     assert len(first) == 1024
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_codes_start_as_product_quantization_of_the_features() -> None:
+    torch.manual_seed(0)
+    net = assemble(network().backbone, 4, 16, 16, Shape(alpha=10.0, quantizer="kmeans", standardize=False))
+    random = torch.Generator().manual_seed(0)
+    mixed = torch.randn(6, 16, generator=random) @ torch.diag(torch.arange(16, 0, -1.0))
+    kinds = torch.randint(6, (400,), generator=random)
+    features = mixed[kinds] + 2 * torch.randn(400, 16, generator=random) + 3
+    statistics.start_codes(net, features)
+    with torch.no_grad():
+        x = net.head(features)
+        unit = F.normalize(features, dim=1)
+        centred = unit - unit.mean(0)
+        # All 16 components are kept, so that distances between pictures stay what they were, but for one factor.
+        ratio = torch.cdist(x, x)[0, 1:] / torch.cdist(centred, centred)[0, 1:]
+        torch.testing.assert_close(ratio, ratio[:1].expand(399), rtol=1e-3, atol=0)
+        covariance = x.T @ x / len(x)
+        assert float((covariance - torch.diag(covariance.diagonal())).abs().max()) < 1e-3
+        torch.testing.assert_close(x.square().sum(1).mean() / 4, torch.tensor(1.0))
+        # Each part gets a like share: without dealing the last one would hold next to nothing.
+        shares = covariance.diagonal().view(4, 4).sum(1)
+        ordered = covariance.diagonal().sort(descending=True).values.view(4, 4).sum(1)
+        assert float(shares.min()) > 4 * float(ordered.min())
+        # The codewords are centres: those of the nearest ones are their mean.
+        parts = x.view(-1, 4, 4)
+        nearest = torch.cdist(parts.transpose(0, 1), net.quantizer.C).argmin(2)
+        lost = sum(
+            float((parts[:, m] - net.quantizer.C[m][nearest[m]]).square().sum(1).mean()) for m in range(4)
+        )
+        assert lost < 0.5 * 4, "half of what is there is lost"
+        assert all(len(nearest[m].unique()) > 12 for m in range(4))
+
+
+def test_components_are_dealt_to_where_least_is() -> None:
+    assert statistics._dealt([8.0, 4.0, 2.0, 1.0], 2, 2) == [0, 2, 3, 1]
+
+
+def test_codes_of_a_few_equal_pictures_can_be_started() -> None:
+    net = assemble(network().backbone, 4, 16, 64, Shape(alpha=10.0, quantizer="kmeans", standardize=False))
+    statistics.start_codes(net, torch.ones(3, 16))
+    assert all(bool(value.isfinite().all()) for value in (*net.head.parameters(), net.quantizer.C))

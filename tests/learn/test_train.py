@@ -194,7 +194,7 @@ def test_nothing_is_overwritten(train: Train, photos: Path, tmp_path: Path) -> N
         ({"settings": {"tau": "{"}}, r"^--set 'tau=\{': the value cannot be read"),
         ({"bits": 20, "settings": {"K": 256, "M": 3, "D": 24}}, r"^M=3 codebooks make 24 bits, not 20"),
         ({"epochs": 1, "minutes": 1.0}, r"^the budget is either epochs or minutes"),
-        ({"method": "no-such"}, r"^method 'no-such' is unknown: choose one of transclippedclr, spq"),
+        ({"method": "no-such"}, r"^method 'no-such' is unknown: choose one of rcq, transclippedclr, spq"),
         ({"preset": "large"}, r"^preset 'large' is unknown: choose one of small, photo, paper"),
         ({"device": "cuda:77"}, r"^device 'cuda:77' is not usable here"),
         ({"device": "abacus"}, r"^device 'abacus' is not usable here"),

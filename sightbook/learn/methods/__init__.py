@@ -10,12 +10,13 @@ from collections.abc import Callable
 from torch import Tensor
 
 from sightbook.config import TrainConfig
-from sightbook.learn.methods import dccq, mecoq, spq, sscq, transclippedclr
+from sightbook.learn.methods import dccq, mecoq, rcq, spq, sscq, transclippedclr
 from sightbook.learn.methods.batch import ViewBatch
 
 Method = Callable[[ViewBatch, TrainConfig], Tensor]
 
 METHODS: dict[str, Method] = {
+    "rcq": rcq.loss,
     "transclippedclr": transclippedclr.loss,
     "spq": spq.loss,
     "mecoq": mecoq.loss,

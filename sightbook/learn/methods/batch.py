@@ -11,10 +11,12 @@ from torch import Tensor
 class ViewBatch:
     """Two views of B pictures after the network; rows 0 … B-1 first views, rows B … 2B-1 second views.
 
-    x (2B, D) embeddings, z (2B, D) soft-quantized, p (2B, M, K) soft assignments, C (M, K, d) the codebooks;
-    remembered (E, D): soft-quantized rows of earlier batches, None while there is no memory.
+    features (2B, F) what the head was given, x (2B, D) embeddings, z (2B, D) soft-quantized, p (2B, M, K) soft
+    assignments, C (M, K, d) the codebooks; remembered (E, D): soft-quantized rows of earlier batches, None while there
+    is no memory.
     """
 
+    features: Tensor
     x: Tensor
     z: Tensor
     p: Tensor
@@ -27,7 +29,7 @@ class ViewBatch:
             return self
         D = M * self.C.shape[2]
         remembered = None if self.remembered is None else self.remembered[:, :D]
-        return ViewBatch(self.x[:, :D], self.z[:, :D], self.p[:, :M], self.C[:M], remembered)
+        return ViewBatch(self.features, self.x[:, :D], self.z[:, :D], self.p[:, :M], self.C[:M], remembered)
 
     @property
     def pictures(self) -> int:

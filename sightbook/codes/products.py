@@ -1,0 +1,43 @@
+"""Product quantization by k-means, from faiss: the codewords that a collection suggests without any learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from sightbook.codes.tables import Floats
+
+SEED = 1234
+
+
+def clusters(x: Floats, M: int, K: int) -> Floats:
+    """Rows x (N, D) float32 → codebooks (M, K, D/M) float32: k-means of each sub-vector, the same for any machine load.
+
+    Rows are repeated where there are fewer than K. Raises ValueError when there is none.
+    """
+    if len(x) == 0:
+        raise ValueError("there is no row to cluster")
+    rows = np.ascontiguousarray(np.tile(x, (-(-K // len(x)), 1)) if len(x) < K else x, np.float32)
+    with one_thread() as faiss:
+        quantizer = faiss.ProductQuantizer(rows.shape[1], M, K.bit_length() - 1)
+        quantizer.cp.seed = SEED
+        quantizer.cp.min_points_per_centroid = 1  # fewer than it likes are no news to the caller
+        quantizer.train(rows)
+        words: Floats = faiss.vector_to_array(quantizer.centroids).reshape(M, K, -1)
+    return words
+
+
+@contextmanager
+def one_thread() -> Iterator[Any]:
+    """faiss with one thread: its sums depend on their number, and its threads wait for each other busily."""
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield faiss
+    finally:
+        faiss.omp_set_num_threads(threads)
