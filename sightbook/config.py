@@ -211,14 +211,9 @@ class TrainConfig(_Frozen):
             raise ValueError("the budget is either epochs or minutes")
         if self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
             raise ValueError(f"clip {self.clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")
-        if self.quantizer == "kmeans" and (self.head_layers, self.standardize, self.codebooks) != (
-            1,
-            False,
-            "learned",
-        ):
+        if self.quantizer == "kmeans" and (self.head_layers != 1 or self.standardize):
             raise ValueError(
-                "quantizer kmeans starts from clusters of the features: it needs head_layers=1, standardize=false and "
-                "codebooks=learned"
+                "quantizer kmeans starts from clusters of the features: it needs head_layers=1 and standardize=false"
             )
         if self.backbone.kind == "vit" and self.size % self.backbone.patch:
             raise ValueError(f"size {self.size} is not a multiple of backbone.patch {self.backbone.patch}")

@@ -45,6 +45,10 @@ EPOCH = {"epochs": 1}
         ({"size": 64}, "resize 32 is smaller than size 64: raise the one or lower the other"),
         ({"method": "spq2"}, "method must be 'rcq', 'transclippedclr', 'spq', 'mecoq', 'sscq' or 'dccq'"),
         ({"codebooks": "random"}, "codebooks must be 'learned' or 'frozen'"),
+        (
+            {"quantizer": "kmeans"},
+            "quantizer kmeans starts from clusters of the features: it needs head_layers=1 and standardize=false",
+        ),
         ({"precision": "fp16"}, "precision must be 'auto', 'fp32' or 'bf16'"),
         ({"minutes": 3}, "the budget is either epochs or minutes"),
         ({"epochs": -1}, "epochs must be greater than or equal to 0"),

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import features, session, trainer
+from sightbook.learn import features, session, statistics, trainer
 from sightbook.learn.methods import METHODS
+from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
 from tests.learn.conftest import GOOD, fit, run_of
 from tests.learn.conftest import config_of as base_config
@@ -235,3 +236,54 @@ def test_kept_features_serve_other_runs_on_the_same_pictures(
     monkeypatch.setattr(features, "_of_chunk", None)  # nothing is computed again
     train(source, tmp_path / "long", folder, settings={**kept, "M": 8, "D": 32}, method="sscq")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == names
+
+
+def test_rcq_starts_from_clusters_and_is_searched_by_near_cosine(
+    source: Path, folder: Path, tmp_path: Path
+) -> None:
+    small = {**HEAD, "size": 16, "resize": 16, "features.views": 3}
+    report = sightbook.train(
+        source,
+        tmp_path / "m",
+        backbone=str(folder),
+        method="rcq",
+        train_part="head",
+        epochs=2,
+        settings=small,
+        jobs=1,
+    )
+    assert report.steps > 0
+    model = Model.open(tmp_path / "m")
+    assert model.config.metric == "near-cosine"
+    assert model.config.network["quantizer"] == "kmeans"
+    files = sorted(source.rglob("*.jpg"))[:4]
+    with sightbook.Library.open(tmp_path / "library", create_with=tmp_path / "m") as library:
+        library.add(source, jobs=1)
+        hits = library.search(files, k=GOOD)
+    pixels = np.stack([model.prepare(file.read_bytes()) for file in files])
+    x = model.embed(pixels)
+    words = model.codebooks[None]
+    parts = x.reshape(len(x), 4, 1, 4)
+    np.testing.assert_array_equal(model.encode(pixels), ((parts - words) ** 2).sum(3).argmin(2))
+    entries = ((parts * words).sum(3) - 0.25 * (words**2).sum(3)) / (
+        0.75 * (model.codebooks**2).sum(2).mean()
+    )
+    np.testing.assert_allclose(model.tables(x), entries, rtol=1e-4, atol=1e-5)
+    codes = model.encode(pixels)
+    for query, file in enumerate(files):
+        own = next(
+            hit for hit in hits if hit.query == query and hit.path == file.relative_to(source).as_posix()
+        )
+        assert own.score == pytest.approx(entries[query, np.arange(4), codes[query]].mean(), abs=1e-4)
+
+
+def test_frozen_codebooks_stay_the_clusters(source: Path, folder: Path, tmp_path: Path) -> None:
+    config = config_of(folder, "rcq", codebooks="frozen")
+    run = run_of(config, tmp_path, count=32)
+    run.features = fill(run, tmp_path)
+    statistics.start_codes(run.network, session._some_features(run))
+    before = run.network.quantizer.C.clone()
+    weights = run.network.head.project.weight.detach().clone()
+    trainer.step(run, None)
+    assert torch.equal(run.network.quantizer.C, before)
+    assert not torch.equal(run.network.head.project.weight, weights)
