@@ -131,6 +131,7 @@ class TermsConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
+    # `presets.layers` lays its own choice over this one, which alone needs no terms.
     method: Literal["rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq"] = "transclippedclr"
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)

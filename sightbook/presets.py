@@ -9,6 +9,7 @@ from sightbook.errors import ConfigError
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
+DEFAULT_METHOD = "rcq"
 
 _PHOTO: Settings = {
     "size": 224,
@@ -111,7 +112,7 @@ def layers(
     preset: str | None,
     shorter_side: int,
     backbone: str | None,
-    method: str = "transclippedclr",
+    method: str = DEFAULT_METHOD,
     *,
     frozen: bool = False,
 ) -> list[Settings]:

@@ -22,9 +22,9 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="transclippedclr|spq|mecoq|sscq|dccq",
+            metavar="rcq|transclippedclr|spq|mecoq|sscq|dccq",
             help="How to learn.",
-            show_default="transclippedclr",
+            show_default="rcq",
         ),
     ] = None,
     backbone: Annotated[

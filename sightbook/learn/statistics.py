@@ -98,7 +98,7 @@ def start_codes(network: Network, features: Tensor) -> None:
     others 2013); the codewords are the k-means clusters of each sub-vector. D above F leaves the rest at zero.
     """
     head, quantizer = network.head, network.quantizer
-    unit = F.normalize(features.float(), dim=1).double()
+    unit = F.normalize(features.float().cpu(), dim=1).double()  # some devices have no float64
     mean = unit.mean(0)
     centred = unit - mean
     variance, components = torch.linalg.eigh(centred.T @ centred / len(centred))
@@ -107,13 +107,13 @@ def start_codes(network: Network, features: Tensor) -> None:
     components = components.flip(1)[:, :count]
     components = components * components.gather(0, components.abs().argmax(0, keepdim=True)).sign()
     places = _dealt(variance.flip(0)[:count].clamp(min=0).tolist(), head.M, head.D // head.M)
-    weights = torch.zeros(head.D, unit.shape[1], dtype=unit.dtype, device=unit.device)
+    weights = torch.zeros(head.D, unit.shape[1], dtype=unit.dtype)
     weights[places] = components.T
     x = centred @ weights.T
     scale = (x.square().sum(1).mean() / head.M).sqrt().clamp(min=1e-12)  # sub-vectors of length 1 in the mean
     head.project.weight.copy_(weights / scale)
     head.project.bias.copy_(-(weights @ mean) / scale)
-    rows = (x / scale).float().cpu().numpy()
+    rows = (x / scale).float().numpy()
     quantizer.C.copy_(torch.from_numpy(clusters(rows, head.M, quantizer.C.shape[1])))
 
 

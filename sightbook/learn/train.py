@@ -20,6 +20,7 @@ from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
+from sightbook.presets import DEFAULT_METHOD
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -154,6 +155,9 @@ def _asked(
     ]
     file = _file_layer(Path(config), named.get("bits")) if config is not None else {}
     given = {key: value for key, value in named.items() if value is not None}
+    method = merge(given, *one_by_one).get("method", file.get("method"))
+    if method != file.get("method"):
+        file.pop("terms", None)  # those of the file's method, which another one does not have
     asked: dict[str, Any] = {}
     for layer in (file, given, merge(*one_by_one)):
         budget = {"epochs", "minutes"} & set(layer)
@@ -184,7 +188,7 @@ def _resolve(
     backbone = _one_of("backbone", backbone, _named_backbone(asked))
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
-    method = str(asked.get("method", "transclippedclr"))
+    method = str(asked.get("method", DEFAULT_METHOD))
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen)
     if backbone not in (None, "vit", "resnet"):
         layers.append(_pretrained_input(str(backbone)))
