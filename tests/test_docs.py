@@ -104,6 +104,9 @@ def commands(page: str) -> Iterator[tuple[int, str]]:
 def shortened(text: str) -> str:
     for pattern, replacement in SHORTER:
         text = re.sub(pattern, replacement, text)
+    begins = text.startswith("sightbook train ")
+    if begins and not re.search("--(epochs|minutes|help|resume)", text):  # else it takes its default minutes
+        text += " --epochs 1"
     return text
 
 
