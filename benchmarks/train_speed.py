@@ -127,7 +127,7 @@ class Parts:
     def loss(self) -> None:
         x = self.x.detach().requires_grad_()
         z, p = self.run.network.quantizer(x)
-        batch = ViewBatch(x, z, p, self.run.network.quantizer.codewords())
+        batch = ViewBatch(x, x, z, p, self.run.network.quantizer.codewords())
         torch.autograd.backward(METHODS[self.run.config.method](batch, self.run.config))
 
     def clipping(self) -> None:

@@ -254,9 +254,12 @@ def test_options_of_a_command_are_those_documented(verb: str) -> None:
 
 def test_settings_and_their_defaults_are_those_documented() -> None:
     from sightbook.config import TrainConfig
+    from sightbook.presets import DEFAULT_METHOD, METHODS
+    from sightbook.settings import merge
 
+    defaults = TrainConfig.model_construct().model_dump(mode="json")
     rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| .+ \|$", section("train"), re.MULTILINE)
-    assert dict(rows) == dict(flat(TrainConfig.model_construct().model_dump(mode="json")))
+    assert dict(rows) == dict(flat(merge(defaults, {"method": DEFAULT_METHOD}, METHODS[DEFAULT_METHOD])))
 
 
 def flat(section: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
