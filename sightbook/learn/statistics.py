@@ -1,7 +1,7 @@
 """What a network takes from the collection without learning: the stem's first filters, the batch norms' statistics, the
 first codes of `quantizer: kmeans`.
 
-Both see pictures only, in numbers that do not depend on names or labels.
+All see pictures only, in numbers that do not depend on names or labels.
 """
 
 from __future__ import annotations
