@@ -88,7 +88,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             features.fill(
                 backbone, views, kept, config,
-                device=device, dtype=dtype, folder=Path(folder), listener=silent,
+                device=device, folder=Path(folder), listener=silent,
             )  # fmt: skip
 
     parts: dict[str, Callable[[], None]] = {

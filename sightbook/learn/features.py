@@ -26,7 +26,7 @@ from torch import Tensor
 from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
-from sightbook.learn.precision import autocast
+from sightbook.learn.precision import autocast, faster, told
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.backbone import Backbone
@@ -35,6 +35,8 @@ from sightbook.progress import Listener, Meter, Notice
 DATA, STATE = ".f16", ".json"
 NAME = "features"
 _CHUNK = 64  # pictures whose views are drawn together
+_TIMED = 16  # pictures to measure the arithmetic with
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 _RECORD_SECONDS = 5.0
 
 
@@ -65,6 +67,47 @@ class Features:
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _File:
+    """The mapped file of features and, beside it, what it is of and how many chunks it has."""
+
+    path: Path
+    key: str
+    shape: tuple[int, int, int]
+
+    @property
+    def data(self) -> Path:
+        return self.path.with_suffix(DATA)
+
+    @property
+    def state(self) -> Path:
+        return self.path.with_suffix(STATE)
+
+    @property
+    def size(self) -> int:
+        count, views, features = self.shape
+        return count * views * features * 2
+
+    def done(self) -> int | None:
+        """Chunks that are in the file already; None when there is no file, or one of something else."""
+        try:
+            said = json.loads(self.state.read_text(encoding="utf-8"))
+            if said["key"] == self.key and self.data.stat().st_size == self.size:
+                return int(said["done"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return None
+
+    def open(self, done: int | None) -> np.memmap[Any, np.dtype[np.float16]]:
+        """The rows to write to: those that are there, or, done None, empty ones."""
+        if done is None:
+            self.state.unlink(missing_ok=True)  # before the data changes: it must not speak for other data
+        return np.memmap(self.data, np.float16, "w+" if done is None else "r+", shape=self.shape)
+
+    def record(self, done: int) -> None:
+        write_atomic(self.state, json.dumps({"key": self.key, "done": done}))
+
+
 def check_size(count: int, features: int, config: TrainConfig, data: Path) -> int:
     """Bytes that the file of `count` pictures will take. ConfigError above the limit or the free disk space."""
     size = count * config.features.views * features * 2
@@ -91,59 +134,85 @@ def fill(
     config: TrainConfig,
     *,
     device: torch.device,
-    dtype: torch.dtype | None,
     folder: Path,
     listener: Listener,
 ) -> Features:
     """The features of all training pictures, read from the file as far as they are there, computed for the rest.
 
-    The file lies in `folder`, or in `features.folder`, where it serves other runs on the same pictures, too. dtype:
-    that of the backbone's autocast, None for float32. Ctrl-C loses seconds: the same call goes on.
+    The file lies in `folder`, or in `features.folder`, where it serves other runs on the same pictures, too. With
+    precision auto a file that is there decides, else what is faster here. Ctrl-C loses seconds: the same call goes on.
     """
     count, V = len(store.train), config.features.views
-    key = _key(backbone, store, config, dtype)
     kept = config.features.folder is not None
-    path = (
-        Path(config.features.folder) / f"{NAME}-{key}"
-        if config.features.folder is not None
-        else folder / NAME
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data, state = path.with_suffix(DATA), path.with_suffix(STATE)
-    size = check_size(count, backbone.features, config, data)
-    shape = (count, V, backbone.features)
-    done = _done(data, state, key, size)
-    if done is None:
-        state.unlink(missing_ok=True)  # before the data changes: it must not speak for other data
-        rows = np.memmap(data, np.float16, "w+", shape=shape)
-        done = 0
-    else:
-        rows = np.memmap(data, np.float16, "r+", shape=shape)
-    chunks = -(-count // _CHUNK)
-    if done == chunks:
-        return Features(rows, path, kept)
-    listener(
-        Notice(f"the frozen backbone runs once: {V} views of {count:,} pictures, {size / 2**20:,.0f} MiB")
-    )
-    meter = Meter(listener, "features", count)
-    meter.done = min(count, done * _CHUNK)
+    folder = folder if config.features.folder is None else Path(config.features.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = _files(backbone, store, config, folder)
+    check_size(count, backbone.features, config, next(iter(files.values())).data)
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
-    recorded = time.monotonic()
     try:
+        begun = [name for name, file in files.items() if file.done() is not None]
+        if begun or len(files) == 1:
+            name = (begun or list(files))[0]
+        else:
+            pictures = np.ascontiguousarray(store.pixels[store.train[:_TIMED]])
+            name = _faster(backbone, views.fixed(torch.from_numpy(pictures).to(device)), listener)
+        file = files[name]
+        done = file.done()
+        rows = file.open(done)
+        done = done or 0
+        chunks = -(-count // _CHUNK)
+        if done == chunks:
+            return Features(rows, file.path, kept)
+        listener(
+            Notice(
+                f"the frozen backbone runs once: {V} views of {count:,} pictures, {file.size / 2**20:,.0f} MiB, {name}"
+            )
+        )
+        meter = Meter(listener, "features", count)
+        meter.done = min(count, done * _CHUNK)
+        recorded = time.monotonic()
         for chunk in range(done, chunks):
             some = slice(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK))
-            rows[some] = _of_chunk(backbone, views, store, config, chunk, device=device, dtype=dtype)
+            rows[some] = _of_chunk(backbone, views, store, config, chunk, device=device, dtype=_DTYPES[name])
             meter.advance(some.stop - some.start)
             if time.monotonic() - recorded > _RECORD_SECONDS or chunk == chunks - 1:
                 rows.flush()
-                write_atomic(state, json.dumps({"key": key, "done": chunk + 1}))
+                file.record(chunk + 1)
                 recorded = time.monotonic()
+        meter.close()
     finally:
         for module, mode in modes.items():
             module.training = mode
-    meter.close()
-    return Features(rows, path, kept)
+    return Features(rows, file.path, kept)
+
+
+def _files(backbone: Backbone, store: Store, config: TrainConfig, folder: Path) -> dict[str, _File]:
+    """The file of each precision that the config allows, by the precision's name."""
+    shape = (len(store.train), config.features.views, backbone.features)
+    common = _digest(backbone, store, config)
+    found = {}
+    for name in _DTYPES if config.precision == "auto" else [config.precision]:
+        digest = common.copy()
+        digest.update(name.encode())
+        key = digest.hexdigest()
+        found[name] = _File(
+            folder / (NAME if config.features.folder is None else f"{NAME}-{key}"), key, shape
+        )
+    return found
+
+
+@torch.inference_mode()
+def _faster(backbone: Backbone, drawn: Tensor, listener: Listener) -> str:
+    """The precision that runs the backbone faster here, on views (n, 3, side, side)."""
+
+    def forward(network: Backbone, dtype: torch.dtype | None) -> None:
+        with autocast(drawn.device, dtype):
+            network(drawn)
+
+    name, seconds = faster(backbone, forward)
+    listener(Notice(told(name, seconds)))
+    return name
 
 
 @torch.inference_mode()
@@ -176,14 +245,13 @@ def _seed(seed: int, chunk: int, view: int) -> int:
     return int.from_bytes(digest, "big")
 
 
-def _key(backbone: Backbone, store: Store, config: TrainConfig, dtype: torch.dtype | None) -> str:
-    """Digest of everything the features depend on."""
+def _digest(backbone: Backbone, store: Store, config: TrainConfig) -> hashlib.blake2b:
+    """Digest of everything but the precision that the features depend on."""
     digest = hashlib.blake2b(digest_size=16)
     facts: dict[str, Any] = {
         "store": store.fingerprint,
         "views": _decisive(config),
         "seed": config.seed,
-        "dtype": str(dtype),
         "pool": backbone.how,
         "torch": torch.__version__,
     }
@@ -191,7 +259,7 @@ def _key(backbone: Backbone, store: Store, config: TrainConfig, dtype: torch.dty
     for name, tensor in sorted(backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()
+    return digest
 
 
 def _decisive(config: TrainConfig) -> dict[str, Any]:
@@ -204,14 +272,3 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
         "copies": config.features.views,
         "held_out": config.held_out,
     }
-
-
-def _done(data: Path, state: Path, key: str, size: int) -> int | None:
-    """Chunks that are in the file already; None when there is no file, or one of something else."""
-    try:
-        told = json.loads(state.read_text(encoding="utf-8"))
-        if told["key"] == key and data.stat().st_size == size:
-            return int(told["done"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None

@@ -361,7 +361,6 @@ def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
         run.store,
         config,
         device=run.device,
-        dtype=torch.bfloat16 if config.precision == "bf16" else None,
         folder=run.folder,
         listener=listener,
     )
@@ -376,11 +375,14 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
     run.network.train()
     views = run.views(trainer.pictures_of(run))  # of this rank alone: a question of speed, not of the loss
     name, seconds = precision.faster(
-        run.network, lambda network, dtype: trainer.forward_loss(network, views, run.config, dtype)[0]
+        run.network,
+        lambda network, dtype: torch.autograd.backward(
+            trainer.forward_loss(network, views, run.config, dtype)[0]
+        ),
     )
     (chosen,) = run.ranks.agree([name == "bf16"], run.device)
     name = "bf16" if chosen else "fp32"
-    listener(Notice(f"bf16 takes {seconds['bf16'] / seconds['fp32']:.2f} of fp32's time here: {name} it is"))
+    listener(Notice(precision.told(name, seconds)))
     return name
 
 

@@ -45,8 +45,7 @@ def config_of(folder: Path, method: str = "transclippedclr", **settings: Any) ->
 
 def fill(run: trainer.Run, folder: Path, listener: Any = silent) -> features.Features:
     return features.fill(
-        run.network.backbone, run.views, run.store, run.config, device=run.device, dtype=None, folder=folder,
-        listener=listener,
+        run.network.backbone, run.views, run.store, run.config, device=run.device, folder=folder, listener=listener,
     )  # fmt: skip
 
 
@@ -197,6 +196,29 @@ def test_a_cache_of_something_else_is_made_anew(change: str, folder: Path, tmp_p
     with torch.no_grad():
         expected = run.network.backbone(run.views(torch.from_numpy(run.store.pixels), copies=1))
     np.testing.assert_array_equal(again.rows[:, 1], expected.half().numpy())
+
+
+def test_with_precision_auto_the_faster_is_taken_and_a_file_that_is_there_decides(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(name: str) -> None:
+        seconds = {"fp32": 1.0, "bf16": 0.5 if name == "bf16" else 2.0}
+        monkeypatch.setattr(features, "faster", lambda *_: (name, seconds))
+
+    told: list[str] = []
+    listener = lambda event: told.append(event.text) if isinstance(event, Notice) else None  # noqa: E731
+    run = run_of(config_of(folder, precision="auto"), tmp_path, count=20)
+    say("bf16")
+    first = fill(run, tmp_path, listener)
+    assert told[0] == "bf16 takes 0.50 of fp32's time here: bf16 it is" and told[1].endswith(" MiB, bf16")
+    kept = first.rows.copy()
+    say("fp32")
+    told.clear()
+    np.testing.assert_array_equal(fill(run, tmp_path, listener).rows, kept)
+    assert not told
+    exact = fill(run_of(config_of(folder, precision="auto"), tmp_path, count=20), tmp_path / "other")
+    assert not np.array_equal(exact.rows, kept)
+    np.testing.assert_allclose(exact.rows.astype(float), kept.astype(float), atol=0.05)
 
 
 def test_the_size_is_told_before_anything_is_computed(

@@ -163,7 +163,8 @@ def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> 
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     views = run.views(trainer.pictures_of(run))
     name, seconds = precision.faster(
-        run.network, lambda network, dtype: forward_loss(network, views, run.config, dtype)[0]
+        run.network,
+        lambda network, dtype: torch.autograd.backward(forward_loss(network, views, run.config, dtype)[0]),
     )
     assert name == ("bf16" if seconds["bf16"] < 0.95 * seconds["fp32"] else "fp32")
     assert all(torch.equal(value, before[key]) for key, value in run.network.state_dict().items())
