@@ -159,6 +159,10 @@ class TrainConfig(_Frozen):
     held_out: float = Field(0.02, gt=0, lt=0.5)
     memory_gib: float = Field(4.0, gt=0)
     checkpoint_minutes: float = Field(3.0, gt=0)
+    # Models on the way, at even parts of the budget; None: nine where one of them is to be chosen, else none.
+    snapshots: int | None = Field(None, ge=0, le=99)
+    # The state that becomes the model: that at the end, or the snapshot whose codes know held-out pictures best.
+    selection: Literal["last", "label-free"] = "last"
     backbone: BackboneConfig = BackboneConfig()
     views: ViewsConfig = ViewsConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -177,6 +181,13 @@ class TrainConfig(_Frozen):
     @property
     def d(self) -> int:
         return self.D // self.M
+
+    @property
+    def snapshot_count(self) -> int:
+        """How many models on the way are written."""
+        if self.snapshots is not None:
+            return self.snapshots
+        return 9 if self.selection == "label-free" else 0
 
     @property
     def view_size(self) -> int:
@@ -230,6 +241,8 @@ class TrainConfig(_Frozen):
             raise ValueError(f"{listed} would do nothing in method {self.method}: {only}")
         if has - given:
             raise ValueError(f"method {self.method} needs terms.{', terms.'.join(sorted(has - given))}")
+        if self.selection == "label-free" and self.snapshots == 0:
+            raise ValueError("selection label-free chooses among snapshots: give at least one")
         if self.resize < self.size:
             raise ValueError(
                 f"resize {self.resize} is smaller than size {self.size}: raise the one or lower the other"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sightbook.config import TrainConfig
 from sightbook.learn.verdict import Verdict
 from sightbook.model.config import ModelConfig
@@ -11,6 +14,15 @@ _PRETRAINING = {
     "self-supervised": "the backbone was pretrained without labels",
     "labels": "the backbone was pretrained with labels, so results are not fully unsupervised",
 }
+
+
+def _chosen(trained: Mapping[str, Any]) -> str:
+    if "selected_step" not in trained:
+        return "the state at the end of training"
+    return (
+        f"of several states during training that whose codes know held-out pictures best, after "
+        f"{trained['selected_step']:,} steps"
+    )
 
 
 def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
@@ -37,7 +49,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
-| choice of the weights | {config.selection}: the state at the end of training |
+| choice of the weights | {config.selection}: {_chosen(trained)} |
 | trained on | {trained["pictures"]:,} pictures |
 | besides | {trained["held_out"]:,} pictures held out for the verdict, {trained["failed"]:,} that could not be read |
 | budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,31 +15,24 @@ from sightbook.config import TrainConfig, dump
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.learn import checkpoint, features, precision, statistics, store, trainer
+from sightbook.learn import checkpoint, features, precision, snapshots, statistics, store, trainer
 from sightbook.learn.allocator import keep_freed_memory
-from sightbook.learn.card import card
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
 from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
-from sightbook.learn.verdict import Verdict, from_json, measure, read_verdict
+from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
+from sightbook.learn.writing import About, Scaling, judge, recalibrate, shape_of, write_model
 from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
-from sightbook.model.folder import write_codebooks, write_config
-from sightbook.model.network import Network, PixelEncoder, Shape, assemble
-from sightbook.model.onnx import export
+from sightbook.model.network import Network, assemble
 from sightbook.progress import Listener, Notice
-
-Scaling = tuple[
-    tuple[float, float, float], tuple[float, float, float]
-]  # mean and deviation of the pixels, 0 … 1
 
 # The usual scaling, for networks without one of their own.
 _IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_CHECKED_PICTURES = 64
 _CLUSTERED = 1 << 16  # rows of features that first codewords are made of, at most
 
 
@@ -96,72 +90,43 @@ def _session(
     )
     views = Views(config.views, config.size, *scaling, side=config.view_size)
     run = _begin(config, network, views, pictures, device, ranks=ranks, work=work, listener=listener)
-    trainer.fit(run, listener)
+    about = About(spec, frame, scaling, pretraining, version)
+    series = snapshots.Series(
+        work, config.snapshot_count, run.fraction(), lambda place: write_model(run, place, about)
+    )
+    trainer.fit(run, listener, series)
     if not ranks.first:
         pictures.discard()
         shutil.rmtree(own, ignore_errors=True)
         ranks.wait()
         return report_of(folder, ModelConfig.read(folder))
     listener(Notice("judging the model and writing it"))
-    _recalibrate(run)
-    held = pictures.pixels[pictures.held_out]
-    verdict = Verdict(len(held), measure(network, run.views, held, device), from_json(run.at.untrained))
-    parameters = sum(p.numel() for p in network.parameters())
-    encoder = PixelEncoder(network.cpu().eval(), *scaling)
-    edge = (frame.resize - frame.size) // 2
-    sample = held[:_CHECKED_PICTURES, edge : edge + frame.size, edge : edge + frame.size]
-    difference = export(encoder, folder / "encoder.onnx", frame.size, sample)
-    _write_weights(folder, network)
-    curves = draw_curves(work)
-    trained = {
-        "pictures": len(pictures.train),
-        "held_out": len(held),
-        "failed": pictures.failed,
-        "steps": run.at.step,
-        "epochs": round(run.at.step / run.steps_per_epoch, 3),
-        "batch": run.batch,
-        "seconds": round(run.at.seconds, 1),
-        "device": str(device),
-        "processes": ranks.world,
-        "precision": run.at.precision,
-        "parameters": parameters,
-        "seed": config.seed,
-        "onnx_difference": difference,
-        "torch": torch.__version__,
-        "curves": curves.name if curves else None,
-    }
-    model = ModelConfig(
-        method=config.method,
-        M=config.M,
-        K=config.K,
-        D=config.D,
-        frame=frame,
-        mean=scaling[0],
-        std=scaling[1],
-        metric=network.metric,
-        nested=config.nested,
-        features=network.backbone.features,
-        pretraining=pretraining,
-        selection="last",
-        network={"backbone": spec, **asdict(_shape(config))},
-        trained=trained,
-        verdict=verdict.to_json(),
-    )
-    codebooks = network.quantizer.codewords().detach().numpy()
-    write_codebooks(folder, codebooks)
-    # config.json makes the folder a model, so it comes when all the rest is there; the card tells its fingerprint.
-    model = write_config(
+    chosen = _chosen(run) if config.selection == "label-free" else None
+    model = write_model(
+        run,
         folder,
-        model,
-        version,
-        before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)),
+        about,
+        weights=None if chosen is None else chosen.weights(),
+        selected=None if chosen is None else chosen.step,
+        curves=draw_curves(work),
     )
     (work / checkpoint.NAME).unlink(missing_ok=True)
+    if config.snapshots is None:
+        shutil.rmtree(work / snapshots.NAME, ignore_errors=True)  # made to choose from, not asked for
     if run.features is not None:
         run.features.discard()
     pictures.discard()
     ranks.wait()
     return report_of(folder, model)
+
+
+def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
+    """The snapshot that beats the end of training by the label-free figure; None when none does."""
+    network = copy.deepcopy(run.network)
+    recalibrate(run, network)
+    last = judge(run, network).recall_at_1
+    best = max(snapshots.found(run.folder), key=lambda each: each.recall_at_1, default=None)
+    return best if best is not None and best.recall_at_1 > last else None
 
 
 def report_of(folder: Path, model: ModelConfig) -> TrainReport:
@@ -217,18 +182,8 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)
         frame, scaling, pretraining = Frame(config.size, config.resize, "bilinear"), _IMAGENET, "none"
-    network = assemble(backbone, config.M, config.K, config.D, _shape(config))
+    network = assemble(backbone, config.M, config.K, config.D, shape_of(config))
     return network, spec, frame, scaling, pretraining
-
-
-def _shape(config: TrainConfig) -> Shape:
-    return Shape(
-        alpha=config.alpha,
-        codebooks=config.codebooks,
-        quantizer=config.quantizer,
-        head_layers=config.head_layers,
-        standardize=config.standardize,
-    )
 
 
 def _try_size(backbone: backbones.Backbone, name: str, size: int) -> None:
@@ -295,10 +250,9 @@ def _begin(
     run.features = _features(run, listener)
     if config.quantizer == "kmeans":
         statistics.start_codes(network, _some_features(run))
-    _recalibrate(run)
+    recalibrate(run, network)
     ranks.spread(network)
-    held = pictures.pixels[pictures.held_out]
-    run.at.untrained = asdict(measure(network, views, held, device))
+    run.at.untrained = asdict(judge(run, network))
     run.at.precision = "fp32" if run.features is not None else _precision(run, listener)
     where = (
         torch.cuda.get_device_name(device)
@@ -326,11 +280,6 @@ def _told(run: trainer.Run) -> str:
     )
     pretraining = chosen.pretraining or facts.pretraining
     return f"{name} (pretraining: {pretraining}; licence: {facts.licence}; {part})"
-
-
-def _recalibrate(run: trainer.Run) -> None:
-    chunks = statistics.sample(run.store, run.config.seed, run.device)
-    statistics.recalibrate(run.network, run.views, chunks, backbone=run.config.backbone.kind != "pretrained")
 
 
 @torch.no_grad()
@@ -384,10 +333,3 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
     name = "bf16" if chosen else "fp32"
     listener(Notice(precision.told(name, seconds)))
     return name
-
-
-def _write_weights(folder: Path, network: Network) -> None:
-    from safetensors.torch import save
-
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    write_atomic(folder / "model.safetensors", save(tensors))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sightbook.config import TrainConfig
-from sightbook.errors import ModelError
+from sightbook.errors import ConfigError, ModelError
 from sightbook.interrupt import deferred_interrupt
 from sightbook.learn import checkpoint
 from sightbook.learn.checkpoint import Position
@@ -28,8 +28,10 @@ from sightbook.learn.methods import METHODS
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.precision import autocast
 from sightbook.learn.ranks import ALONE, Ranks
+from sightbook.learn.snapshots import Series
 from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
+from sightbook.learn.verdict import VIEW_SEED
 from sightbook.learn.views import Views
 from sightbook.model.backbone import freeze_statistics
 from sightbook.model.network import Network
@@ -173,6 +175,33 @@ def features_loss(
     return torch.stack(losses).mean(), p
 
 
+@torch.no_grad()
+def held_out_loss(
+    network: Network, views: Views, pictures: np.ndarray, config: TrainConfig, device: torch.device
+) -> float | None:
+    """The method's loss on two views of each of the pictures (n, R, R, 3) uint8, in batches like those of training.
+
+    The views are the same for every network. None when the pictures are too few for one batch of the method.
+    """
+    size = min(config.batch, len(pictures))
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    losses = []
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(VIEW_SEED)
+            for start in range(0, len(pictures) - size + 1, size):
+                chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + size])).to(device)
+                losses.append(float(forward_loss(network, views(chunk), config, None)[0]))
+    except ConfigError:
+        return None
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    mean = sum(losses) / len(losses)
+    return mean if math.isfinite(mean) else None
+
+
 def step(run: Run, dtype: torch.dtype | None) -> float:
     """One optimizer step on the coming batch; returns the loss. Random only through (seed, step) and the rank."""
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
@@ -210,8 +239,10 @@ def pictures_of(run: Run) -> Tensor:
     return torch.from_numpy(run.store.pixels[rows]).to(run.device, non_blocking=True)
 
 
-def fit(run: Run, listener: Listener) -> None:
+def fit(run: Run, listener: Listener, series: Series | None = None) -> None:
     """Trains until the budget is spent. Ctrl-C ends the step, saves a checkpoint and raises KeyboardInterrupt.
+
+    series: the snapshots to be made on the way; their time is not training time.
 
     Raises ModelError when the loss is no longer a number; the last checkpoint stays as it was.
     """
@@ -242,6 +273,10 @@ def fit(run: Run, listener: Listener) -> None:
             figures = {"loss": loss, "used": run.usage.share(), "perplexity": run.usage.perplexity()}
             left = None if config.minutes is None else max(0.0, 60 * config.minutes - at.seconds)
             meter.advance(run.batch, seconds_left=left, **figures)
+            if series is not None and series.reached(run.fraction()):
+                if run.ranks.first:
+                    series.make(run.fraction())
+                run.ranks.wait()
             log.write(run.at, run.at.step / run.steps_per_epoch, figures)
             if run.ranks.any(interrupted(), run.device):
                 run.save()

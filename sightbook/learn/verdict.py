@@ -16,17 +16,19 @@ from sightbook.learn.views import Views
 from sightbook.model.network import Network
 
 _CHUNK = 256
-_VIEW_SEED = 20_240_115  # the same views for every model that is judged on the same pictures
+VIEW_SEED = 20_240_115  # the same views for every model that is judged on the same pictures
 HELPED = 0.01  # a gain smaller than this is not called one
 
 
 @dataclass(frozen=True)
 class Figures:
-    """recall_at_1 in 0..1; codeword usage over the held-out pictures' codes: share in use, perplexity."""
+    """recall_at_1 in 0..1; codeword usage over the held-out pictures' codes: share in use, perplexity; the method's
+    loss on their views (None: too few pictures for it)."""
 
     recall_at_1: float
     used: float
     perplexity: float
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,15 @@ class Verdict:
 
 
 @torch.no_grad()
-def measure(network: Network, views: Views, pictures: NDArray[np.uint8], device: torch.device) -> Figures:
-    """pictures (n, R, R, 3) uint8 → Figures; the network's training mode is as before afterwards.
+def measure(
+    network: Network,
+    views: Views,
+    pictures: NDArray[np.uint8],
+    device: torch.device,
+    *,
+    loss: float | None = None,
+) -> Figures:
+    """pictures (n, R, R, 3) uint8 → Figures with the given loss; the network's training mode is as before afterwards.
 
     Each picture's fixed view is stored as a code; one random view of each is the query (asymmetric score, ties by
     picture number, which follows the content hash).
@@ -70,7 +79,7 @@ def measure(network: Network, views: Views, pictures: NDArray[np.uint8], device:
     training = network.training
     network.eval()
     state = torch.random.get_rng_state()
-    torch.manual_seed(_VIEW_SEED)
+    torch.manual_seed(VIEW_SEED)
     stored, queries = [], []
     for start in range(0, len(pictures), _CHUNK):
         chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
@@ -82,7 +91,7 @@ def measure(network: Network, views: Views, pictures: NDArray[np.uint8], device:
     codes = assign(np.concatenate(stored), codebooks, network.metric)
     first, _ = oracle.search(tables(np.concatenate(queries), codebooks, network.metric), codes, 1)
     recall = float(np.mean(first[:, 0] == np.arange(len(codes))))
-    return Figures(recall, *usage_of(codes, codebooks.shape[1]))
+    return Figures(recall, *usage_of(codes, codebooks.shape[1]), loss)
 
 
 def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
@@ -96,7 +105,7 @@ def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
     return float(np.mean(used)), float(np.mean(perplexity))
 
 
-def from_json(facts: Mapping[str, float]) -> Figures:
+def from_json(facts: Mapping[str, Any]) -> Figures:
     return Figures(**facts)
 
 

@@ -12,7 +12,7 @@ import torch
 
 import sightbook
 from sightbook.config import TrainConfig, build
-from sightbook.learn import session, store, trainer
+from sightbook.learn import session, store, trainer, writing
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
@@ -61,7 +61,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(b"not written in this test")
         return 0.0
 
-    monkeypatch.setattr(session, "export", export)
+    monkeypatch.setattr(writing, "export", export)
 
 
 Train = Callable[..., TrainReport]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import features, session, statistics, trainer
+from sightbook.learn import features, session, statistics, trainer, writing
 from sightbook.learn.methods import METHODS
 from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
@@ -122,7 +122,7 @@ def train(source: Path, out: Path, folder: Path, **options: Any) -> Any:
 
 
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+    monkeypatch.setattr(writing, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
 
 
 def test_a_model_comes_out_and_no_cache_stays(

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError, ModelError, SourceError
-from sightbook.learn import session
+from sightbook.learn import session, writing
 from sightbook.learn.train import _asked, _resolve
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, Train, pictures, weights
@@ -295,13 +295,13 @@ def test_a_disk_that_fills_up_later_keeps_the_checkpoint(
 ) -> None:
     whole = train(photos, tmp_path / "whole").folder
     with monkeypatch.context() as patch:
-        original = session._write_weights
+        original = writing._write_weights
 
         def write(folder: Path, network: Any) -> None:
             with files_up_to(1000):
                 original(folder, network)
 
-        patch.setattr(session, "_write_weights", write)
+        patch.setattr(writing, "_write_weights", write)
         with pytest.raises(OSError, match="File too large"):
             train(photos, tmp_path / "m")
     assert [path.name for path in (tmp_path / "m").iterdir() if path.name.endswith("tmp")] == []

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError, ModelError
-from sightbook.learn import session
+from sightbook.learn import session, writing
 from sightbook.model import backbone, hub, known, pooling
 from sightbook.model.backbone import pretrained
 from sightbook.model.hub import Preprocessing, preprocessing
@@ -242,7 +242,7 @@ def test_only_the_part_asked_for_is_trained(
 ) -> None:
     import transformers
 
-    monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+    monkeypatch.setattr(writing, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
     seen: list[torch.optim.Optimizer] = []
     making = session.trainer.optimizer_for
 
@@ -295,7 +295,7 @@ def test_auto_takes_what_is_at_hand_and_says_when_there_is_nothing(
     monkeypatch.setattr(hub, "answers", lambda: True)
     assert hub.automatic() == known.AUTOMATIC[0]
     monkeypatch.setattr(hub, "answers", lambda: False)
-    monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+    monkeypatch.setattr(writing, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
     said: list[str] = []
     settings = {**TINY, "size": 16, "resize": 16}
     sightbook.train(
@@ -328,7 +328,7 @@ def test_a_pretrained_backbone_is_trained_and_written(
     torch.set_num_threads(1)
     folder = write_backbone(tmp_path / kind, kind)
     if kind == "vit":  # its export is that of test_network's; the others have operations of their own
-        monkeypatch.setattr(session, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
+        monkeypatch.setattr(writing, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
     out = tmp_path / "model"
     sightbook.train(photos, out, backbone=str(folder), epochs=1, settings=TINY, jobs=1)
     facts = json.loads((out / "config.json").read_text())

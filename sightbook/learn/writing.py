@@ -1,0 +1,146 @@
+"""From the network of a run to a MODEL folder: measured norms, verdict, encoder, weights, card; config.json last.
+
+Both the end of training and a snapshot on the way come through here. The run's own network is left as it is: what is
+written is a copy, whose batch norms are measured afresh.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sightbook.config import TrainConfig
+from sightbook.files import write_atomic
+from sightbook.images.frame import Frame
+from sightbook.learn import statistics
+from sightbook.learn.card import card
+from sightbook.learn.trainer import Run, held_out_loss
+from sightbook.learn.verdict import Figures, Verdict, from_json, measure
+from sightbook.model.backbone import Spec
+from sightbook.model.config import ModelConfig
+from sightbook.model.folder import write_codebooks, write_config
+from sightbook.model.network import Network, PixelEncoder, Shape
+from sightbook.model.onnx import export
+
+Scaling = tuple[
+    tuple[float, float, float], tuple[float, float, float]
+]  # mean and deviation of the pixels, 0 … 1
+
+_CHECKED_PICTURES = 64
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model says of itself that training does not change."""
+
+    spec: Spec
+    frame: Frame
+    scaling: Scaling
+    pretraining: str
+    version: str
+
+
+def shape_of(config: TrainConfig) -> Shape:
+    """The settings that shape head and quantizer."""
+    return Shape(
+        alpha=config.alpha,
+        codebooks=config.codebooks,
+        quantizer=config.quantizer,
+        head_layers=config.head_layers,
+        standardize=config.standardize,
+    )
+
+
+def judge(run: Run, network: Network) -> Figures:
+    """The label-free figures of a network on the pictures held out."""
+    held = run.store.pixels[run.store.held_out]
+    loss = held_out_loss(network, run.views, held, run.config, run.device)
+    return measure(network, run.views, held, run.device, loss=loss)
+
+
+def recalibrate(run: Run, network: Network) -> None:
+    """Measures the batch norms that belong to the model on the run's pictures."""
+    chunks = statistics.sample(run.store, run.config.seed, run.device)
+    pretrained = run.config.backbone.kind == "pretrained"
+    statistics.recalibrate(network, run.views, chunks, backbone=not pretrained)
+
+
+def write_model(
+    run: Run,
+    folder: Path,
+    about: About,
+    *,
+    weights: dict[str, torch.Tensor] | None = None,
+    selected: int | None = None,
+    curves: Path | None = None,
+) -> ModelConfig:
+    """Writes the state of the run, or `weights` of an earlier step `selected` of it, as a MODEL folder."""
+    config = run.config
+    network = copy.deepcopy(run.network)
+    if weights is not None:
+        network.load_state_dict(weights)
+    else:
+        recalibrate(run, network)
+    held = run.store.pixels[run.store.held_out]
+    verdict = Verdict(len(held), judge(run, network), from_json(run.at.untrained))
+    encoder = PixelEncoder(network.cpu().eval(), *about.scaling)
+    frame = about.frame
+    edge = (frame.resize - frame.size) // 2
+    sample = held[:_CHECKED_PICTURES, edge : edge + frame.size, edge : edge + frame.size]
+    difference = export(encoder, folder / "encoder.onnx", frame.size, sample)
+    _write_weights(folder, network)
+    trained: dict[str, Any] = {
+        "pictures": len(run.store.train),
+        "held_out": len(held),
+        "failed": run.store.failed,
+        "steps": run.at.step,
+        "epochs": round(run.at.step / run.steps_per_epoch, 3),
+        "batch": run.batch,
+        "seconds": round(run.at.seconds, 1),
+        "device": str(run.device),
+        "processes": run.ranks.world,
+        "precision": run.at.precision,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "seed": config.seed,
+        "onnx_difference": difference,
+        "torch": torch.__version__,
+        "curves": curves.name if curves else None,
+    }
+    if config.selection != "last":
+        trained["selected_step"] = run.at.step if selected is None else selected
+    model = ModelConfig(
+        method=config.method,
+        M=config.M,
+        K=config.K,
+        D=config.D,
+        frame=frame,
+        mean=about.scaling[0],
+        std=about.scaling[1],
+        metric=network.metric,
+        nested=config.nested,
+        features=network.backbone.features,
+        pretraining=about.pretraining,
+        selection=config.selection,
+        network={"backbone": about.spec, **asdict(shape_of(config))},
+        trained=trained,
+        verdict=verdict.to_json(),
+    )
+    write_codebooks(folder, network.quantizer.codewords().detach().numpy())
+    # config.json makes the folder a model, so it comes when all the rest is there; the card tells its fingerprint.
+    return write_config(
+        folder,
+        model,
+        about.version,
+        before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)),
+    )
+
+
+def _write_weights(folder: Path, network: Network) -> None:
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    write_atomic(folder / "model.safetensors", save(tensors))
