@@ -65,6 +65,14 @@ def evaluate(
             help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
         ),
     ] = "hits-in-top-R",
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw into this folder: precision by rank and by recall, use of codewords, answers to look at.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
@@ -77,12 +85,15 @@ def evaluate(
     \b
     Examples:
       sightbook evaluate model/ --protocol labelled --data photos/ --labels labels.csv
-      sightbook evaluate model/ --protocol cifar10-I --data cifar10/ --against untrained/
+      sightbook evaluate model/ --protocol cifar10-I --data cifar10/ --against untrained/ --plots plots/
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.evaluate.plots import check, draw
     from sightbook.evaluate.run import evaluate as measure
 
+    if plots is not None:
+        check(plots)
     with showing() as listener:
         report = measure(
             model,
@@ -95,9 +106,14 @@ def evaluate(
             ap_definition=ap_definition,
             **({"baselines": baseline} if baseline else {}),
             jobs=jobs,
+            details=plots is not None,
             listener=listener,
         )
+        if plots is not None:
+            drawn = draw(report, plots)
     if as_json:
         emit_json(report.to_json())
     else:
         emit(report.text().rstrip())
+        if plots is not None:
+            emit("Look at: " + ", ".join(str(path) for path in drawn))

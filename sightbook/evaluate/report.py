@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError
+from sightbook.evaluate.details import Details
 from sightbook.evaluate.metrics import definition
 
 FORMAT = 1
+_NOT_TOLD = ("per_query", "details")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Report:
     the junk rule.
 
     `per_query` holds each ranking's average precision by query, (Q,) float64 in content order, for comparing runs by
-    bootstrap ("model", "model symmetric", baselines by name, "against 0" …); it is not part of the document.
+    bootstrap ("model", "model symmetric", baselines by name, "against 0" …); `details` what the plots show, where it
+    was asked for. Neither is part of the document.
     """
 
     figures: ModelFigures
@@ -65,6 +68,7 @@ class Report:
     notes: tuple[str, ...]
     seconds: float
     per_query: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
+    details: Details | None = field(default=None, compare=False, repr=False)
 
     @property
     def map(self) -> float:
@@ -82,7 +86,7 @@ class Report:
                 content[item.name] = [asdict(figures) for figures in value]
             elif item.name in ("failed", "notes"):
                 content[item.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
-            elif item.name not in ("figures", "per_query"):
+            elif item.name not in ("figures", *_NOT_TOLD):
                 content[item.name] = value
         return content
 
@@ -98,7 +102,7 @@ class Report:
                 item.name: content[item.name]
                 for item in fields(cls)
                 if item.name
-                not in ("figures", "per_query", "baselines", "against", "nested", "failed", "notes")
+                not in ("figures", *_NOT_TOLD, "baselines", "against", "nested", "failed", "notes")
             }
             return cls(
                 figures=ModelFigures(**{item.name: content[item.name] for item in fields(ModelFigures)}),
@@ -166,6 +170,16 @@ _BASELINE_TITLES = {
     "pq": "the features, PQ",
     "opq": "the features, OPQ",
 }
+
+
+def title_of(report: Report, name: str) -> str:
+    """What people should read for a name of `Report.per_query`."""
+    if name == "model":
+        return f"{report.figures.method}, {report.figures.bits} bits"
+    if name.startswith("against "):
+        other = report.against[int(name.removeprefix("against "))]
+        return f"{other.method}, {other.bits} bits ({other.model})"
+    return _BASELINE_TITLES.get(name, name)
 
 
 def _row(title: str, figures: Figures, ranks: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError
 from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
+from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
 from sightbook.evaluate.judge import Judged, judge, judge_chance
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol, Split
@@ -44,6 +45,7 @@ def evaluate(
     ap_definition: str = DEFAULT,
     baselines: Sequence[str] = USUAL,
     jobs: int | None = None,
+    details: bool = False,
     listener: Listener = silent,
 ) -> Report:
     """Judges `model`, and the models `against` beside it, by `protocol` on the pictures of `data`.
@@ -51,7 +53,7 @@ def evaluate(
     protocol: a name of `protocols.PROTOCOLS`; labels: a CSV with the columns file, label and others, of which `junk`
     names one; R: the cut of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
     baselines: names of `baselines.BASELINES` and random, or all; jobs: processes that decode and threads that rank
-    (default: cores).
+    (default: cores); details: keep what `plots.draw` shows, which costs full rankings.
 
     Raises ConfigError for what does not fit together (unknown names, R above the database, no labels, query pictures
     that are in the database), SourceError for data or labels that cannot be read, ModelError for a model that cannot.
@@ -95,8 +97,11 @@ def evaluate(
     rankings += sum(1 + (b.symmetric is not None) for b in chosen.values())
     meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
     per_query: dict[str, NDArray[np.float64]] = {}
+    curves: dict[str, Curve] = {}
 
     def judged(title: str, ranker: Ranker) -> Judged:
+        if details and not title.endswith(" symmetric"):
+            curves[title] = curve(ranker, truth, jobs or cores())
         result = judge(ranker, truth, name=ap_definition, R=R, jobs=jobs or cores(), meter=meter)
         per_query[title] = result.ap
         return result
@@ -131,6 +136,8 @@ def evaluate(
             )
             beside[name] = Figures(result.map, result.mean_precision, symmetric_map, baseline.bits)
     meter.close()
+    seen = reading.seen[0]
+    tables = models[0].tables(seen.x)
     return Report(
         figures=rows[0],
         protocol=rule.name,
@@ -150,6 +157,20 @@ def evaluate(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         per_query=per_query,
+        details=None
+        if not details
+        else Details(
+            curves,
+            min(QUERIES, len(reading.queries)),
+            usage(seen.codes, models[0].K),
+            samples(
+                code_ranker(tables, seen.codes),
+                truth,
+                per_query["model"],
+                reading,
+                lambda q, i: float(tables[q, np.arange(models[0].M), seen.codes[i]].sum()),
+            ),
+        ),
     )
 
 

@@ -30,6 +30,7 @@ _INK = (38, 38, 36)
 _FAINT = (128, 124, 116)
 _RULE = (221, 217, 209)
 _QUERY = (196, 78, 36)
+_RIGHT, _WRONG = (38, 128, 62), (176, 36, 44)
 _MARGIN, _GAP, _TEXT = 28, 16, 46
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # A canvas larger than this is no longer something to look at, and JPEG ends at 65,500 pixels a side.
@@ -56,7 +57,7 @@ class _Cell:
     left: str
     right: str
     name: str
-    query: bool = False
+    frame: tuple[int, int, int] | None = None
 
 
 def sheet(
@@ -67,12 +68,16 @@ def sheet(
     columns: int = 6,
     side: int = 200,
     title: str | None = None,
+    names: Sequence[str] | None = None,
+    right: Sequence[Sequence[bool]] | None = None,
 ) -> Path:
     """Draws `queries` and their `hits` to `out` and returns its path.
 
     hits: those of all queries, each one's `query` says whose it is; or a list for each query.
 
-    columns: most results side by side; side: pixels of a cell. Written atomically.
+    columns: most results side by side; side: pixels of a cell; names: what is written below each query instead of its
+    file's name; right: for each query's results whether they are right, told by a green or red frame. Written
+    atomically.
     Raises ConfigError for a file name that is no picture's, or a sheet too large to draw.
     """
     out = Path(out)
@@ -83,7 +88,7 @@ def sheet(
         )
     listed = _listed(queries)
     rows = [
-        (_query_cell(picture, number, len(listed), side), found)
+        (_query_cell(picture, number, len(listed), side, None if names is None else names[number]), found)
         for number, (picture, found) in enumerate(zip(listed, _grouped(hits, len(listed)), strict=True))
     ]
     # Rows that must be wrapped are wrapped evenly: 10 results are 5 and 5, not 6 and 4.
@@ -114,7 +119,8 @@ def sheet(
             _write(draw, (left, y + side // 2 - 10), "no results", 16, _FAINT, room=width * step)
         for place, hit in enumerate(found):
             at = (left + place % width * step, y + place // width * (step + _TEXT))
-            _paint(canvas, draw, at, _hit_cell(hit, side), side)
+            frame = None if right is None else (_RIGHT if right[index][place] else _WRONG)
+            _paint(canvas, draw, at, _hit_cell(hit, side, frame), side)
         y += lines[index] * (step + _TEXT) + between
     with replace_atomic(out) as temporary:
         options = {"quality": 90} if out.suffix.lower() != ".png" else {"optimize": False}
@@ -147,18 +153,19 @@ def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) ->
     return groups
 
 
-def _query_cell(picture: Picture, number: int, of: int, side: int) -> _Cell:
-    name = "" if isinstance(picture, bytes | np.ndarray) else Path(picture).name
+def _query_cell(picture: Picture, number: int, of: int, side: int, name: str | None) -> _Cell:
+    if name is None:
+        name = "" if isinstance(picture, bytes | np.ndarray) else Path(picture).name
     label = "query" if of == 1 else f"query {number + 1}"
-    return _Cell(_fitted(picture, side - 16), label, "", name, query=True)
+    return _Cell(_fitted(picture, side - 16), label, "", name, _QUERY)
 
 
-def _hit_cell(hit: Shown, side: int) -> _Cell:
+def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cell:
     try:
         picture = _fitted(hit.read(), side)
     except (SightbookError, OSError):
         picture = None
-    return _Cell(picture, str(hit.rank), f"{hit.score:.3f}", PurePosixPath(hit.path).name)
+    return _Cell(picture, str(hit.rank), f"{hit.score:.3f}", PurePosixPath(hit.path).name, frame)
 
 
 def _fitted(picture: Picture, side: int) -> Image.Image | None:
@@ -206,10 +213,10 @@ def _paint(
         note = "cannot be read"
         inset = max(12, (side - round(_font(15).getlength(note))) // 2)
         _write(draw, (x + inset, y + side // 2 - 9), note, 15, _FAINT, room=side - 24)
-    if cell.query:
-        draw.rounded_rectangle((x - 1, y - 1, x + side, y + side), 7, outline=_QUERY, width=5)
-    ink = _QUERY if cell.query else _INK
-    _write(draw, (x + 2, y + side + 5), cell.left, 16, ink, room=side - 70, bold=True)
+    if cell.frame is not None:
+        draw.rounded_rectangle((x - 1, y - 1, x + side, y + side), 7, outline=cell.frame, width=5)
+    ink = _INK if cell.frame is None else cell.frame
+    _write(draw, (x + 2, y + side + 5), cell.left, 16, ink, room=side - (70 if cell.right else 4), bold=True)
     if cell.right:
         length = _font(16).getlength(cell.right)
         _write(draw, (x + side - 2 - round(length), y + side + 5), cell.right, 16, _INK, room=side)

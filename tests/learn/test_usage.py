@@ -56,7 +56,12 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
     assert "41.0% of cases through 64-bit codes (untrained network: 40.0%)" in better.sentence(64, 500)
     assert same.sentence(64, 500).startswith("Training did not help: ")
     assert same.sentence(64, 0).startswith("Not trained, as asked: ")
-    assert better.to_json()["untrained"] == {"recall_at_1": 0.40, "used": 0.5, "perplexity": 7.0}
+    assert better.to_json()["untrained"] == {
+        "recall_at_1": 0.40,
+        "used": 0.5,
+        "perplexity": 7.0,
+        "loss": None,
+    }
 
 
 def test_a_batch_of_one_code_is_a_collapse() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import sightbook
 from sightbook.errors import ModelError
-from sightbook.learn import session, trainer
+from sightbook.learn import session, trainer, writing
 from sightbook.model.model import Model
 from sightbook.model.network import PixelEncoder, load
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, config_of
@@ -29,9 +29,7 @@ class Trained:
         kept: list[trainer.Run] = []
         original = trainer.fit
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                session.trainer, "fit", lambda run, listener: (kept.append(run), original(run, listener))
-            )
+            patch.setattr(session.trainer, "fit", lambda run, *rest: (kept.append(run), original(run, *rest)))
             self.report = sightbook.train(
                 folder / "photos",
                 folder / "model",
@@ -40,6 +38,7 @@ class Trained:
                 jobs=1,
             )
         self.folder, self.run = folder / "model", kept[0]
+        writing.recalibrate(self.run, self.run.network)  # a copy was written, with its norms measured afresh
 
 
 @pytest.fixture(scope="module", params=["resnet", "vit"])
