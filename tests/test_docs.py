@@ -1,7 +1,8 @@
 """The documentation is true: every command and every Python example in it is run, and every option is in it.
 
 Each page is run from top to bottom in a folder of its own, where made-up pictures stand in the places the pages name:
-`photos`, `labels.csv`, and `$SIGHTBOOK_DATA`. Commands are run as written, but for SHORTER below.
+`photos`, `labels.csv`, and `$SIGHTBOOK_DATA`; a YAML block is the file `my-plan.yaml`. Commands are run as
+written, but for SHORTER below.
 """
 
 from __future__ import annotations
@@ -181,6 +182,9 @@ def check_installing(command: str) -> bool:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_and_example_runs(page: str, sandbox: Path) -> None:
+    for block in blocks(page):
+        if block.language == "yaml":
+            (sandbox / "my-plan.yaml").write_text("\n".join(block.lines), encoding="utf-8")
     for number, command in commands(page):
         where = f"{page}:{number}: {command}"
         if check_installing(command):
@@ -215,7 +219,7 @@ def examples(page: str) -> str:
 
 @pytest.mark.parametrize("page", [*PAGES, "docs/log.md"])
 def test_no_block_escapes_being_run(page: str) -> None:
-    assert {block.language for block in blocks(page)} <= {"bash", "python", "text", "json", "sql"}
+    assert {block.language for block in blocks(page)} <= {"bash", "python", "text", "json", "sql", "yaml"}
 
 
 # -- completeness ------------------------------------------------------------------------------------------------------
@@ -244,7 +248,9 @@ def test_commands_are_documented_each_in_a_section() -> None:
     assert sorted(written) == sorted(verbs())
 
 
-@pytest.mark.parametrize("verb", ["train", "add", "search", "status", "remove", "evaluate", "demo", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["train", "add", "search", "status", "remove", "evaluate", "benchmark", "demo", "doctor"]
+)
 def test_options_of_a_command_are_those_documented(verb: str) -> None:
     parameters = verbs()[verb].params
     real = {option for item in parameters for option in item.opts if option.startswith("--")}

@@ -8,6 +8,7 @@ import typer
 
 from sightbook import __version__
 from sightbook.cli.add import add
+from sightbook.cli.benchmark import benchmark
 from sightbook.cli.demo import demo
 from sightbook.cli.doctor import doctor
 from sightbook.cli.evaluate import evaluate
@@ -52,7 +53,7 @@ def sightbook(
     """
 
 
-for _verb in (demo, train, add, search, status, remove, evaluate, doctor):
+for _verb in (demo, train, add, search, status, remove, evaluate, benchmark, doctor):
     app.command(_verb.__name__)(guarded(_verb))
 
 

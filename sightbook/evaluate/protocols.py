@@ -30,12 +30,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Split:
-    """Queries and database, both in stable key order. `notes` are sentences the reader of a figure must know."""
+    """Queries and database, both in stable key order. `notes` are sentences the reader of a figure must know.
+
+    `training`: the pictures that a model may learn from, where they are not all those of the database.
+    """
 
     queries: list[Picture]
     database: list[Picture]
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
+    training: list[Picture] | None = None
+
+    def training_part(self) -> tuple[list[str], frozenset[tuple[str, str]]]:
+        """(sources, keys of the pictures in them) to train on: what `sightbook.train` takes. No labels go along."""
+        pictures = self.database if self.training is None else self.training
+        roots = dict.fromkeys(each.entry.origin.root for each in pictures if each.entry.origin is not None)
+        return list(roots), frozenset(each.entry.key for each in pictures)
 
 
 Loader = Callable[[Path, Path | None, str | None], Split]

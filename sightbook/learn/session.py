@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def run_session(
     device_name: str,
     jobs: int | None,
     version: str,
+    only: Collection[tuple[str, str]] | None = None,
     listener: Listener,
 ) -> TrainReport:
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
@@ -54,7 +55,15 @@ def run_session(
     join(ranks, device)
     try:
         return _session(
-            sources, folder, config, device=device, ranks=ranks, jobs=jobs, version=version, listener=listener
+            sources,
+            folder,
+            config,
+            device=device,
+            ranks=ranks,
+            jobs=jobs,
+            version=version,
+            only=only,
+            listener=listener,
         )
     finally:
         leave()
@@ -69,6 +78,7 @@ def _session(
     ranks: Ranks,
     jobs: int | None,
     version: str,
+    only: Collection[tuple[str, str]] | None,
     listener: Listener,
 ) -> TrainReport:
     work = folder / "train"
@@ -87,6 +97,7 @@ def _session(
         memory_gib=config.memory_gib,
         listener=listener,
         jobs=jobs,
+        only=only,
     )
     views = Views(config.views, config.size, *scaling, side=config.view_size)
     run = _begin(config, network, views, pictures, device, ranks=ranks, work=work, listener=listener)

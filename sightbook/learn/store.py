@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +57,16 @@ def fill(
     memory_gib: float,
     listener: Listener,
     jobs: int | None = None,
+    only: Collection[tuple[str, str]] | None = None,
 ) -> Store:
-    """Decodes every picture of `sources`. Bad pictures are skipped, named in `folder`/failures.jsonl and counted.
+    """Decodes every picture of `sources`, or of those the ones with the keys `only`. Bad pictures are skipped, named in
+    `folder`/failures.jsonl and counted.
 
     Raises SourceError when no picture is good, ConfigError when there are too few to learn from.
     """
     entries = list(open_sources([Path(source) for source in sources]).entries())
+    if only is not None:
+        entries = [entry for entry in entries if entry.key in only]
     if not entries:
         raise SourceError(
             f"no pictures in {', '.join(map(str, sources))}: give a folder, .tar or .parquet that holds some"

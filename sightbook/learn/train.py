@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -53,6 +53,7 @@ def train(
     seed: int | None = None,
     resume: bool = False,
     jobs: int | None = None,
+    only: Collection[tuple[str, str]] | None = None,
     listener: Listener = silent,
 ) -> TrainReport:
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
@@ -63,7 +64,8 @@ def train(
     pretrained one is trained, all, last:N blocks, or head (nothing of it). The budget
     is `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
-    64 pixels, photo above, or paper). resume: go on from the last checkpoint in `out`, with the settings it began with.
+    64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
+    of the sources. resume: go on from the last checkpoint in `out`, with the settings it began with.
 
     Raises SourceError (no readable picture), ConfigError (settings that are unknown or do not fit, `out` not empty),
     ModelError (a backbone or checkpoint that cannot be used), MissingExtra (torch is not installed).
@@ -113,6 +115,7 @@ def train(
             device_name=device,
             jobs=jobs,
             version=__version__,
+            only=None if only is None else frozenset(only),
             listener=listener if first else silent,
         )
     except BaseException:

@@ -1,0 +1,82 @@
+"""Under what a figure was measured: commit, machine, versions. Nothing here names a person or a path."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import sightbook
+from sightbook.images.pool import cores
+
+_PACKAGES = ("torch", "transformers", "kornia", "numpy", "faiss-cpu", "onnxruntime", "pillow")
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """commit (None outside a checkout), changed (uncommitted changes), machine and versions."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "commit": commit,
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "machine": {
+            "system": platform.system(),
+            "processor": _processor(),
+            "cores": cores(),
+            "memory_gib": _memory(),
+            "accelerator": _accelerator(device),
+        },
+        "versions": {
+            "sightbook": sightbook.__version__,
+            "python": platform.python_version(),
+            **{name: version for name in _PACKAGES if (version := _version(name))},
+        },
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that this program lies in; None when there is none."""
+    folder = Path(sightbook.__file__).parent
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def _memory() -> float | None:
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^MemTotal:\s*(\d+) kB", text, re.MULTILINE)
+    return round(int(found[1]) / 2**20, 1) if found else None
+
+
+def _accelerator(device: str) -> str | None:
+    """The name of the GPU that was used; None on a CPU."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(device))
+    return None if device == "cpu" else device
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,220 @@
+"""A declared experiment, as its YAML file says it, and the single runs it is made of.
+
+Data flow: FILE.yaml → `Plan` (validated) → `runs`: one for each cell, length of code and seed. A run's `digest` is that
+of everything that decides its figures; results are kept under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sightbook.errors import ConfigError
+from sightbook.evaluate.metrics import DEFAULT, definition
+from sightbook.evaluate.protocols import protocol
+from sightbook.presets import DEFAULT_METHOD, METHODS
+from sightbook.settings import merge, parse_path, read_file
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cell(_Frozen):
+    """What is trained: a line of the table. What it leaves out it takes from the plan."""
+
+    method: str = DEFAULT_METHOD
+    backbone: str | None = None
+    train: str | None = None  # what of a pretrained backbone: all, last:N, head
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    nested: bool = False
+    bits: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    minutes: float | None = Field(None, gt=0)
+    epochs: int | None = Field(None, ge=0)
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in METHODS:
+            raise ValueError(f"{name!r} is unknown: choose one of {', '.join(METHODS)}")
+        return name
+
+
+class Grid(_Frozen):
+    """Cells made of all combinations of settings: over {clip: [0, 0.05], batch: [64, 128]} makes four."""
+
+    cell: Cell = Cell()
+    over: Mapping[str, tuple[Any, ...]]
+
+    @field_validator("over")
+    @classmethod
+    def _two(cls, over: Mapping[str, tuple[Any, ...]]) -> Mapping[str, tuple[Any, ...]]:
+        if not 1 <= len(over) <= 2 or not all(over.values()):
+            raise ValueError("names one or two settings, each with its values")
+        return over
+
+
+class Plan(_Frozen):
+    """One experiment under one protocol; see docs/benchmark.md for what each key means."""
+
+    title: str
+    protocol: str
+    data: str
+    labels: str | None = None
+    junk: str | None = None
+    R: int | None = Field(None, ge=1)
+    ap_definition: str = DEFAULT
+    baselines: tuple[str, ...] = ("float", "thumbnail", "random")
+    minutes: float | None = Field(None, gt=0)
+    epochs: int | None = Field(None, ge=0)
+    bits: tuple[int, ...] = (64,)
+    seeds: tuple[int, ...] = (0,)
+    device: str = "auto"
+    jobs: int | None = Field(None, ge=1)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    cells: Mapping[str, Cell] = Field(default_factory=dict)
+    grids: Mapping[str, Grid] = Field(default_factory=dict)
+    reference: str | None = None
+
+    @field_validator("protocol")
+    @classmethod
+    def _protocol(cls, name: str) -> str:
+        try:
+            return protocol(name).name
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("ap_definition")
+    @classmethod
+    def _definition(cls, name: str) -> str:
+        try:
+            return definition(name).name
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _fit(self) -> Plan:
+        if not self.cells and not self.grids:
+            raise ValueError("there is nothing to train: name at least one of cells or grids")
+        for name in (*self.cells, *self.grids):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"the name {name!r} becomes a folder: use letters, digits, . _ and -")
+        for name, cell in self.all_cells.items():
+            if (cell.minutes is None) == (cell.epochs is None):
+                raise ValueError(
+                    f"{name} needs a budget: either minutes or epochs, there or for the whole plan"
+                )
+        if self.reference is not None and self.reference not in self.all_cells:
+            raise ValueError(f"the reference {self.reference!r} is none of the cells")
+        return self
+
+    @property
+    def all_cells(self) -> dict[str, Cell]:
+        """Every line of the table by name, those of grids included, with what the plan says for all laid below."""
+        found = {name: self._whole(cell) for name, cell in self.cells.items()}
+        for name, grid in self.grids.items():
+            for values in itertools.product(*grid.over.values()):
+                pairs = dict(zip(grid.over, values, strict=True))
+                told = "-".join(f"{key.rpartition('.')[2]}_{value}" for key, value in pairs.items())
+                settings = merge(
+                    grid.cell.settings, *(parse_path(key, value) for key, value in pairs.items())
+                )
+                found[f"{name}-{told}"] = self._whole(grid.cell.model_copy(update={"settings": settings}))
+        return found
+
+    def _whole(self, cell: Cell) -> Cell:
+        budget = {"minutes": self.minutes, "epochs": self.epochs}
+        if cell.minutes is not None or cell.epochs is not None:
+            budget = {"minutes": cell.minutes, "epochs": cell.epochs}
+        return cell.model_copy(
+            update={
+                **budget,
+                "bits": cell.bits or self.bits,
+                "seeds": cell.seeds or self.seeds,
+                "settings": merge(self.settings, cell.settings),
+            }
+        )
+
+    def runs(self) -> Iterator[Run]:
+        """Every single run, first seeds first: a table is filled as evenly as the time allows."""
+        cells = self.all_cells
+        for turn in range(max(len(cell.seeds or ()) for cell in cells.values())):
+            for name, cell in cells.items():
+                for bits in cell.bits or ():
+                    seeds = cell.seeds or ()
+                    if turn < len(seeds):
+                        yield Run(name, cell, bits, seeds[turn], self._digest(cell, bits, seeds[turn]))
+
+    def _digest(self, cell: Cell, bits: int, seed: int) -> str:
+        decisive = {
+            "protocol": [self.protocol, self.R, self.ap_definition, self.junk],
+            "cell": cell.model_dump(exclude={"bits", "seeds"}),
+            "bits": bits,
+            "seed": seed,
+        }
+        text = json.dumps(decisive, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation. `digest` names everything declared that decides its figures."""
+
+    cell: str
+    what: Cell
+    bits: int
+    seed: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder, and for people."""
+        return f"{self.cell}-{self.bits}-seed{self.seed}"
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a YAML file. $NAME in `data` and `labels` are environment variables; relative paths are those of the
+    current folder. ConfigError in one sentence for anything that does not fit."""
+    content = dict(read_file(path))
+    for key in ("data", "labels"):
+        if isinstance(content.get(key), str):
+            content[key] = _filled(content[key], path)
+    try:
+        return Plan.model_validate(content)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            where = ".".join(str(part) for part in fault["loc"])
+            message = fault["msg"].removeprefix("Value error, ")
+            if fault["type"] == "extra_forbidden":
+                message = "is no key of a plan; see docs/benchmark.md"
+            faults.append(f"{where} {message}".strip())
+        raise ConfigError(f"{path}: {'; '.join(faults)}") from None
+
+
+def dump_plan(plan: Plan) -> str:
+    """The plan as YAML."""
+    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _filled(text: str, path: Path) -> str:
+    filled = os.path.expandvars(text)
+    missing = re.search(r"\$\{?(\w+)", filled)
+    if missing:
+        raise ConfigError(
+            f"{path} needs the environment variable {missing[1]}: set it to the folder of the pictures"
+        )
+    return filled

@@ -1,0 +1,172 @@
+"""The plots of an experiment, each drawn only when there is something to see in it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+from sightbook.benchmark.plan import Plan
+from sightbook.benchmark.results import Results
+from sightbook.benchmark.tracking import points_of
+from sightbook.evaluate.plots import new_figure, save
+
+_MOST_LINES = 12
+
+
+def draw(found: Results, plan: Plan, folder: Path) -> list[tuple[str, Path]]:
+    """(title, path) of each plot that was drawn."""
+    makers: dict[str, tuple[str, Callable[[Results, Plan, Path], bool]]] = {
+        "bits": ("mAP by length of the code", _bits),
+        "precision": ("precision among the first N", _precision),
+        "recall": ("precision and recall", _recall),
+        "time": ("mAP over training time", _time),
+        "tracking": ("view recall@1, which needs no labels, and mAP", _tracking),
+    }
+    for name in plan.grids:
+        makers[f"grid-{name}"] = (f"mAP over the grid {name}", _grid_of(name))
+    drawn = []
+    for name, (title, maker) in makers.items():
+        path = folder / f"{found.name}-{name}.png"
+        if maker(found, plan, path):
+            drawn.append((title, path))
+        else:
+            path.unlink(missing_ok=True)
+    return drawn
+
+
+def _singles(found: Results, plan: Plan) -> list[str]:
+    """The cells that are no members of a grid: those go into a plot of their own."""
+    grids = tuple(f"{name}-" for name in plan.grids)
+    return [cell for cell in found.cells() if not (grids and cell.startswith(grids))][:_MOST_LINES]
+
+
+def _bits(found: Results, plan: Plan, path: Path) -> bool:
+    lines: dict[str, dict[int, float]] = {}
+    for cell in _singles(found, plan):
+        runs = found.found(cell)
+        own: dict[int, list[float]] = {}
+        nested: dict[int, list[float]] = {}
+        for run in runs:
+            own.setdefault(run["bits"], []).append(run["map"])
+            for one in run["nested"]:
+                nested.setdefault(one["bits"], []).append(one["map"])
+            if run["nested"]:
+                nested.setdefault(run["bits"], []).append(run["map"])
+        for name, by_bits in ((cell, own), (f"{cell}, first bits", nested)):
+            if len(by_bits) > 1:
+                lines[name] = {bits: statistics.mean(by_bits[bits]) for bits in sorted(by_bits)}
+    if not lines:
+        return False
+    figure, axes = new_figure()
+    for name, values in lines.items():
+        axes.plot(list(values), list(values.values()), marker="o", label=name)
+    ticks = sorted({bits for values in lines.values() for bits in values})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(bits) for bits in ticks])
+    axes.set(xlabel="bits", ylabel="mAP")
+    axes.legend(fontsize=8)
+    save(figure, path)
+    return True
+
+
+def _curve(found: Results, plan: Plan, path: Path, key: str, labels: tuple[str, str]) -> bool:
+    bits = max((run["bits"] for run in found.runs.values()), default=0)
+    figure, axes = new_figure()
+    some = False
+    for cell in _singles(found, plan):
+        for run in found.found(cell, bits)[:1]:
+            curve = run["curves"]["model"][key]
+            axes.plot([float(x) for x in curve], list(curve.values()), label=cell, linewidth=1.4)
+            some = True
+    for run in [run for run in found.runs.values() if run["bits"] == bits][:1]:
+        if "thumbnail" in run["curves"]:
+            curve = run["curves"]["thumbnail"][key]
+            axes.plot(
+                [float(x) for x in curve],
+                list(curve.values()),
+                label="colour thumbnails",
+                color="grey",
+                ls="--",
+            )
+    if key == "at":
+        axes.set_xscale("log")
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+    if some:
+        save(figure, path)
+    return some
+
+
+def _precision(found: Results, plan: Plan, path: Path) -> bool:
+    return _curve(found, plan, path, "at", ("answers N", "mean precision among the first N"))
+
+
+def _recall(found: Results, plan: Plan, path: Path) -> bool:
+    return _curve(found, plan, path, "by_recall", ("recall", "mean precision"))
+
+
+def _time(found: Results, plan: Plan, path: Path) -> bool:
+    watched = [run for run in found.runs.values() if len(run["over_time"]) > 1][:_MOST_LINES]
+    if not watched:
+        return False
+    figure, axes = new_figure()
+    for run in watched:
+        minutes = [point["seconds"] / 60 for point in run["over_time"]]
+        name = f"{run['cell']}, {run['bits']} bits, seed {run['seed']}"
+        axes.plot(minutes, [point["map"] for point in run["over_time"]], marker=".", label=name)
+    axes.set(xlabel="minutes of training", ylabel="mAP")
+    axes.legend(fontsize=8)
+    save(figure, path)
+    return True
+
+
+def _tracking(found: Results, plan: Plan, path: Path) -> bool:
+    groups = points_of(found)
+    if not groups:
+        return False
+    figure, axes = new_figure()
+    for (title, members), marker in zip(groups.items(), "ox", strict=False):
+        points = [point for group in members for point in group]
+        axes.scatter(
+            [p["recall_at_1"] for p in points], [p["map"] for p in points], s=18, marker=marker, label=title
+        )
+    axes.set(xlabel="view recall@1 through the codes, held-out pictures", ylabel="mAP")
+    axes.legend(fontsize=8)
+    save(figure, path)
+    return True
+
+
+def _grid_of(name: str) -> Callable[[Results, Plan, Path], bool]:
+    def draw_grid(found: Results, plan: Plan, path: Path) -> bool:
+        over = plan.grids[name].over
+        keys = list(over)
+        cells = [cell for cell in plan.all_cells if cell.startswith(f"{name}-")]
+        maps = {cell: [run["map"] for run in found.found(cell)] for cell in cells}
+        if not any(maps.values()):
+            return False
+        rows = list(over[keys[0]])
+        columns = list(over[keys[1]]) if len(keys) > 1 else [""]
+        table = [
+            [
+                statistics.mean(values) if (values := maps[cells[i * len(columns) + j]]) else float("nan")
+                for j in range(len(columns))
+            ]
+            for i in range(len(rows))
+        ]
+        figure, axes = new_figure()
+        axes.grid(False)
+        axes.imshow(table, cmap="viridis", aspect="auto")
+        axes.set_xticks(range(len(columns)), [str(value) for value in columns])
+        axes.set_yticks(range(len(rows)), [str(value) for value in rows])
+        axes.set(xlabel=keys[1] if len(keys) > 1 else "", ylabel=keys[0])
+        for i, row in enumerate(table):
+            for j, value in enumerate(row):
+                text = "–" if math.isnan(value) else f"{value:.3f}"
+                axes.text(j, i, text, ha="center", va="center", color="white", fontsize=9)
+        save(figure, path)
+        return True
+
+    return draw_grid

@@ -1,0 +1,225 @@
+"""Running a declared experiment: each run trains a model, judges it and is kept at once; what is finished stays.
+
+Data flow: `read_plan` → runs → (train → MODEL in work/NAME/RUN → evaluate → document) → `Results` → page.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from sightbook.benchmark.circumstances import circumstances
+from sightbook.benchmark.page import write_page
+from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
+from sightbook.benchmark.results import Results
+from sightbook.errors import ConfigError, SightbookError
+from sightbook.evaluate.protocols import Split
+from sightbook.evaluate.protocols import protocol as protocol_named
+from sightbook.evaluate.report import Figures, Report
+from sightbook.evaluate.run import evaluate
+from sightbook.files import write_atomic
+from sightbook.learn import snapshots
+from sightbook.library.lock import writer_lock
+from sightbook.model.config import ModelConfig
+from sightbook.model.model import Model
+from sightbook.progress import Listener, Notice, silent
+
+AnyPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call of `benchmark` did. failed: (run, reason) of runs that could not be made."""
+
+    results: Path
+    page: Path
+    ran: tuple[str, ...]
+    kept: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return {**asdict(self), "results": str(self.results), "page": str(self.page)}
+
+
+def benchmark(
+    plan: AnyPath,
+    *,
+    results: AnyPath = "results",
+    page: AnyPath = "docs/results.md",
+    work: AnyPath = "runs",
+    only: str | None = None,
+    listener: Listener = silent,
+) -> Summary:
+    """Makes every run of the experiment that `plan` (a YAML file) declares and that is not finished yet.
+
+    results: the folder of NAME.json, NAME the plan's file name; page: the Markdown page drawn from all results there;
+    work: the folder of the models, which a stopped call goes on with; only: a cell, to leave the others for later.
+
+    Raises ConfigError for a plan that does not fit, SourceError for data that is not there. A run that fails is
+    reported, and the others go on.
+    """
+    path = Path(plan)
+    declared = read_plan(path)
+    if only is not None and only not in declared.all_cells:
+        raise ConfigError(f"{path} has no cell {only!r}: it has {', '.join(declared.all_cells)}")
+    target, target_page = Path(results), Path(page)
+    kept = Results.of(target / f"{path.stem}.json", declared)
+    folder = Path(work) / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    ran, failed, known = [], [], []
+    with writer_lock(folder):
+        write_atomic(folder / "plan.yaml", dump_plan(declared))
+        split = None
+        for run in declared.runs():
+            if run.digest in kept.runs:
+                known.append(run.name)
+                continue
+            if only is not None and run.cell != only:
+                continue
+            if split is None:
+                split = _split(declared)
+            listener(Notice(f"{run.name}: {run.what.method}, {run.bits} bits, seed {run.seed}"))
+            try:
+                document, report = _made(declared, run, split, folder, listener)
+            except SightbookError as error:
+                listener(Notice(f"{run.name} failed: {error}"))
+                failed.append((run.name, str(error)))
+                continue
+            kept.add(run, document, report.per_query["model"])
+            _draw(kept, run, report, target_page)
+            ran.append(run.name)
+            listener(Notice(f"{run.name}: mAP {report.map:.4f}"))
+            write_page(target, target_page)
+    kept.save()
+    write_page(target, target_page)
+    return Summary(kept.path, target_page, tuple(ran), tuple(known), tuple(failed))
+
+
+def _split(plan: Plan) -> Split:
+    return protocol_named(plan.protocol).load(
+        Path(plan.data), None if plan.labels is None else Path(plan.labels), plan.junk
+    )
+
+
+def _made(
+    plan: Plan, run: Run, split: Split, folder: Path, listener: Listener
+) -> tuple[dict[str, Any], Report]:
+    """Trains, or goes on training, and judges one run."""
+    from sightbook.learn.train import train
+
+    place = folder / f"{run.name}-{run.digest}"
+    if not (place / "config.json").exists():
+        resume = (place / "train" / "config.yaml").exists()
+        sources, keys = split.training_part()
+        declared: dict[str, Any] = {} if resume else {
+            "bits": run.bits, "nested": run.what.nested, "method": run.what.method, "backbone": run.what.backbone,
+            "train_part": run.what.train, "minutes": run.what.minutes, "epochs": run.what.epochs, "seed": run.seed,
+            "settings": dict(run.what.settings),
+        }  # fmt: skip
+        if place.exists() and not resume:
+            shutil.rmtree(place)  # it was stopped before anything was learned
+        train(
+            sources,
+            place,
+            resume=resume,
+            only=keys,
+            device=plan.device,
+            jobs=plan.jobs,
+            listener=listener,
+            **declared,
+        )
+    started = time.monotonic()
+    model = Model.open(place)
+    on_the_way = [each.folder for each in snapshots.found(place / "train")]
+    how: dict[str, Any] = {
+        "labels": plan.labels, "junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition,
+        "jobs": plan.jobs, "listener": listener,
+    }  # fmt: skip
+    report = evaluate(model, plan.protocol, plan.data, baselines=plan.baselines, details=True, **how)
+    before: list[Figures] = []
+    if on_the_way:
+        first, *rest = on_the_way
+        watched = evaluate(first, plan.protocol, plan.data, against=rest, baselines=(), **how)
+        before = [watched.figures, *watched.against]
+    facts = model.config
+    assert report.details is not None
+    document = {
+        "declared": run.what.model_dump(mode="json", exclude={"bits", "seeds"}),
+        "method": facts.method,
+        "backbone": _backbone(model),
+        "pretraining": facts.pretraining,
+        "selection": facts.selection,
+        "fingerprint": facts.fingerprint,
+        "ap_definition": report.ap_definition,
+        "protocol": report.protocol,
+        "R": report.R,
+        "queries": report.queries,
+        "database": report.database,
+        "map": report.map,
+        "map_symmetric": report.figures.map_symmetric,
+        "precision": dict(report.figures.precision),
+        "nested": [{"bits": one.bits, "map": one.map, "map_symmetric": one.map_symmetric} for one in report.nested],
+        "baselines": {name: asdict(one) for name, one in report.baselines.items()},
+        "verdict": dict(facts.verdict),
+        "curves": {
+            name: {"at": one.at, "by_recall": one.by_recall}
+            for name, one in report.details.curves.items()
+            if not name.startswith(("against", "nested"))
+        },
+        "over_time": _over_time([*on_the_way, place], [*before, report.figures]),
+        "trained": dict(facts.trained),
+        "pictures_per_second": _rate(facts.trained),
+        "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 1)},
+        "notes": list(report.notes),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(facts.trained["device"]),
+    }  # fmt: skip
+    return document, report
+
+
+def _backbone(model: Model) -> str:
+    backbone = model.config.network["backbone"]
+    return str(backbone.get("name") or backbone["kind"])
+
+
+def _rate(trained: Any) -> float | None:
+    seconds = trained["seconds"]
+    return round(trained["steps"] * trained["batch"] / seconds, 1) if seconds else None
+
+
+def _over_time(folders: list[Path], judged: list[Figures]) -> list[dict[str, Any]]:
+    """Figures of the snapshots and of the model, in order: for the curve of mAP over training time."""
+    points = []
+    for folder, figures in zip(folders, judged, strict=True):
+        facts = ModelConfig.read(folder)
+        trained, verdict = facts.trained, facts.verdict["trained"]
+        points.append(
+            {
+                "seconds": trained["seconds"],
+                "epochs": trained["epochs"],
+                "map": figures.map,
+                "recall_at_1": verdict["recall_at_1"],
+                "perplexity": verdict["perplexity"],
+                "loss": verdict.get("loss"),
+            }
+        )
+    return points
+
+
+def _draw(kept: Results, run: Run, report: Report, page: Path) -> None:
+    """The sheet and the use of codewords of a cell's first seed at its longest code, for the page."""
+    first = min(run.what.seeds or (run.seed,))
+    if run.seed != first or run.bits != max(run.what.bits or (run.bits,)):
+        return
+    from sightbook.evaluate.plots import draw_sheet, draw_usage
+
+    assert report.details is not None
+    folder = page.parent / page.stem
+    draw_sheet(report.details, folder / f"{kept.name}-{run.cell}-sheet.png", f"{run.cell}, {run.bits} bits")
+    draw_usage(report.details, folder / f"{kept.name}-{run.cell}-codewords.png")

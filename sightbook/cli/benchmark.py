@@ -1,0 +1,58 @@
+"""`sightbook benchmark`: make a declared experiment, or go on with it, and redraw the page of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Json
+
+
+def benchmark(
+    plan: Annotated[
+        Path, typer.Argument(metavar="FILE.yaml", help="The declared experiment.", show_default=False)
+    ],
+    *,
+    results: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where NAME.json of each experiment lies.")
+    ] = Path("results"),
+    page: Annotated[
+        Path, typer.Option(metavar="FILE.md", help="The page that is drawn from all results.")
+    ] = Path("docs/results.md"),
+    work: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the models are kept; a stopped call goes on there.")
+    ] = Path("runs"),
+    cell: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make this line of the table only.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train and judge everything an experiment declares, with its seeds, and write results and plots.
+
+    What is finished is not made again; Ctrl-C loses little, the same command goes on. See docs/benchmark.md for the
+    file.
+
+    \b
+    Examples:
+      sightbook benchmark benchmarks/plans/cifar10-cpu.yaml
+      sightbook benchmark my-plan.yaml --results out --page out/results.md
+    """
+    from sightbook.benchmark.run import benchmark as measure
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.show import showing
+    from sightbook.errors import ConfigError
+
+    with showing() as listener:
+        summary = measure(plan, results=results, page=page, work=work, only=cell, listener=listener)
+    if as_json:
+        emit_json(summary.to_json())
+    else:
+        emit(f"{len(summary.ran)} runs made, {len(summary.kept)} were there already.")
+        emit(f"Results: {summary.results}")
+        emit(f"Look at: {summary.page}")
+    if summary.failed:
+        name, reason = summary.failed[0]
+        raise ConfigError(f"{len(summary.failed)} runs failed, such as {name}: {reason}")

@@ -1,0 +1,101 @@
+"""What a plan declares, and what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sightbook.benchmark.plan import Plan, read_plan
+from sightbook.errors import ConfigError
+
+PLAN = """
+title: A comparison
+protocol: cifar10-I
+data: ${PLACE}/cifar
+minutes: 2
+seeds: [0, 1]
+settings: {batch: 64}
+cells:
+  ours: {}
+  spq: {method: spq, seeds: [0], settings: {views: {blur: 0}}, epochs: 3}
+grids:
+  clips:
+    cell: {method: transclippedclr, seeds: [0]}
+    over: {clip: [0, 0.05], views.crop_min: [0.2, 0.4]}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "plan.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_cells_take_what_they_leave_out_from_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "/somewhere else")
+    plan = read_plan(write(tmp_path, PLAN))
+    assert plan.data == "/somewhere else/cifar"
+    cells = plan.all_cells
+    assert list(cells) == [
+        "ours", "spq", "clips-clip_0-crop_min_0.2", "clips-clip_0-crop_min_0.4", "clips-clip_0.05-crop_min_0.2",
+        "clips-clip_0.05-crop_min_0.4",
+    ]  # fmt: skip
+    assert (cells["ours"].method, cells["ours"].minutes, cells["ours"].epochs) == ("rcq", 2, None)
+    assert (cells["spq"].minutes, cells["spq"].epochs) == (None, 3)
+    assert cells["spq"].settings == {"batch": 64, "views": {"blur": 0}}
+    last = cells["clips-clip_0.05-crop_min_0.4"]
+    assert last.settings == {"batch": 64, "clip": 0.05, "views": {"crop_min": 0.4}}
+    assert [(run.cell, run.seed) for run in plan.runs()][:3] == [
+        ("ours", 0),
+        ("spq", 0),
+        ("clips-clip_0-crop_min_0.2", 0),
+    ]
+    assert [(run.cell, run.seed) for run in plan.runs()][-1] == ("ours", 1), "first seeds first"
+
+
+def test_a_digest_names_what_decides_the_figures_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digests(text: str) -> dict[str, str]:
+        monkeypatch.setenv("PLACE", "/a")
+        return {run.name: run.digest for run in read_plan(write(tmp_path, text)).runs()}
+
+    before = digests(PLAN)
+    assert len(set(before.values())) == len(before)
+    assert digests(PLAN.replace("A comparison", "Another title").replace("/cifar", "/moved")) == before
+    changed = digests(PLAN.replace("batch: 64", "batch: 32"))
+    assert changed.keys() == before.keys() and not set(changed.values()) & set(before.values())
+    less = digests(PLAN.replace("blur: 0", "blur: 1"))
+    assert [name for name in before if before[name] != less[name]] == ["spq-64-seed0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("cifar10-I", "cifar11"), "unknown protocol 'cifar11': use one of cifar10-I"),
+        (("minutes: 2\n", ""), "needs a budget: either minutes or epochs"),
+        (("method: spq", "method: spk"), "cells.spq.method 'spk' is unknown: choose one of rcq"),
+        (("title:", "tittle: x\ntitle:"), "tittle is no key of a plan; see docs/benchmark.md"),
+        (("ours: {}", "'our/s': {}"), "the name 'our/s' becomes a folder"),
+        (("${PLACE}", "$NOWHERE"), "needs the environment variable NOWHERE"),
+        (("seeds: [0, 1]", "reference: theirs"), "the reference 'theirs' is none of the cells"),
+        (("over: {clip: [0, 0.05], views.crop_min: [0.2, 0.4]}", "over: {}"), "names one or two settings"),
+        (("seeds: [0, 1]", "ap_definition: mine"), "unknown definition of average precision 'mine'"),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    change: tuple[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "/a")
+    assert change[0] in PLAN
+    with pytest.raises(ConfigError) as caught:
+        read_plan(write(tmp_path, PLAN.replace(*change)))
+    assert says in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_a_plan_without_cells_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is nothing to train"):
+        Plan(title="x", protocol="cifar10-I", data="d", minutes=1)

@@ -1,0 +1,183 @@
+"""A whole experiment at toy size: made, stopped, gone on with, redrawn, and what may not be mixed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sightbook.benchmark import run as running
+from sightbook.benchmark.page import mean, one_table, write_page
+from sightbook.benchmark.results import Results
+from sightbook.benchmark.run import Summary, benchmark
+from sightbook.errors import ConfigError, LibraryError
+from sightbook.library.lock import writer_lock
+from tests.evaluate.collections import draw, write_parquet
+
+PLAN = """
+title: A toy
+protocol: cifar10-I
+data: {data}
+epochs: 1
+jobs: 1
+bits: [16, 32]
+settings: {{batch: 8, precision: fp32, backbone: {{stem_width: 8, widths: [8, 16], depths: [1, 1]}}}}
+cells:
+  ours: {{bits: [32], nested: true, settings: {{snapshots: 2}}}}
+  spq: {{method: spq, bits: [16], settings: {{views: {{blur: 0}}}}}}
+"""
+
+
+class Place:
+    """A folder with a small CIFAR-10, a plan, and where everything of an experiment goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        drawn = draw(66)
+        (folder / "cifar").mkdir(parents=True)
+        write_parquet(folder / "cifar" / "test.parquet", drawn[:18])
+        write_parquet(folder / "cifar" / "train.parquet", drawn[18:])
+        self.plan = folder / "toy.yaml"
+        self.plan.write_text(PLAN.format(data=folder / "cifar"))
+        self.page = folder / "docs" / "results.md"
+        self.results = folder / "results"
+
+    def run(self, **options: Any) -> Summary:
+        return benchmark(
+            self.plan, results=self.results, page=self.page, work=self.folder / "runs", **options
+        )
+
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.results / "toy.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The experiment, stopped in its second run, then finished."""
+    made = Place(tmp_path_factory.mktemp("ein Versuch"))
+    with pytest.MonkeyPatch.context() as patch:
+        original = running.evaluate
+        calls = []
+
+        def stopping(model: Any, *rest: Any, **options: Any) -> Any:
+            calls.append(model)
+            if len(calls) == 3:  # ours takes two: its snapshots are judged as well
+                raise KeyboardInterrupt
+            return original(model, *rest, **options)
+
+        patch.setattr(running, "evaluate", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+    assert [run["cell"] for run in made.document()["runs"]] == ["ours"]
+    assert "| spq | spq | – |" in made.page.read_text(), "a missing cell is a dash"
+    summary = made.run()
+    assert (summary.ran, summary.kept, summary.failed) == (("spq-16-seed0",), ("ours-32-seed0",), ())
+    return made
+
+
+def test_every_figure_stands_with_its_circumstances(place: Place) -> None:
+    ours, spq = place.document()["runs"]
+    for run in (ours, spq):
+        assert run["ap_definition"] == "hits-in-top-R" and run["protocol"] == "cifar10-I" and run["R"] == 48
+        assert (run["pretraining"], run["selection"], run["seed"]) == ("none", "last", 0)
+        assert run["machine"]["cores"] >= 1 and run["versions"]["torch"]
+        assert run["seconds"]["evaluate"] > 0 and 0 < run["map"] < 1
+        assert run["trained"]["pictures"] + run["trained"]["held_out"] == 48, "queries are not trained on"
+        assert str(place.folder) not in json.dumps({**run, "notes": []}), "no path of the machine"
+    assert [one["bits"] for one in ours["nested"]] == [16]
+    assert [point["epochs"] for point in ours["over_time"]] == sorted(p["epochs"] for p in ours["over_time"])
+    assert len(ours["over_time"]) == 3 and ours["over_time"][-1]["map"] == ours["map"]
+    assert len(spq["over_time"]) == 1
+
+
+def test_the_page_holds_tables_and_plots(place: Place) -> None:
+    text = place.page.read_text()
+    ours, spq = place.document()["runs"]
+    assert f"| spq | spq | resnet | none | last | 1 epochs | {spq['map']:.3f} | – |" in text
+    assert f"| ours | rcq | resnet | none | last | 1 epochs | – | {ours['map']:.3f} |" in text
+    assert (
+        f"| ours, its first bits | rcq | resnet | none | last | 1 epochs | {ours['nested'][0]['map']:.3f} | – |"
+        in text
+    )
+    assert "mAP@48 (hits-in-top-R)" in text
+    shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
+    assert {Path(name).name for name in shown} == {
+        "toy-bits.png", "toy-precision.png", "toy-recall.png", "toy-time.png", "toy-tracking.png", "toy-ours-sheet.png",
+        "toy-ours-codewords.png",
+    }  # fmt: skip
+    assert all((place.page.parent / name).stat().st_size > 2000 for name in shown)
+
+
+def test_what_is_finished_is_not_made_again_and_what_changed_is(place: Place, tmp_path: Path) -> None:
+    before = place.document()
+    summary = place.run()
+    assert summary.ran == () and place.document()["runs"] == before["runs"]
+    results = Results.open(place.results / "toy.json")
+    assert {name: len(ap) for name, ap in results.ap.items()} == {run["digest"]: 18 for run in before["runs"]}
+    np.testing.assert_allclose(
+        [results.ap[run["digest"]].mean() for run in before["runs"]],
+        [run["map"] for run in before["runs"]],
+        atol=1e-3,
+    )
+
+
+def test_a_run_that_cannot_be_made_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    place = Place(tmp_path / "p")
+    text = place.plan.read_text().replace("method: spq, bits: [16]", "method: spq, bits: [16], epochs: 0")
+    place.plan.write_text(
+        text.replace("bits: [32], nested: true", "bits: [32], nested: true, backbone: nowhere")
+    )
+    summary = place.run()
+    assert summary.ran == ("spq-16-seed0",)
+    ((name, reason),) = summary.failed
+    assert name == "ours-32-seed0" and "nowhere" in reason
+
+
+def test_one_cell_alone_and_a_cell_that_is_not_there(place: Place) -> None:
+    with pytest.raises(ConfigError, match="has no cell 'theirs': it has ours, spq"):
+        place.run(only="theirs")
+
+
+def test_two_calls_at_once_are_refused(place: Place) -> None:
+    with (
+        writer_lock(place.folder / "runs" / "toy"),
+        pytest.raises(LibraryError, match="is being written by process"),
+    ):
+        place.run()
+
+
+def test_figures_of_another_definition_do_not_share_a_table(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "toy.yaml"
+    other.write_text(place.plan.read_text() + "\nap_definition: full-ranking\n")
+    with pytest.raises(
+        ConfigError, match="holds figures of ap_definition hits-in-top-R, this plan says full-ranking"
+    ):
+        benchmark(other, results=place.results, page=place.page, work=tmp_path / "runs")
+    runs = place.document()["runs"]
+    for key, value in (("protocol", "labelled"), ("ap_definition", "trapezoid"), ("R", 7)):
+        with pytest.raises(ConfigError, match=f"results of different {key} .* cannot stand in one table"):
+            one_table([runs[0], {**runs[1], key: value}])
+
+
+def test_a_page_is_drawn_from_the_files_alone_and_a_damaged_one_is_named(
+    place: Place, tmp_path: Path
+) -> None:
+    write_page(place.results, tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text().splitlines()[:12] == place.page.read_text().splitlines()[:12]
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "x.json").write_text('{"format": 1}')
+    with pytest.raises(ConfigError, match=r"x\.json is no file of results"):
+        write_page(tmp_path / "r", tmp_path / "results.md")
+    (tmp_path / "r" / "x.json").write_text('{"format": 99}')
+    with pytest.raises(ConfigError, match="has format 99, newer than 1"):
+        write_page(tmp_path / "r", tmp_path / "results.md")
+
+
+def test_a_mean_tells_its_seeds() -> None:
+    assert mean([]) == "–"
+    assert mean([0.4]) == "0.400"
+    assert mean([0.4, 0.42, 0.44]) == "0.420 ± 0.020 (3)"
