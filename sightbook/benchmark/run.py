@@ -18,10 +18,10 @@ from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
 from sightbook.errors import ConfigError, SightbookError
-from sightbook.evaluate.protocols import Split
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Figures, Report
 from sightbook.evaluate.run import evaluate
+from sightbook.evaluate.split import Split
 from sightbook.files import write_atomic
 from sightbook.learn import snapshots
 from sightbook.library.lock import writer_lock

@@ -16,7 +16,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="cifar10-I|cifar10-II|labelled",
+            metavar="cifar10-I|cifar10-II|flickr25k|nus-wide-21|labelled",
             help="What is asked, searched and counted.",
             show_default=False,
         ),

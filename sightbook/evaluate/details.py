@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.evaluate.protocols import Picture
 from sightbook.evaluate.ranking import Ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.relevance import Truth
+from sightbook.evaluate.split import Picture
 
 QUERIES = 1000  # at most so many make up a curve
 LEVELS = tuple(step / 20 for step in range(1, 21))  # of recall

@@ -2,7 +2,7 @@
 
 Looked for in a folder and in its `data` folder (as Hugging Face repositories have it): train/ and test/, or
 train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; .tar alike. A single train file is
-joined by the test file beside it.
+joined by the test file beside it. CIFAR-10's binary version is found by the names of its batches.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ def find_parts(data: Path) -> tuple[str, str] | None:
             return None
         test = data.with_stem("test")
         return (str(data), str(test)) if test.is_file() else None
+    for base in (data, data / "cifar-10-batches-bin"):
+        if (base / "data_batch_1.bin").is_file() and (base / "test_batch.bin").is_file():
+            return f"{glob.escape(str(base))}/data_batch_*.bin", str(base / "test_batch.bin")
     for base in (data, data / "data"):
         train, test_part = (_part(base, name) for name in PART_NAMES)
         if train is not None and test_part is not None:

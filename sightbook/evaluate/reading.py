@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
-from sightbook.evaluate.protocols import Picture, Split
+from sightbook.evaluate.split import Picture, Split
 from sightbook.evaluate.thumbnails import thumbnail
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame

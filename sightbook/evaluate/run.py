@@ -19,13 +19,14 @@ from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Base
 from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
 from sightbook.evaluate.judge import Judged, judge, judge_chance
 from sightbook.evaluate.metrics import DEFAULT, definition
-from sightbook.evaluate.protocols import Protocol, Split
+from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.ranking import Ranker, code_ranker
 from sightbook.evaluate.reading import read
 from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
 from sightbook.evaluate.shared import refuse_shared
+from sightbook.evaluate.split import Split
 from sightbook.images.pool import cores
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent

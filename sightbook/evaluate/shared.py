@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightbook.errors import ConfigError, PictureError
-from sightbook.evaluate.protocols import Picture, Split
+from sightbook.evaluate.split import Picture, Split
 from sightbook.images.pool import Guards, digest
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.names import shown, to_native
 
-Kind = Literal["folder", "tar", "parquet"]
+Kind = Literal["folder", "tar", "parquet", "cifar"]
 Label = str | int | None
 
 
@@ -89,6 +89,10 @@ class Entry:
             from sightbook.images.tar import read_member
 
             return read_member(self.origin, self.path, self.offset, self.size)
+        if self.origin.kind == "cifar":
+            from sightbook.images.cifar import read_record
+
+            return read_record(self.origin, self.path)
         from sightbook.images.parquet import read_row
 
         return read_row(self.origin, int(self.path))

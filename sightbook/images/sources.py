@@ -1,4 +1,4 @@
-"""Sources: folders, tar files, Parquet files, single pictures and globs of those, as one stream of entries."""
+"""Sources: folders, tar and Parquet files, CIFAR-10's batches, single pictures, globs of those, as one stream."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
 # ruff: noqa: PTH110, PTH111, PTH116, PTH118, PTH207
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import SourceError
-from sightbook.images import parquet, tar
+from sightbook.images import cifar, parquet, tar
 from sightbook.images.entry import Entry, Kind, Origin
 from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
 from sightbook.images.names import shown, to_text
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
-_Thing = Literal["folder", "tar", "parquet", "picture"]
+_Thing = Literal["folder", "tar", "parquet", "cifar", "picture"]
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Source:
             yield from tar.entries(self.id, root)
         elif self.kind == "parquet":
             yield from parquet.entries(self.id, root)
+        elif self.kind == "cifar":
+            yield from cifar.entries(self.id, root)
         elif self.names is not None:
             yield from self._named(root, self.names)
         else:
@@ -71,6 +73,8 @@ class Source:
     @cached_property
     def label_names(self) -> list[str] | None:
         """What the integer labels are called, where the source says so (Hugging Face Parquet); for evaluation."""
+        if self.kind == "cifar":
+            return cifar.label_names(str(self.root))
         return parquet.label_names(str(self.root)) if self.kind == "parquet" else None
 
 
@@ -194,7 +198,7 @@ def _source(path: Path, kind: _Thing) -> Source:
             raise SourceError(
                 f"There are no pictures in the tar file {_quoted(path)}: check that it is the right one."
             )
-    elif parquet.check(str(root)) == 0:
+    elif kind == "parquet" and parquet.check(str(root)) == 0:
         raise SourceError(
             f"There are no rows in the Parquet file {_quoted(path)}: check that it is the right one."
         )
@@ -220,6 +224,8 @@ def _kind_or_none(path: Path) -> _Thing | None:
         return "tar"
     if path.suffix.lower() == ".parquet":
         return "parquet"
+    if cifar.is_batch(str(path)):
+        return "cifar"
     return "picture" if is_picture_name(path.name.lstrip(".")) else None
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from sightbook.errors import ConfigError, SourceError
-from sightbook.evaluate.protocols import PROTOCOLS, Split, load_cifar10, load_labelled, protocol
+from sightbook.evaluate.protocols import PROTOCOLS, load_labelled, protocol
+from sightbook.evaluate.published import load_cifar10
+from sightbook.evaluate.split import Split
 from tests.evaluate.collections import draw, write_csv, write_files, write_parquet
 from tests.pictures import KINDS
 
@@ -181,10 +183,15 @@ def test_cifar10_without_its_files_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_an_unknown_protocol_is_refused_with_the_names() -> None:
-    with pytest.raises(ConfigError, match=r"unknown protocol 'cifar'.*cifar10-I, cifar10-II, labelled"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown protocol 'cifar'.*cifar10-I, cifar10-II, flickr25k, nus-wide-21, labelled",
+    ):
         protocol("cifar")
     assert [(p.name, p.R, p.sizes) for p in PROTOCOLS.values()] == [
         ("cifar10-I", 1000, (10_000, 50_000)),
         ("cifar10-II", 1000, (10_000, 50_000)),
+        ("flickr25k", 5000, (2_000, 23_000)),
+        ("nus-wide-21", 5000, (2_100, 193_734)),
         ("labelled", 100, None),
     ]
