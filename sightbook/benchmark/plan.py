@@ -148,6 +148,20 @@ class Plan(_Frozen):
             }
         )
 
+    def with_epochs(self, epochs: int) -> Plan:
+        """The same plan with this budget for every run."""
+        budget = {"epochs": epochs, "minutes": None}
+        return self.model_copy(
+            update={
+                **budget,
+                "cells": {name: cell.model_copy(update=budget) for name, cell in self.cells.items()},
+                "grids": {
+                    name: grid.model_copy(update={"cell": grid.cell.model_copy(update=budget)})
+                    for name, grid in self.grids.items()
+                },
+            }
+        )
+
     def runs(self) -> Iterator[Run]:
         """Every single run, first seeds first: a table is filled as evenly as the time allows."""
         cells = self.all_cells

@@ -54,18 +54,20 @@ def benchmark(
     page: AnyPath = "docs/results.md",
     work: AnyPath = "runs",
     only: str | None = None,
+    epochs: int | None = None,
     listener: Listener = silent,
 ) -> Summary:
     """Makes every run of the experiment that `plan` (a YAML file) declares and that is not finished yet.
 
     results: the folder of NAME.json, NAME the plan's file name; page: the Markdown page drawn from all results there;
-    work: the folder of the models, which a stopped call goes on with; only: a cell, to leave the others for later.
+    work: the folder of the models, which a stopped call goes on with; only: a cell, to leave the others for later;
+    epochs: in place of every budget, to try a plan at small size (give other folders for such results).
 
     Raises ConfigError for a plan that does not fit, SourceError for data that is not there. A run that fails is
     reported, and the others go on.
     """
     path = Path(plan)
-    declared = read_plan(path)
+    declared = read_plan(path) if epochs is None else read_plan(path).with_epochs(epochs)
     if only is not None and only not in declared.all_cells:
         raise ConfigError(f"{path} has no cell {only!r}: it has {', '.join(declared.all_cells)}")
     target, target_page = Path(results), Path(page)

@@ -28,6 +28,15 @@ def benchmark(
         str | None,
         typer.Option(metavar="NAME", help="Make this line of the table only.", show_default=False),
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Try the experiment with this budget for every run instead of its own.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train and judge everything an experiment declares, with its seeds, and write results and plots.
@@ -46,7 +55,9 @@ def benchmark(
     from sightbook.errors import ConfigError
 
     with showing() as listener:
-        summary = measure(plan, results=results, page=page, work=work, only=cell, listener=listener)
+        summary = measure(
+            plan, results=results, page=page, work=work, only=cell, epochs=epochs, listener=listener
+        )
     if as_json:
         emit_json(summary.to_json())
     else:

@@ -244,6 +244,9 @@ def _begin(
     if run.batch == 0:
         raise ConfigError(f"{len(pictures.train)} pictures cannot be shared by {ranks.world} processes")
     config.clipped(run.batch)
+    run.resident = _resident(pictures, device)
+    if config.compile:
+        network.backbone.compile()
     if run.batch < config.batch:
         listener(
             Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that")
@@ -277,6 +280,14 @@ def _begin(
         )
     )
     return run
+
+
+def _resident(pictures: store.Store, device: torch.device) -> torch.Tensor | None:
+    """All pictures on a GPU, so that no step waits for them; None on a CPU, or where they take half of what is free."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return torch.from_numpy(pictures.pixels).to(device) if pictures.pixels.nbytes < free / 2 else None
 
 
 def _told(run: trainer.Run) -> str:

@@ -57,6 +57,7 @@ class Run:
     memory: Memory | None = None
     ranks: Ranks = ALONE
     features: Features | None = None
+    resident: Tensor | None = None  # all pixels (N, R, R, 3) uint8 on the device, where they fit
 
     @property
     def batch(self) -> int:
@@ -236,6 +237,8 @@ def places_of(run: Run) -> np.ndarray:
 def pictures_of(run: Run) -> Tensor:
     """This rank's pictures (b, R, R, 3) uint8 of the coming step, on the device."""
     rows = run.store.train[places_of(run)]
+    if run.resident is not None:
+        return run.resident[torch.from_numpy(rows).to(run.device, non_blocking=True)]
     return torch.from_numpy(run.store.pixels[rows]).to(run.device, non_blocking=True)
 
 

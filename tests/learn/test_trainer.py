@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -241,3 +243,23 @@ def test_a_collapse_is_noticed_within_an_epoch_and_keeps_the_last_good_checkpoin
     ):
         trainer.fit(run, silent)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_pictures_on_the_device_are_those_of_the_store(tmp_path: Path) -> None:
+    run = run_of(config_of(), tmp_path)
+    expected = [trainer.pictures_of(run)]
+    run.resident = torch.from_numpy(run.store.pixels)
+    assert torch.equal(trainer.pictures_of(run), expected[0])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_backbone_learns_the_same(tmp_path: Path) -> None:
+    plain, compiled = (run_of(config_of(compile=name == "b"), tmp_path / name) for name in "ab")
+    compiled.network.backbone.compile()
+    before = set(compiled.network.state_dict())
+    views = plain.views(trainer.pictures_of(plain))
+    losses = [forward_loss(run.network, views, run.config, None)[0] for run in (plain, compiled)]
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-4)
+    torch.autograd.backward(losses[1])
+    assert set(compiled.network.state_dict()) == before, "no name of a weight changes"
+    copy.deepcopy(compiled.network)(views)  # as a snapshot copies it
