@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
+from sightbook.model.released import names
 
 # 1: inner products only; 2: `metric`.
 FORMAT = 2
@@ -70,8 +71,8 @@ class ModelConfig:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ModelError(
-                f"{folder} is not a sightbook model (no config.json): "
-                "give the folder that `sightbook train --out` wrote"
+                f"{folder} is not a sightbook model (no config.json): give the folder that `sightbook train --out` "
+                f"wrote, or a released one ({', '.join(names()) or 'there is none'})"
             ) from None
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read ({error}): restore it or train again") from None

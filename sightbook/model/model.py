@@ -21,6 +21,7 @@ from sightbook.codes import tables as lookup
 from sightbook.errors import ModelError
 from sightbook.images.decode import decode
 from sightbook.images.frame import Frame
+from sightbook.model import released
 from sightbook.model.config import ModelConfig
 
 QUERY_FILES = ("encoder.onnx", "codebooks.safetensors", "config.json")
@@ -40,11 +41,12 @@ class Model:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
-        """Opens the folder that `sightbook train` wrote; `threads` for the encoder, default all cores.
+        """Opens the folder that `sightbook train` wrote, or a released model by its name (`released.names`).
 
-        Raises ModelError when the folder holds no model, a damaged one, or one of a newer format.
+        threads: for the encoder, default all cores. Raises ModelError when the folder holds no model, a damaged one, or
+        one of a newer format.
         """
-        path = Path(folder)
+        path = released.find(Path(folder))
         config = ModelConfig.read(path)
         for name, facts in config.files.items():
             try:

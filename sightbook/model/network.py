@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
+from sightbook.model import released
 from sightbook.model.backbone import Backbone, build
 from sightbook.model.config import ModelConfig
 from sightbook.model.head import Head
@@ -110,10 +111,11 @@ def load(folder: Path) -> tuple[Network, ModelConfig]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    config = ModelConfig.read(Path(folder))
+    folder = released.find(Path(folder))
+    config = ModelConfig.read(folder)
     network = rebuild(config)
     try:
-        network.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+        network.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: model.safetensors does not fit config.json ({str(error).splitlines()[0]})"
