@@ -1,6 +1,6 @@
 """Turns a trained model into one that is released with the program: weights as fp16, encoder and card made anew.
 
-    python benchmarks/release.py RUN NAME --results results/cifar10-cpu-30.json --cell rcq
+    python benchmarks/tools/release.py RUN NAME --results results/cifar10-cpu-30.json --cell rcq
 
 RUN is the MODEL folder of that run. The release goes to sightbook/released/NAME; then check its figures by
 `sightbook evaluate NAME --protocol … --data …` and write them into docs/log.md.
