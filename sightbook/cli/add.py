@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources
+
+if TYPE_CHECKING:
+    from sightbook.library.results import AddPlan
+
+_SHOWN = 20
 
 
 def add(
@@ -35,17 +40,41 @@ def add(
         bool,
         typer.Option("--retry", help="Also try again what could not be read before.", show_default=False),
     ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Leave out pictures or folders that fit, such as drafts or *.gif; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Forget pictures that are gone from the SOURCE.", show_default=False),
+    ] = False,
+    prune_all: Annotated[
+        bool,
+        typer.Option(
+            "--prune-all", help="The same, even when nothing of the SOURCE is left.", show_default=False
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, and do nothing.", show_default=False),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add pictures to a library; makes the library on first use.
 
-    Run it again whenever pictures were added or changed: only those are read. A picture that cannot be read is named
-    and skipped. The library is a folder that works on another machine, too.
+    Run it again whenever pictures were added, changed, moved or deleted: only what is new is read, what was moved keeps
+    its id, what is gone is left out of searches. A picture that cannot be read is named and skipped. The library is a
+    folder that works on another machine, too.
 
     \b
     Examples:
       sightbook add library/ photos/ --model model/
-      sightbook add library/ photos/
+      sightbook add library/ photos/ --exclude drafts --dry-run
+      sightbook add library/ photos/ --prune
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
     """
     from sightbook.cli.guard import PartialFailure
@@ -54,12 +83,21 @@ def add(
     from sightbook.images.sources import open_sources
     from sightbook.library.library import Library
 
+    what: dict[str, Any] = {
+        "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "prune": "all" if prune_all else prune,
+    }  # fmt: skip
+    if dry_run:
+        with showing() as listener:
+            plan = Library.plan(library, source, **what, listener=listener)
+        if as_json:
+            emit_json(plan)
+        else:
+            emit("\n".join(_told(plan, prune=prune or prune_all)))
+        return
     if model is not None:
         open_sources(source)  # a mistyped SOURCE leaves no empty library behind
     with showing() as listener, Library.open(library, create_with=model) as opened:
-        report = opened.add(
-            source, model=model, jobs=jobs, moved_from=moved_from, retry=retry, listener=listener
-        )
+        report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures
     if as_json:
@@ -69,7 +107,9 @@ def add(
             (report.added, "added"),
             (report.changed, "changed"),
             (report.unchanged, "unchanged"),
+            (report.moved, "moved"),
             (report.missing, "missing"),
+            (report.removed, "removed"),
             (failed, "could not be read"),
         ]
         shown = ", ".join(
@@ -83,3 +123,24 @@ def add(
         raise PartialFailure(
             f"none of the {failed} pictures could be read: `sightbook status {library} --failures` lists the reasons"
         )
+
+
+def _told(plan: AddPlan, *, prune: bool) -> list[str]:
+    """The plan in lines: what would happen to which pictures, the first of each kind by name."""
+    gone = "would be removed" if prune else "are missing and would be left out of searches"
+    lines = []
+    for names, what in (
+        (plan.new, "new, would be added"),
+        (plan.changed, "changed, would be read again"),
+        ([f"{old} → {new}" for old, new in plan.moved], "moved, would keep their ids"),
+        (plan.missing, gone),
+    ):
+        if names:
+            lines.append(f"{len(names):,} {what}:")
+            lines += [f"  {name}" for name in names[:_SHOWN]]
+            if len(names) > _SHOWN:
+                lines.append(f"  … and {len(names) - _SHOWN:,} more")
+    lines.append(f"{plan.unchanged:,} unchanged")
+    if plan.known_failures:
+        lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
+    return lines

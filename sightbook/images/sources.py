@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -30,7 +32,8 @@ _Thing = Literal["folder", "tar", "parquet", "cifar", "picture"]
 class Source:
     """One root with pictures. `id` with an entry's path is the picture's key; the root may move, the id stays.
 
-    `names` (relative paths) restricts a folder to single pictures; None is the whole folder.
+    `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `exclude` are globs of
+    what is not taken (`excluded` says what they match).
     `problems` holds, after a walk, one sentence for each sub-folder that could not be read.
     """
 
@@ -38,11 +41,18 @@ class Source:
     kind: Kind
     root: Path
     names: frozenset[str] | None = None
+    exclude: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
     def entries(self) -> Iterator[Entry]:
         """Each picture once, in a stable order: folders by code point of the relative POSIX path, tar files in the
         order of the archive, Parquet files by row. Raises SourceError when the root is gone or damaged."""
+        if not self.exclude:
+            return self._all()
+        left_out = excluded(self.exclude)
+        return (entry for entry in self._all() if not left_out(entry.path))
+
+    def _all(self) -> Iterator[Entry]:
         root = str(self.root)
         if self.kind == "tar":
             yield from tar.entries(self.id, root)
@@ -118,15 +128,23 @@ def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
     return sources
 
 
-def open_sources(specs: Sequence[str | Path], ids: Mapping[Path, str] | None = None) -> Sources:
+def open_sources(
+    specs: Sequence[str | Path],
+    ids: Mapping[Path, str] | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    may_be_empty: Collection[Path] = (),
+) -> Sources:
     """All sources of `specs` as one stream. `ids` maps a resolved root to an id that is known for it already, because
-    the source was added before, perhaps from another place. Raises SourceError as `open_source` does."""
+    the source was added before, perhaps from another place; exclude: globs of pictures to leave out; may_be_empty:
+    roots of folders that need not hold a picture any more. Raises SourceError as `open_source` does."""
     if not specs:
         raise SourceError(
             "No source was given: name a folder, a .tar, a .parquet, a picture or a glob of those."
         )
-    sources = _distinct([source for spec in specs for source in _sources(spec)])
+    sources = _distinct([source for spec in specs for source in _sources(spec, may_be_empty)])
     for source in sources:
+        source.exclude = tuple(exclude)
         source.id = (ids or {}).get(source.root, source.id)
     by_id: dict[str, Path] = {}
     for source in sources:
@@ -153,7 +171,22 @@ def _distinct(sources: list[Source]) -> list[Source]:
     return list(by_root.values())
 
 
-def _sources(spec: str | Path) -> list[Source]:
+def excluded(globs: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a picture's path within its source is left out: it, its name, or a folder it lies in fits a glob.
+
+    `drafts` and `*.gif` match in every folder, `2019/drafts` from the root; `*` crosses `/`.
+    """
+    whole = [re.compile(fnmatch.translate(glob_.strip("/"))) for glob_ in globs if glob_.strip("/")]
+
+    def left_out(path: str) -> bool:
+        parts = path.split("/")
+        names = [*parts, *("/".join(parts[: i + 1]) for i in range(1, len(parts)))]
+        return any(pattern.match(name) for pattern in whole for name in names)
+
+    return left_out
+
+
+def _sources(spec: str | Path, may_be_empty: Collection[Path] = ()) -> list[Source]:
     text = os.fspath(spec)
     if not text:
         raise SourceError(
@@ -165,7 +198,7 @@ def _sources(spec: str | Path) -> list[Source]:
         )
     path = _existing(os.path.expanduser(text))
     if path is not None:
-        return [_source(path, _kind(path, text))]
+        return [_source(path, _kind(path, text), may_be_empty)]
     if not glob.has_magic(text):
         raise SourceError(
             f"There is nothing at {_quoted(text)}: check the path and that its drive is mounted."
@@ -181,17 +214,17 @@ def _sources(spec: str | Path) -> list[Source]:
     if "**" in text:
         # '**' yields every folder on the way besides the files in it; the files are what is meant.
         kinds = [pair for pair in kinds if pair[1] != "folder"] or kinds[:1]
-    return [_source(path, kind) for path, kind in kinds]
+    return [_source(path, kind, may_be_empty) for path, kind in kinds]
 
 
-def _source(path: Path, kind: _Thing) -> Source:
+def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
     """Opens what is there, checking now what would otherwise fail after minutes of work."""
     if kind == "picture":
         root = path.parent.resolve()
         return Source(source_id(root), "folder", root, frozenset([to_text(path.name)]))
     root = path.resolve()
     if kind == "folder":
-        if next(iter(Walk(str(root))), None) is None:
+        if root not in may_be_empty and next(iter(Walk(str(root))), None) is None:
             raise SourceError(_nothing_in(root))
     elif kind == "tar":
         if not tar.has_pictures(str(root)):

@@ -24,6 +24,8 @@ from sightbook.library.schema import (
     FailureRow,
     KeyRow,
     Known,
+    MissingRow,
+    Moved,
     PictureRow,
     SourceRow,
     from_column,
@@ -113,6 +115,18 @@ class Catalogue:
         """Content digests by id."""
         return dict(self._by_ids("SELECT id, digest FROM pictures WHERE id IN ({})", ids))
 
+    def missing(self) -> list[MissingRow]:
+        """The pictures whose file is gone, by id."""
+        rows = self.connection.execute(
+            f"SELECT id, source, path, size, digest FROM pictures WHERE state = {MISSING} ORDER BY id"
+        )
+        return [MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
+
+    def rows(self, ids: Sequence[int]) -> list[MissingRow]:
+        """The same of any pictures, by id."""
+        found = self._by_ids("SELECT id, source, path, size, digest FROM pictures WHERE id IN ({})", ids)
+        return sorted(MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in found)
+
     def codes(self) -> tuple[str, list[int], bytes]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
         self.connection.execute("BEGIN")
@@ -193,17 +207,23 @@ class Catalogue:
         *,
         back: Iterable[int] = (),
         missing: Iterable[int] = (),
+        moved: Iterable[Moved] = (),
         forget: Iterable[str] = (),
         now: float,
     ) -> None:
-        """Records a scan: ids that are good again, ids whose file is gone, failures to forget; then the time."""
+        """Records a scan: ids that are good again, ids whose file is gone, ids that have a new path in this source,
+        failures to forget; then the time."""
         good, lost = [(id,) for id in back], [(id,) for id in missing]
+        paths = [(source, to_column(row.path), row.mtime_ns, row.id) for row in moved]
         with transaction(self.connection):
+            self.connection.executemany(
+                f"UPDATE pictures SET source = ?, path = ?, mtime_ns = ?, state = {GOOD} WHERE id = ?", paths
+            )
             self.connection.executemany(f"UPDATE pictures SET state = {GOOD} WHERE id = ?", good)
             self.connection.executemany(f"UPDATE pictures SET state = {MISSING} WHERE id = ?", lost)
             self._forget((source, path) for path in forget)
             self.connection.execute("UPDATE sources SET scanned = ? WHERE id = ?", (now, source))
-            if good or lost:
+            if good or lost or paths:
                 self._advance()
 
     def put(

@@ -11,22 +11,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from sightbook.errors import SourceError
+from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry, locate
 from sightbook.images.names import to_native
-from sightbook.images.sources import Source
 from sightbook.interrupt import deferred_interrupt
 from sightbook.library.catalogue import Catalogue
-from sightbook.library.results import AddReport, Failure
-from sightbook.library.scan import Plan, is_there, resolve, scan
+from sightbook.library.results import AddPlan, AddReport, Failure
+from sightbook.library.scan import Plan, find_moved, is_there, resolve, scan
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.progress import Listener, Meter, Notice
 
 if TYPE_CHECKING:
+    from sightbook.images.sources import Source
     from sightbook.model.encode import Encoded, Failed
     from sightbook.model.model import Model
+
+# Whether pictures that are gone from a source are forgotten; "all": even when nothing of the source is left.
+Prune = bool | Literal["all"]
 
 # A batch is committed when it has this many pictures or is this old: what a kill can cost is seconds.
 _BATCH, _SECONDS = 512, 5.0
@@ -41,14 +44,22 @@ def add(
     jobs: int | None,
     moved_from: str | Path | None,
     retry: bool,
+    exclude: Sequence[str],
+    prune: Prune,
     listener: Listener,
 ) -> AddReport:
     """Brings the catalogue up to date with the sources; the caller holds the writer lock. See `Library.add`."""
     started = time.monotonic()
-    sources = resolve(catalogue, library, specs, moved_from, listener)
-    meter = Meter(listener, "scan")
-    plans = [_planned(catalogue, source, retry, meter) for source in sources]
-    meter.close()
+    plans = planned(
+        catalogue, library, specs,
+        moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+    )  # fmt: skip
+    removed = 0
+    for plan in plans:
+        _settle(catalogue, plan)
+        if prune:
+            removed += catalogue.remove([*plan.missing, *plan.gone_before])
+            plan.missing, plan.gone_before = [], []
     run = _Run(catalogue, {plan.source.id: plan for plan in plans}, listener)
     todo = [entry for plan in plans for entry in plan.todo]
     encoding = time.monotonic()
@@ -61,20 +72,79 @@ def add(
         unchanged=sum(plan.unchanged for plan in plans) + run.same,
         failed=run.failures,
         known_failures=sum(plan.known_failures for plan in plans),
-        missing=sum(len(plan.missing) + plan.still_missing for plan in plans) + len(run.gone),
-        removed=0,
+        missing=sum(len(plan.missing) + len(plan.gone_before) for plan in plans) + len(run.gone),
+        moved=sum(len(plan.moved) for plan in plans),
+        removed=removed,
         seconds=ended - started,
         rate=len(todo) / (ended - encoding) if todo else 0.0,
     )
 
 
-def _planned(catalogue: Catalogue, source: Source, retry: bool, meter: Meter) -> Plan:
-    """Scans a source and commits what the scan alone decides."""
-    plan = scan(catalogue, source, retry=retry, meter=meter)
-    now = time.time()
+def planned(
+    catalogue: Catalogue,
+    library: Path,
+    specs: Sequence[str | Path],
+    *,
+    moved_from: str | Path | None,
+    retry: bool,
+    exclude: Sequence[str],
+    prune: Prune,
+    listener: Listener,
+) -> list[Plan]:
+    """What an `add` has to do, without doing any of it: the plan of each source.
+
+    LibraryError when `prune` would take everything that is known of a source, and was not told "all".
+    """
+    sources = resolve(
+        catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
+    )
+    meter = Meter(listener, "scan")
+    plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
+    meter.close()
+    find_moved(catalogue, plans)
+    for plan in plans:
+        if prune and prune != "all" and plan.empty:
+            raise LibraryError(
+                f"not one picture that {library} knows of {plan.source.root} is there, so pruning would remove all "
+                f"{len(plan.missing) + len(plan.gone_before):,} of them: mount its drive, or say --prune-all if they "
+                "are gone for good"
+            )
+    return plans
+
+
+def told(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
+    """The plans as what a user reads."""
+    new, changed, moved, missing = [], [], [], []
+    for plan in plans:
+        source = plan.source
+
+        def where(path: str, source: Source = source) -> str:
+            return locate(source.kind, str(source.root), path)
+
+        new += [where(entry.path) for entry in plan.todo if entry.path not in plan.ids]
+        changed += [where(entry.path) for entry in plan.todo if entry.path in plan.ids]
+        keys = catalogue.keys([row.id for _, row in plan.moved] + plan.missing + plan.gone_before)
+        for found, row in plan.moved:
+            old = keys[row.id]
+            moved.append((locate(old.kind, old.root, old.path), where(found.path)))
+        missing += [where(keys[id].path) for id in (*plan.missing, *plan.gone_before)]
+    return AddPlan(
+        new, changed, moved, missing, sum(p.unchanged for p in plans), sum(p.known_failures for p in plans)
+    )
+
+
+def _settle(catalogue: Catalogue, plan: Plan) -> None:
+    """Commits what the scan alone decides."""
+    now, source = time.time(), plan.source
     catalogue.put_source(source.id, source.kind, str(source.root), now)
-    catalogue.settle(source.id, back=plan.back, missing=plan.missing, forget=plan.forget, now=now)
-    return plan
+    catalogue.settle(
+        source.id,
+        back=plan.back,
+        missing=plan.missing,
+        moved=[moved for moved, _ in plan.moved],
+        forget=plan.forget,
+        now=now,
+    )
 
 
 class _Run:

@@ -21,7 +21,7 @@ from sightbook.library.database import explained
 from sightbook.library.engines import Engines
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
-from sightbook.library.results import AddReport, Failure, Hit, SourceStatus, Status
+from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
 from sightbook.library.schema import FORMAT, KeyRow
 from sightbook.library.selection import Wanted, select
 from sightbook.progress import Listener, silent
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
 
@@ -122,18 +123,22 @@ class Library:
         jobs: int | None = None,
         moved_from: str | Path | None = None,
         retry: bool = False,
+        exclude: Sequence[str] = (),
+        prune: Prune = False,
         listener: Listener = silent,
     ) -> AddReport:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
 
         A picture counts as unchanged when size and time (ns) are equal; then it is not opened. Those that cannot be
         read are told to the listener, recorded, and tried again when they change, or when `retry` is set. Pictures
-        that have gone from a source are left out of searches until they are back; `remove` forgets them. Results are
-        committed in batches: after Ctrl-C or a crash the same call goes on where it stopped.
+        that have gone from a source are left out of searches until they are back; prune forgets them. One whose content
+        is found under another path was moved: it keeps its id. Results are committed in batches: after Ctrl-C or a
+        crash the same call goes on where it stopped.
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
-        there before; keys and ids stay. Raises LibraryError (another writer, another model, a full or read-only disk)
-        and SourceError.
+        there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
+        prune: True, or "all" when it may take everything known of a source. Raises LibraryError (another writer,
+        another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         if model is not None:
             self._check_model(model)
@@ -151,8 +156,42 @@ class Library:
                     jobs=jobs,
                     moved_from=moved_from,
                     retry=retry,
+                    exclude=exclude,
+                    prune=prune,
                     listener=listener,
                 )
+            finally:
+                catalogue.close()
+
+    @classmethod
+    def plan(
+        cls,
+        path: str | os.PathLike[str],
+        sources: Sequence[str | Path] | str | Path,
+        *,
+        moved_from: str | Path | None = None,
+        retry: bool = False,
+        exclude: Sequence[str] = (),
+        prune: Prune = False,
+        listener: Listener = silent,
+    ) -> AddPlan:
+        """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
+        from sightbook.library import ingest
+
+        path = Path(path)
+        specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        with explained(path):
+            if folder.exists(path):
+                with cls.open(path):
+                    catalogue = Catalogue.read(path / NAME)
+            else:
+                catalogue = Catalogue.create(Path(":memory:"), "")
+            try:
+                plans = ingest.planned(
+                    catalogue, path, specs,
+                    moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+                )  # fmt: skip
+                return ingest.told(catalogue, plans)
             finally:
                 catalogue.close()
 

@@ -52,7 +52,8 @@ class AddReport:
 
     added: new; changed: encoded again under their ids; unchanged: untouched; failed: could not be read now;
     known_failures: failed before and unchanged since, so not tried; missing: in the catalogue, no longer in the source
-    (left out of searches until they are back). rate is pictures read per second.
+    (left out of searches until they are back); moved: the same content under another path, with the id it had; removed:
+    gone from the source and pruned. rate is pictures read per second.
     """
 
     added: int
@@ -61,9 +62,23 @@ class AddReport:
     failed: list[Failure]
     known_failures: int
     missing: int
+    moved: int
     removed: int
     seconds: float
     rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class AddPlan:
+    """What an `add` would do, by locators: new and changed (another size or time) pictures to read, moved ones as (old,
+    new), missing ones, which `prune` would remove, and the number of those that stay as they are."""
+
+    new: list[str]
+    changed: list[str]
+    moved: list[tuple[str, str]]
+    missing: list[str]
+    unchanged: int
+    known_failures: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, PictureError, SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.library.catalogue import Catalogue
-from sightbook.library.schema import GOOD, MISSING, Known, SourceRow
+from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.progress import Listener, Meter, Notice
 
 
@@ -21,7 +23,8 @@ class Plan:
     """One source's share of an `add`.
 
     todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
-    reading; missing: ids whose file is gone; forget: failures of files that are gone or good again.
+    reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
+    forget: failures of files that are gone or good again; found: entries the source has now.
     """
 
     source: Source
@@ -29,10 +32,17 @@ class Plan:
     ids: dict[str, int] = field(default_factory=dict)
     back: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
+    moved: list[tuple[Moved, MissingRow]] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
     unchanged: int = 0
     known_failures: int = 0
-    still_missing: int = 0
+    gone_before: list[int] = field(default_factory=list)
+    found: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was known of the source is gone: perhaps its drive is not mounted."""
+        return self.found == 0 and bool(self.missing or self.gone_before)
 
 
 def resolve(
@@ -41,9 +51,13 @@ def resolve(
     specs: Sequence[str | Path],
     moved_from: str | Path | None,
     listener: Listener,
+    *,
+    exclude: Sequence[str] = (),
+    may_be_empty: bool = False,
 ) -> Sources:
     """Opens the sources under the ids they have in this library; a new root gets an id that no other source has.
 
+    exclude: globs of what is not taken; may_be_empty: a source that is known may have lost all its pictures.
     With `moved_from` the one source of `specs` takes over the id of the source that stood there. Raises LibraryError
     when nothing stood there, or `specs` is more than one source or one that has a place in the library of its own.
     """
@@ -55,7 +69,8 @@ def resolve(
         for place in (Path(spec).expanduser().resolve(), Path(spec).expanduser().resolve().parent):
             if place not in ids and source_id(place) in roots:
                 ids[place] = _fresh_id(place, roots)
-    sources = open_sources(specs, ids)
+    known = {Path(row.root) for row in rows} if may_be_empty else set()
+    sources = open_sources(specs, ids, exclude=exclude, may_be_empty=known)
     if moved_from is not None:
         _take_over(sources, library, rows, moved_from)
         return sources
@@ -119,6 +134,7 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
     known = catalogue.known(source.id)
     for entry in source.entries():
         meter.advance()
+        plan.found += 1
         _compare(plan, entry, known.pop(entry.path, None), retry)
     for problem in source.problems:
         meter.listener(Notice(problem))
@@ -129,8 +145,43 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
             if row.id is not None and row.state != MISSING:
                 plan.missing.append(row.id)
             elif row.id is not None:
-                plan.still_missing += 1
+                plan.gone_before.append(row.id)
     return plan
+
+
+def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
+    """Recognizes new paths whose content is that of a picture that is missing: moved or renamed, they keep their ids.
+
+    Only files as large as a missing picture are read. Pictures missing from sources that are not in `plans` count, too:
+    files move between folders. Of several equal files the first takes the id.
+    """
+    gone = catalogue.rows([id for plan in plans for id in plan.missing])
+    seen = {row.id for row in gone}
+    gone += [row for row in catalogue.missing() if row.id not in seen]
+    taken = {id for plan in plans for id in plan.back}  # missing until now, and there again
+    by_content: dict[bytes, list[MissingRow]] = {}
+    for row in sorted(gone, reverse=True):
+        if row.id not in taken:
+            by_content.setdefault(row.digest, []).append(row)
+    sizes = {row.size for rows in by_content.values() for row in rows}
+    moved: set[int] = set()
+    for plan in plans:
+        kept = []
+        for entry in plan.todo:
+            rows = None
+            if entry.path not in plan.ids and entry.size in sizes:
+                with contextlib.suppress(PictureError, SourceError):  # the encoding names it, with its reason
+                    rows = by_content.get(digest(entry.read(Guards().bytes)))
+            if rows:
+                row = rows.pop()
+                plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))
+                moved.add(row.id)
+            else:
+                kept.append(entry)
+        plan.todo = kept
+    for plan in plans:
+        plan.missing = [id for id in plan.missing if id not in moved]
+        plan.gone_before = [id for id in plan.gone_before if id not in moved]
 
 
 def is_there(root: str | Path) -> bool:

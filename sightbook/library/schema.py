@@ -88,6 +88,24 @@ class Known(NamedTuple):
     failed_mtime_ns: int | None = None
 
 
+class MissingRow(NamedTuple):
+    """A picture whose file is not where it was, with what another file can be recognized by."""
+
+    id: int
+    source: str
+    path: str
+    size: int
+    digest: bytes
+
+
+class Moved(NamedTuple):
+    """A picture that is found again under another path of the source."""
+
+    id: int
+    path: str
+    mtime_ns: int
+
+
 class Counts(NamedTuple):
     """Pictures of a source by state, and its failure rows."""
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
-from sightbook.model.released import names
+from sightbook.model.released import find, names
 
 # 1: inner products only; 2: `metric`.
 FORMAT = 2
@@ -66,6 +66,7 @@ class ModelConfig:
     @classmethod
     def read(cls, folder: Path) -> ModelConfig:
         """Reads and checks `folder`/config.json; ModelError says what is wrong with it."""
+        folder = find(folder)
         path = folder / "config.json"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
