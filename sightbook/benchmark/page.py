@@ -74,6 +74,7 @@ def _section(found: Results, page: Path) -> str:
         *_grids(found, plan),
         *_tracking(found),
         *_pictures(found, plan, page),
+        *_notes(runs),
         *_circumstances(runs),
     ]
     return "\n".join(lines) + "\n"
@@ -133,7 +134,7 @@ def _budget(run: dict[str, Any]) -> str:
     what = run["declared"]
     if what["minutes"] is not None:
         return f"{what['minutes']:g} min, {run['machine']['accelerator'] or _cores(run)}"
-    return f"{what['epochs']} epochs"
+    return "1 epoch" if what["epochs"] == 1 else f"{what['epochs']} epochs"
 
 
 def _cores(run: dict[str, Any]) -> str:
@@ -302,6 +303,12 @@ def _pictures(found: Results, plan: Plan, page: Path) -> list[str]:
         if path.exists():
             lines.append(f"![{reference}: {title}]({page.stem}/{path.name})\n")
     return lines
+
+
+def _notes(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """What the evaluations had to say beside their figures, each sentence once."""
+    notes = dict.fromkeys(note for run in runs for note in run["notes"])
+    return [*(f"- {note}" for note in notes), ""] if notes else []
 
 
 def _circumstances(runs: Sequence[dict[str, Any]]) -> list[str]:

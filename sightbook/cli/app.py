@@ -9,6 +9,7 @@ import typer
 from sightbook import __version__
 from sightbook.cli.add import add
 from sightbook.cli.benchmark import benchmark
+from sightbook.cli.check import check, compact
 from sightbook.cli.demo import demo
 from sightbook.cli.doctor import doctor
 from sightbook.cli.evaluate import evaluate
@@ -53,7 +54,7 @@ def sightbook(
     """
 
 
-for _verb in (demo, train, add, search, status, remove, evaluate, benchmark, doctor):
+for _verb in (demo, train, add, search, status, remove, check, compact, evaluate, benchmark, doctor):
     app.command(_verb.__name__)(guarded(_verb))
 
 

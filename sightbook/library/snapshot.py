@@ -57,6 +57,11 @@ def load(catalogue: Catalogue, cache: Path, code_bytes: int, *, save: bool = Tru
     return snapshot
 
 
+def is_fresh(cache: Path, stamp: str, code_bytes: int) -> bool:
+    """Whether the cache holds a sound snapshot of the state that `stamp` names."""
+    return _read(cache / NAME, stamp, code_bytes) is not None
+
+
 def _write(path: Path, snapshot: Snapshot) -> None:
     body = snapshot.ids.tobytes() + snapshot.packed.tobytes()
     header = json.dumps(

@@ -97,13 +97,14 @@ def test_every_figure_stands_with_its_circumstances(place: Place) -> None:
 def test_the_page_holds_tables_and_plots(place: Place) -> None:
     text = place.page.read_text()
     ours, spq = place.document()["runs"]
-    assert f"| spq | spq | resnet | none | last | 1 epochs | {spq['map']:.3f} | – |" in text
-    assert f"| ours | rcq | resnet | none | last | 1 epochs | – | {ours['map']:.3f} |" in text
+    assert f"| spq | spq | resnet | none | last | 1 epoch | {spq['map']:.3f} | – |" in text
+    assert f"| ours | rcq | resnet | none | last | 1 epoch | – | {ours['map']:.3f} |" in text
     assert (
-        f"| ours, its first bits | rcq | resnet | none | last | 1 epochs | {ours['nested'][0]['map']:.3f} | – |"
+        f"| ours, its first bits | rcq | resnet | none | last | 1 epoch | {ours['nested'][0]['map']:.3f} | – |"
         in text
     )
     assert "mAP@48 (hits-in-top-R)" in text
+    assert "- not the official cifar10-I: 18 queries and 48 pictures instead of 10,000 and 50,000" in text
     shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
     assert {Path(name).name for name in shown} == {
         "toy-bits.png", "toy-precision.png", "toy-recall.png", "toy-time.png", "toy-tracking.png", "toy-ours-sheet.png",

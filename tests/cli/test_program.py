@@ -12,7 +12,7 @@ import pytest
 import sightbook
 from tests.cli.conftest import Run
 
-VERBS = ["demo", "train", "add", "search", "status", "remove", "evaluate", "doctor"]
+VERBS = ["demo", "train", "add", "search", "status", "remove", "check", "compact", "evaluate", "benchmark", "doctor"]
 
 
 def test_version(run: Run) -> None:
@@ -44,7 +44,7 @@ def test_the_help_of_every_verb_has_an_example(verb: str, run: Run) -> None:
         (("search", "library"), "Missing argument 'IMAGE...'"),
         (("train", "photos"), "Missing option '--out'"),
         (("search", "library", "a.jpg", "-k", "0"), "Invalid value for '-k'"),
-        (("add", "library", "photos", "--prune"), "No such option"),
+        (("add", "library", "photos", "--prnue"), "No such option"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what(arguments: tuple[str, ...], says: str, run: Run) -> None:

@@ -1,0 +1,68 @@
+"""`sightbook check` and `sightbook compact`: the care of a library."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Json, LibraryFolder
+
+
+def check(
+    library: LibraryFolder,
+    *,
+    salvage: Annotated[
+        bool,
+        typer.Option("--salvage", help="Save what can be read of a damaged catalogue into a new one."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Verify a library, and repair what can be derived.
+
+    Looks at the model, the catalogue, the cache and the sources. The cache is made anew when it is damaged; pictures
+    that changed since the last add are named. A damaged catalogue is said, with what can be done.
+
+    \b
+    Examples:
+      sightbook check library/
+      sightbook check library/ --salvage
+    """
+    from sightbook.cli.guard import PartialFailure
+    from sightbook.cli.output import columns, emit, emit_json
+    from sightbook.library.check import check as look
+    from sightbook.library.check import salvage as save
+
+    if salvage:
+        pictures, failures = save(library)
+        if not as_json:
+            emit(
+                f"{pictures:,} pictures and {failures:,} failures were saved; run `sightbook add {library} SOURCE` now"
+            )
+    found = look(library)
+    if as_json:
+        emit_json(found)
+    else:
+        emit(columns([(each.verdict, each.what, each.text) for each in found]))
+    broken = [each for each in found if each.verdict == "broken"]
+    if broken:
+        raise PartialFailure(f"{library} is not sound: {broken[0].text}")
+
+
+def compact(library: LibraryFolder, *, as_json: Json = False) -> None:
+    """Give back the space of removed pictures.
+
+    Rewrites the catalogue; ids stay, searches go on meanwhile.
+
+    \b
+    Example:
+      sightbook compact library/
+    """
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.library.check import compact as rewrite
+
+    before, after = rewrite(library)
+    if as_json:
+        emit_json({"before": before, "after": after})
+    else:
+        emit(f"{before / 1e6:,.2f} MB before, {after / 1e6:,.2f} MB now")

@@ -1,0 +1,351 @@
+"""`check`: is everything in a LIBRARY as it should be? What can be derived from the catalogue is repaired on the way.
+
+Data flow: library.json → model (digests) → catalogue (SQLite's own check, then ours: codes, keys, states) → cache
+(rebuilt when it is not the catalogue's) → sources (are they there, and do files still look as they did). Nothing but
+the catalogue is the only copy of anything, so nothing but a damaged catalogue is beyond repair; `salvage` saves what
+can be read of that into a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sightbook.errors import LibraryError, ModelError, SightbookError
+from sightbook.images.names import to_native
+from sightbook.library import folder
+from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.library.database import connect_reader, explained
+from sightbook.library.folder import Facts
+from sightbook.library.lock import writer_lock
+from sightbook.library.schema import FORMAT, GOOD, MISSING, SCHEMA, UNREADABLE, from_column
+from sightbook.library.snapshot import NAME as CODES
+from sightbook.library.snapshot import is_fresh, load
+from sightbook.model.config import ModelConfig
+
+Verdict = Literal["ok", "repaired", "note", "broken"]
+_NAMED = 5
+_ROOM = 1 << 24  # ids left free when nobody knows how many were given
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. repaired: it was wrong and is right now; note: worth knowing, no fault of the library;
+    broken: what must be done stands in the text."""
+
+    what: str
+    verdict: Verdict
+    text: str
+
+
+def check(path: Path) -> list[Finding]:
+    """Looks at everything, repairs what is derivable, and tells what was found. LibraryError when this is no library,
+    or another process writes it."""
+    if not (path / folder.JSON).exists():
+        folder.read_facts(path)  # says why this is no library
+    with explained(path), writer_lock(path):
+        found = list(_leftovers(path))
+        facts, model = _model(path)
+        found += model
+        catalogue, said = _catalogue(path, facts)
+        found += said
+        if catalogue is not None and facts is not None:
+            try:
+                found += _cache(path, facts, catalogue)
+                found += _sources(catalogue)
+            finally:
+                catalogue.close()
+        return found
+
+
+def _leftovers(path: Path) -> Iterator[Finding]:
+    """Temporary files of writers that were killed; the lock says that none is at work."""
+    left = [
+        each for pattern in (".model.*", f".{folder.JSON}.*", f".{NAME}.*") for each in path.glob(pattern)
+    ]
+    left += list((path / "cache").glob(f".{CODES}.*"))
+    for each in left:
+        shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
+    if left:
+        yield Finding("folder", "repaired", f"{len(left)} leftovers of an interrupted writer were removed")
+
+
+def _model(path: Path) -> tuple[Facts | None, list[Finding]]:
+    """library.json and the model in it."""
+    found = []
+    facts: Facts | None = None
+    try:
+        config = ModelConfig.read(path / "model")
+        for name, told in config.files.items():
+            data = (path / "model" / name).read_bytes()
+            if hashlib.blake2b(data, digest_size=16).hexdigest() != told["blake2b"]:
+                raise ModelError(f"{path / 'model' / name} is not what it was: copy the model here again")
+        found.append(
+            Finding("model", "ok", f"{config.method}, {config.bits} bits, {config.fingerprint[:12]}")
+        )
+    except (SightbookError, OSError, LookupError, TypeError) as error:
+        config = None
+        found.append(Finding("model", "broken", str(error)))
+    try:
+        facts = folder.read_facts(path)
+        if config is not None and facts.fingerprint != config.fingerprint:
+            text = f"{path / 'model'} is another model than {folder.JSON} names: copy the whole library again"
+            found.append(Finding(folder.JSON, "broken", text))
+            return None, found
+        found.append(Finding(folder.JSON, "ok", f"made {facts.created}"))
+    except LibraryError as error:
+        found.append(Finding(folder.JSON, "broken", str(error)))
+    return facts, found
+
+
+def _catalogue(path: Path, facts: Facts | None) -> tuple[Catalogue | None, list[Finding]]:
+    """The catalogue, open for reading, when it can be trusted."""
+    try:
+        connection = connect_reader(path / NAME)
+        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+        if faults == ["ok"]:
+            faults = [
+                f"a row of {row[0]} has no source" for row in connection.execute("PRAGMA foreign_key_check")
+            ]
+    except sqlite3.Error as error:
+        return None, [_beyond_repair(path, str(error))]
+    if faults:
+        connection.close()
+        return None, [_beyond_repair(path, faults[0])]
+    catalogue = Catalogue(connection)
+    said = list(_rows(path, catalogue, facts))
+    if any(finding.verdict == "broken" for finding in said):
+        catalogue.close()
+        return None, said
+    counts = catalogue.counts().values()
+    good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
+    said.append(Finding("catalogue", "ok", f"{good:,} pictures" + (f", {gone:,} missing" if gone else "")))
+    return catalogue, said
+
+
+def _beyond_repair(path: Path, reason: str) -> Finding:
+    return Finding(
+        "catalogue",
+        "broken",
+        f"{path / NAME} is damaged ({reason}): restore it from a copy, or run `sightbook check {path} --salvage`, "
+        "which saves what can be read into a new one; the next `sightbook add` completes it",
+    )
+
+
+def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Finding]:
+    """What SQLite cannot know: format, model, length of codes, states."""
+    if catalogue.format > FORMAT:
+        yield Finding("catalogue", "broken", f"its format is {catalogue.format}: update sightbook")
+        return
+    if facts is None:
+        return
+    if catalogue.fingerprint != facts.fingerprint:
+        yield Finding("catalogue", "broken", f"its codes are of another model than {path / 'model'}")
+        return
+    for what, condition in (
+        ("codes of another length", f"length(code) != {facts.code_bytes}"),
+        ("an unknown state", f"state NOT IN ({GOOD}, {MISSING}, {UNREADABLE})"),
+        ("a digest of another length", "length(digest) != 16"),
+    ):
+        count = catalogue.connection.execute(f"SELECT count(*) FROM pictures WHERE {condition}").fetchone()[0]
+        if count:
+            yield _beyond_repair(path, f"{count} pictures have {what}")
+
+
+def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
+    """The engine's copy of all codes: made anew unless it is the catalogue's, row for row."""
+    cache = path / "cache"
+    stamp, ids, joined = catalogue.codes()
+    if (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes):
+        snapshot = load(catalogue, cache, facts.code_bytes, save=False)
+        if snapshot.ids.tolist() == ids and snapshot.packed.tobytes() == joined:
+            yield Finding("cache", "ok", f"{len(ids):,} codes")
+            return
+        yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")
+    else:
+        yield Finding("cache", "ok", "made anew from the catalogue")
+    (cache / CODES).unlink(missing_ok=True)
+    load(catalogue, cache, facts.code_bytes)
+
+
+def _sources(catalogue: Catalogue) -> Iterator[Finding]:
+    """Whether the pictures are still where they were, by size and time alone."""
+    counts = catalogue.counts()
+    for source in catalogue.sources():
+        if not os.path.exists(source.root):  # noqa: PTH110  Path.exists raises PermissionError
+            yield Finding(
+                "source",
+                "note",
+                f"{source.root} is not there now: {counts[source.id].good:,} pictures can be found, not shown",
+            )
+            continue
+        if source.kind != "folder":
+            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} pictures")
+            continue
+        changed = []
+        for path, row in catalogue.known(source.id).items():
+            if row.id is not None and row.state == GOOD:
+                with contextlib.suppress(OSError):
+                    status = os.stat(os.path.join(source.root, to_native(path)))  # noqa: PTH116, PTH118
+                    if (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns):
+                        continue
+                changed.append(path)
+        if changed:
+            named = ", ".join(from_column(path) for path in sorted(changed)[:_NAMED])
+            more = " …" if len(changed) > _NAMED else ""
+            yield Finding(
+                "source",
+                "note",
+                f"{source.root}: {len(changed):,} pictures changed or went since the last `sightbook add` "
+                f"({named}{more})",
+            )
+        else:
+            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} pictures as they were")
+
+
+def salvage(path: Path) -> tuple[int, int]:
+    """Saves what can be read of a damaged catalogue into a new one: (pictures, failures) saved.
+
+    The damaged one stays beside it as catalogue.damaged-TIME.sqlite. Ids and codes are kept; pictures that were lost
+    come back with the next `add`. LibraryError when nothing can be read, or the model is broken, too.
+    """
+    with explained(path), writer_lock(path):
+        facts, said = _model(path)
+        if facts is None:
+            broken = next(finding.text for finding in said if finding.verdict == "broken")
+            raise LibraryError(f"{path} cannot be salvaged: {broken}")
+        fresh = path / f".{NAME}.salvaged"
+        _remove(fresh)
+        target = Catalogue.create(fresh, facts.fingerprint)
+        try:
+            counts = _copied(path / NAME, target, facts)
+            target.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            target.close()
+        if not counts["sources"]:
+            _remove(fresh)
+            raise LibraryError(
+                f"nothing can be read of {path / NAME}: restore it from a copy, or build a new library from the sources"
+            )
+        aside = path / f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+        for suffix in ("-wal", "-shm"):
+            side = Path(f"{path / NAME}{suffix}")
+            if side.exists():
+                side.rename(f"{aside}{suffix}")
+        (path / NAME).rename(aside)
+        fresh.rename(path / NAME)
+        _remove(fresh)
+        return counts["pictures"], counts["failures"]
+
+
+def _remove(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
+    """Copies what can be read of each table, row by row where a whole range cannot."""
+    counts = {}
+    connection = sqlite3.connect(f"file:{damaged}?mode=ro", uri=True, isolation_level=None)
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    try:
+        for table in ("sources", "pictures", "failures"):
+            columns = [row[1] for row in target.connection.execute(f"PRAGMA table_info({table})")]
+            assert columns and table in SCHEMA
+            kept = 0
+            target.connection.execute("PRAGMA foreign_keys = OFF")
+            target.connection.execute("BEGIN IMMEDIATE")
+            for row in _readable(connection, table, columns):
+                values = dict(zip(columns, row, strict=True))
+                code = values.get("code", b"")
+                if table == "pictures" and not (isinstance(code, bytes) and len(code) == facts.code_bytes):
+                    continue
+                with contextlib.suppress(sqlite3.Error, UnicodeError):
+                    marks = ",".join("?" * len(columns))
+                    target.connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                    kept += 1
+            target.connection.execute("COMMIT")
+            counts[table] = kept
+        target.connection.execute("DELETE FROM pictures WHERE source NOT IN (SELECT id FROM sources)")
+        target.connection.execute("DELETE FROM failures WHERE source NOT IN (SELECT id FROM sources)")
+        counts["pictures"] = target.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+        # Ids that were given and are lost must not be given again: where the counter is lost, too, room is left.
+        highest = target.connection.execute("SELECT coalesce(max(id), 0) FROM pictures").fetchone()[0]
+        given = _given(connection)
+        target.connection.execute("DELETE FROM sqlite_sequence WHERE name = 'pictures'")
+        target.connection.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('pictures', ?)",
+            (highest + _ROOM if given is None else max(given, highest),),
+        )
+    finally:
+        connection.close()
+    return counts
+
+
+def _readable(connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[tuple[object, ...]]:
+    """The rows of a table that SQLite can still give, whatever lies between them."""
+    names = ", ".join(columns)
+    if table != "pictures":
+        with contextlib.suppress(sqlite3.Error):
+            yield from connection.execute(f"SELECT {names} FROM {table}")
+        return
+    last, step = 0, 1
+    highest = _given(connection) or _ROOM
+    while last < highest:
+        try:
+            rows = connection.execute(
+                f"SELECT {names} FROM pictures WHERE id > ? ORDER BY id LIMIT 256", (last,)
+            ).fetchall()
+            if not rows:
+                return
+            yield from rows
+            last, step = rows[-1][0], 1
+        except sqlite3.Error:
+            row = None
+            with contextlib.suppress(sqlite3.Error):
+                row = connection.execute(f"SELECT {names} FROM pictures WHERE id = ?", (last + 1,)).fetchone()
+            if row is not None:
+                yield row
+                step = 1
+            last += step
+            step = min(2 * step, 64)  # a damaged page takes many rows with it
+
+
+def _given(connection: sqlite3.Connection) -> int | None:
+    """The highest id that was ever given; None where that cannot be read."""
+    try:
+        return int(
+            connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'pictures'").fetchone()[0]
+        )
+    except (sqlite3.Error, TypeError, ValueError):
+        return None
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Rewrites the catalogue without the space of deleted rows and drops the cache: bytes before and after.
+
+    Searches go on meanwhile. LibraryError when another process writes.
+    """
+    folder.read_facts(path)
+    with explained(path), writer_lock(path):
+        before = folder.size(path)
+        for _ in _leftovers(path):
+            pass
+        catalogue = Catalogue.write(path / NAME)
+        try:
+            catalogue.connection.execute("VACUUM")
+            catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            facts = folder.read_facts(path)
+            (path / "cache" / CODES).unlink(missing_ok=True)
+            load(catalogue, path / "cache", facts.code_bytes)
+        finally:
+            catalogue.close()
+        return before, folder.size(path)
