@@ -249,7 +249,21 @@ def test_commands_are_documented_each_in_a_section() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "add", "search", "status", "remove", "check", "compact", "evaluate", "benchmark", "demo", "doctor"]
+    "verb",
+    [
+        "train",
+        "add",
+        "search",
+        "status",
+        "remove",
+        "check",
+        "compact",
+        "export",
+        "evaluate",
+        "benchmark",
+        "demo",
+        "doctor",
+    ],
 )
 def test_options_of_a_command_are_those_documented(verb: str) -> None:
     parameters = verbs()[verb].params

@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sightbook import __version__
+from sightbook.codes.tables import Metric
 from sightbook.images.frame import Frame
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
@@ -23,6 +24,7 @@ def tiny_model(
     size: int = 16,
     seed: int = 0,
     nested: tuple[int, ...] = (),
+    metric: Metric = "inner",
 ) -> Path:
     """Writes the folder and returns it. Different seeds give different fingerprints."""
     folder = Path(folder)
@@ -60,10 +62,12 @@ def tiny_model(
     proto.ir_version = 8
     onnx.save(proto, folder / "encoder.onnx")
     codebooks = random.normal(size=(M, K, d)).astype(np.float32)
-    codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
+    if metric == "inner":
+        codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
     write_codebooks(folder, codebooks)
     config = ModelConfig(
-        "tiny", M, K, D, Frame(size, size, "bilinear"), (0.5,) * 3, (0.5,) * 3, nested=nested
-    )
+        "tiny", M, K, D, Frame(size, size, "bilinear"), (0.5,) * 3, (0.5,) * 3, nested=nested,
+        metric=metric,
+    )  # fmt: skip
     write_config(folder, config, __version__)
     return folder

@@ -13,6 +13,7 @@ from sightbook.cli.check import check, compact
 from sightbook.cli.demo import demo
 from sightbook.cli.doctor import doctor
 from sightbook.cli.evaluate import evaluate
+from sightbook.cli.export import export
 from sightbook.cli.guard import guarded
 from sightbook.cli.remove import remove
 from sightbook.cli.search import search
@@ -54,7 +55,7 @@ def sightbook(
     """
 
 
-for _verb in (demo, train, add, search, status, remove, check, compact, evaluate, benchmark, doctor):
+for _verb in (demo, train, add, search, status, remove, check, compact, export, evaluate, benchmark, doctor):
     app.command(_verb.__name__)(guarded(_verb))
 
 

@@ -39,10 +39,10 @@ def benchmark(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train and judge everything an experiment declares, with its seeds, and write results and plots.
+    """Make a declared experiment and draw its results.
 
-    What is finished is not made again; Ctrl-C loses little, the same command goes on. See docs/benchmark.md for the
-    file.
+    Trains and judges every run that the file names, with its seeds, and writes figures, tables and plots. What is
+    finished is not made again; Ctrl-C loses little, the same command goes on. See docs/benchmark.md for the file.
 
     \b
     Examples:

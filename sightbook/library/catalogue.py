@@ -139,6 +139,15 @@ class Catalogue:
             self.connection.execute("COMMIT")
         return stamp, [row[0] for row in rows], b"".join([row[1] for row in rows])
 
+    def page(self, after: int, count: int) -> list[tuple[int, str, str, str, bytes, bytes]]:
+        """(id, source, path, root, digest, packed code) of up to `count` good pictures with ids above `after`."""
+        rows = self.connection.execute(
+            "SELECT p.id, p.source, p.path, s.root, p.digest, p.code FROM pictures p JOIN sources s ON s.id = p.source "
+            f"WHERE p.state = {GOOD} AND p.id > ? ORDER BY p.id LIMIT ?",
+            (after, count),
+        )
+        return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], row[5]) for row in rows]
+
     def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
         """Key and whereabouts by id; ids that are gone are absent."""
         rows = self._by_ids(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -310,6 +310,25 @@ class Library:
                 return catalogue.remove(*select(catalogue, self.path, wanted))
             finally:
                 catalogue.close()
+
+    def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
+        from sightbook.library.snapshot import load
+
+        with self._lock, explained(self.path):
+            found = load(self._catalogue, self.path / "cache", self.facts.code_bytes)
+        return found.ids, found.packed
+
+    def rows(self, count: int) -> Iterator[list[tuple[int, str, str, str, bytes, bytes]]]:
+        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id."""
+        after = 0
+        while True:
+            with self._lock, explained(self.path):
+                found = self._catalogue.page(after, count)
+            if not found:
+                return
+            yield found
+            after = found[-1][0]
 
     # Parts
 

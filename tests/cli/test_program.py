@@ -12,7 +12,20 @@ import pytest
 import sightbook
 from tests.cli.conftest import Run
 
-VERBS = ["demo", "train", "add", "search", "status", "remove", "check", "compact", "evaluate", "benchmark", "doctor"]
+VERBS = [
+    "demo",
+    "train",
+    "add",
+    "search",
+    "status",
+    "remove",
+    "check",
+    "compact",
+    "export",
+    "evaluate",
+    "benchmark",
+    "doctor",
+]
 
 
 def test_version(run: Run) -> None:

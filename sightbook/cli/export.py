@@ -1,0 +1,64 @@
+"""`sightbook export`: a model or a library for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightbook.cli.options import Jobs
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(metavar="MODEL|LIBRARY", help="What is to be exported.", show_default=False)
+    ],
+    *,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|faiss|parquet|embeddings",
+            help="Of a MODEL its encoder; of a LIBRARY a plain faiss index, codes and keys, or embeddings.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="The file to write; must be new.", show_default=False)
+    ],
+    jobs: Jobs = None,
+) -> None:
+    """Write a model or a library for other programs.
+
+    The faiss index opens without sightbook and gives the same answers; embeddings go into any vector database.
+
+    \b
+    Examples:
+      sightbook export model/ --format onnx --out encoder.onnx
+      sightbook export library/ --format faiss --out photos.faiss
+      sightbook export library/ --format parquet --out codes.parquet
+    """
+    from sightbook.cli.output import emit
+    from sightbook.cli.show import showing
+    from sightbook.errors import ConfigError
+    from sightbook.library import export as exporting
+    from sightbook.library.library import Library
+    from sightbook.model.model import Model
+
+    if out.exists():
+        raise ConfigError(f"{out} is there already: give another --out, nothing is overwritten")
+    if format_ == "onnx":
+        exporting.model_to_onnx(Model.open(source), out)
+        emit(f"{out}: pixels in, embeddings out")
+        return
+    if format_ not in ("faiss", "parquet", "embeddings"):
+        raise ConfigError(f"--format {format_} is unknown: choose onnx, faiss, parquet or embeddings")
+    with showing() as listener, Library.open(source) as library:
+        if format_ == "faiss":
+            count = exporting.to_faiss(library, out)
+        elif format_ == "parquet":
+            count = exporting.to_parquet(library, out)
+        else:
+            count = exporting.embeddings_to_parquet(library, out, jobs=jobs, listener=listener)
+    emit(f"{out}: {count:,} pictures")

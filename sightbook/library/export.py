@@ -1,0 +1,191 @@
+"""A library for other programs: a plain faiss index, or Parquet files with codes, ids and keys, or embeddings.
+
+Data flow: catalogue → ids, codes, keys of the good pictures (one committed state) → file; embeddings are not kept in a
+library, so they are made again from the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.tables import Floats, Metric
+from sightbook.errors import ConfigError
+from sightbook.files import replace_atomic
+from sightbook.images.entry import Entry
+from sightbook.images.names import shown
+from sightbook.images.sources import open_sources
+from sightbook.progress import Listener, Notice, silent
+
+if TYPE_CHECKING:
+    from sightbook.library.library import Library
+    from sightbook.model.model import Model
+
+_ROWS = 65_536  # of a Parquet row group
+
+
+def to_faiss(library: Library, out: Path) -> int:
+    """Writes an index that faiss opens by itself: `faiss.read_index(out).search(x, k)`, x (Q, D) float32 embeddings of
+    encoder.onnx, gives the library's ids and raw scores. Returns the number of pictures.
+
+    Equal scores may come in another order. ConfigError for a model whose score faiss cannot express (metric distance).
+    """
+    import faiss
+
+    model = library.model
+    ids, packed = library.codes()
+    words, matrix, bias = _for_inner_product(model.codebooks, model.config.metric)
+    M, K, d = words.shape
+    index: Any = faiss.IndexPQ(M * d, M, K.bit_length() - 1, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(np.ascontiguousarray(words).reshape(-1), index.pq.centroids)
+    index.is_trained = True
+    codes, keep = index, [index]  # faiss holds plain pointers
+    if matrix is not None and bias is not None:
+        transform = faiss.LinearTransform(model.D, M * d, True)
+        faiss.copy_array_to_vector(np.ascontiguousarray(matrix).reshape(-1), transform.A)
+        faiss.copy_array_to_vector(bias, transform.b)
+        transform.is_trained = True
+        index = faiss.IndexPreTransform(transform, index)
+        keep += [transform, index]
+    named = faiss.IndexIDMap2(index)  # which takes empty ones only
+    if len(ids):
+        codes.add_sa_codes(packed)
+        faiss.copy_array_to_vector(ids, named.id_map)
+        for each in (*keep, named):
+            each.ntotal = len(ids)
+        named.construct_rev_map()
+    with replace_atomic(out) as temporary:
+        faiss.write_index(named, str(temporary))
+    return len(ids)
+
+
+def _for_inner_product(
+    codebooks: Floats, metric: Metric
+) -> tuple[Floats, Floats | None, NDArray[np.float32] | None]:
+    """Codewords (M, K, d'), and what turns an embedding into a query (matrix (M·d', D), bias) or None, such that the
+    inner product is the score (`codes.tables`).
+
+    near-cosine: (⟨x_m, c_mk⟩ - ¼ ‖c_mk‖²) / g is the inner product of (x_m, 1) / g with (c_mk, -¼ ‖c_mk‖²).
+    """
+    M, _, d = codebooks.shape
+    if metric == "inner":
+        return codebooks, None, None
+    if metric == "distance":
+        raise ConfigError(
+            "the score of this model is a sum of distances, which no plain faiss index computes: export Parquet instead"
+        )
+    squares = (codebooks.astype(np.float64) ** 2).sum(axis=2)
+    scale = 0.75 * float(squares.mean()) or 1.0
+    words = np.concatenate([codebooks, -0.25 * squares[:, :, None]], axis=2).astype(np.float32)
+    matrix = np.zeros((M, d + 1, M, d), np.float32)
+    bias = np.zeros((M, d + 1), np.float32)
+    for m in range(M):
+        matrix[m, :d, m] = np.eye(d, dtype=np.float32) / scale
+        bias[m, d] = 1 / scale
+    return words, matrix.reshape(M * (d + 1), M * d), bias.reshape(-1)
+
+
+def to_parquet(library: Library, out: Path) -> int:
+    """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id.
+
+    A path that is not UTF-8 is written with its odd bytes as escapes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bytes_ = library.facts.code_bytes
+    schema = pa.schema(
+        [
+            ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()), ("root", pa.string()),
+            ("digest", pa.binary(16)), ("code", pa.binary(bytes_)),
+        ],
+        metadata=_facts(library),
+    )  # fmt: skip
+    count = 0
+    with replace_atomic(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for rows in library.rows(_ROWS):
+            told = [(id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows]
+            columns = list(zip(*told, strict=True))
+            writer.write_table(
+                pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+            )
+            count += len(rows)
+    return count
+
+
+def embeddings_to_parquet(
+    library: Library, out: Path, *, jobs: int | None = None, listener: Listener = silent
+) -> int:
+    """Writes id, source, path and embedding (D float32) of every good picture whose file can be read, for databases
+    that keep vectors. The files are read again; those that changed since the last `add` are left out, and told."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from sightbook.model.encode import Encoded, encode
+
+    known = {(row[1], row[2]): (row[0], row[4]) for rows in library.rows(_ROWS) for row in rows}
+    schema = pa.schema(
+        [
+            ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()),
+            ("embedding", pa.list_(pa.float32(), library.model.D)),
+        ],
+        metadata=_facts(library),
+    )  # fmt: skip
+    count = left_out = 0
+    batch: list[tuple[int, str, str, list[float]]] = []
+    with replace_atomic(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+
+        def flush() -> None:
+            if batch:
+                columns = list(zip(*batch, strict=True))
+                writer.write_table(
+                    pa.table(
+                        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                    )
+                )
+                batch.clear()
+
+        entries = [entry for entry in _entries(library, listener) if entry.key in known]
+        for result in encode(entries, library.model, jobs=jobs, listener=listener, total=len(entries)):
+            id, digest = known[result.entry.key]
+            if isinstance(result, Encoded) and result.digest == digest:
+                source, path = result.entry.key
+                batch.append((id, source, shown(path), result.x.tolist()))
+                count += 1
+            else:
+                left_out += 1
+            if len(batch) >= _ROWS // 8:
+                flush()
+        flush()
+    left_out += len(known) - len(entries)
+    if left_out:
+        listener(Notice(f"{left_out:,} pictures are not there as they were added, and were left out"))
+    return count
+
+
+def _entries(library: Library, listener: Listener) -> Iterator[Entry]:
+    """What the sources that are there hold now."""
+    for source in library.status().sources:
+        if not source.present:
+            listener(Notice(f"{source.root} is not there now"))
+            continue
+        yield from open_sources([source.root], {Path(source.root): source.id}).entries()
+
+
+def _facts(library: Library) -> dict[str, str]:
+    facts = library.facts
+    return {
+        "sightbook.fingerprint": facts.fingerprint,
+        "sightbook.M": str(facts.M),
+        "sightbook.K": str(facts.K),
+    }
+
+
+def model_to_onnx(model: Model, out: Path) -> None:
+    """Copies encoder.onnx: pixels (N, S, S, 3) uint8 → embeddings (N, D)."""
+    with replace_atomic(out) as temporary:
+        temporary.write_bytes((model.folder / "encoder.onnx").read_bytes())
