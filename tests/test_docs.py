@@ -258,6 +258,7 @@ def test_commands_are_documented_each_in_a_section() -> None:
         "remove",
         "check",
         "compact",
+        "migrate",
         "export",
         "evaluate",
         "benchmark",

@@ -15,6 +15,7 @@ from sightbook.cli.doctor import doctor
 from sightbook.cli.evaluate import evaluate
 from sightbook.cli.export import export
 from sightbook.cli.guard import guarded
+from sightbook.cli.migrate import migrate
 from sightbook.cli.remove import remove
 from sightbook.cli.search import search
 from sightbook.cli.status import status
@@ -55,7 +56,21 @@ def sightbook(
     """
 
 
-for _verb in (demo, train, add, search, status, remove, check, compact, export, evaluate, benchmark, doctor):
+for _verb in (
+    demo,
+    train,
+    add,
+    search,
+    status,
+    remove,
+    check,
+    compact,
+    migrate,
+    export,
+    evaluate,
+    benchmark,
+    doctor,
+):
     app.command(_verb.__name__)(guarded(_verb))
 
 

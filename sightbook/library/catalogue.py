@@ -282,6 +282,11 @@ class Catalogue:
             self._advance()
         return removed
 
+    def adopt(self, fingerprint: str) -> None:
+        """Names the model that all codes are of from now on; inside the caller's transaction."""
+        self._set("fingerprint", fingerprint)
+        self._advance()
+
     # Parts
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:

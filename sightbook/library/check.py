@@ -53,6 +53,7 @@ def check(path: Path) -> list[Finding]:
         folder.read_facts(path)  # says why this is no library
     with explained(path), writer_lock(path):
         found = list(_leftovers(path))
+        found += _migration(path)
         facts, model = _model(path)
         found += model
         catalogue, said = _catalogue(path, facts)
@@ -76,6 +77,25 @@ def _leftovers(path: Path) -> Iterator[Finding]:
         shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
     if left:
         yield Finding("folder", "repaired", f"{len(left)} leftovers of an interrupted writer were removed")
+
+
+def _migration(path: Path) -> Iterator[Finding]:
+    """Finishes the swap of a migration, and tells of one that was stopped before it."""
+    try:
+        with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
+            folder.catch_up(path, catalogue.fingerprint)
+            if not (path / folder.NEW_MODEL).exists():
+                return
+            done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
+            known = catalogue.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+    except (sqlite3.Error, SightbookError, TypeError):
+        return  # what is wrong is found where it belongs
+    yield Finding(
+        "migration",
+        "note",
+        f"a migration to another model was stopped with {done:,} of {known:,} pictures encoded: the same "
+        "`sightbook migrate` goes on with it",
+    )
 
 
 def _model(path: Path) -> tuple[Facts | None, list[Finding]]:

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from sightbook.codes.staged import Staged
 
 
+class Migrated(Exception):
+    """The catalogue has the codes of another model by now."""
+
+
 class Engines:
     """Keeps the engine that was asked for last. The caller sees to it that one thread at a time asks."""
 
     def __init__(self, library: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._library, self._facts, self._catalogue = library, facts, catalogue
         self._kept: tuple[str, int, Engine | Staged] | None = None
+
+    def _check(self) -> None:
+        if self._catalogue.fingerprint != self._facts.fingerprint:
+            raise Migrated
 
     def current(self, first: int) -> Engine | Staged:
         """An engine that scans the first `first` codebooks; all M of them: the exact one."""
@@ -29,11 +37,15 @@ class Engines:
 
         facts = self._facts
         with explained(self._library):
+            self._check()
             stamp = self._catalogue.stamp
             if self._kept is None or self._kept[:2] != (stamp, first):
                 # While a writer is at work each batch is a new state: the cache is written once, not at each of them.
                 opening = self._kept is None
-                found = load(self._catalogue, self._library / "cache", facts.code_bytes, save=opening)
+                try:
+                    found = load(self._catalogue, self._library / "cache", facts.code_bytes, save=opening)
+                finally:
+                    self._check()  # codes of another length are no damage then
                 if first == facts.M:
                     engine: Engine | Staged = Engine(found.packed, facts.M, facts.K, found.ids)
                 else:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, ModelError
 from sightbook.files import write_atomic
 from sightbook.library import catalogue as tables
 from sightbook.library import lock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 JSON = "library.json"
+NEW_MODEL = "model.new"  # of a migration that is under way
 
 # What an interrupted making may have left; anything else in a folder means that it belongs to somebody else.
 _OURS = ("model", tables.NAME, lock.NAME, "cache")
@@ -85,6 +86,24 @@ def read_facts(path: Path) -> Facts:
     return facts
 
 
+def facts_of(path: Path, fingerprint: str) -> Facts:
+    """What library.json says, or will say once the swap of a migration is finished: the facts of the model whose
+    fingerprint the catalogue names. LibraryError when that model is not here."""
+    facts = read_facts(path)
+    if facts.fingerprint == fingerprint:
+        return facts
+    from sightbook.model.config import ModelConfig
+
+    with contextlib.suppress(ModelError):
+        config = ModelConfig.read(model_of(path, fingerprint))
+        if config.fingerprint == fingerprint:
+            return Facts(fingerprint, config.M, config.K, facts.created)
+    raise LibraryError(
+        f"the catalogue of {path} does not belong to its library.json: copy the whole library again, "
+        "or build a new one from the same sources"
+    )
+
+
 def exists(path: Path) -> bool:
     """Whether `path` holds a finished library; an absent, empty or half-made folder does not."""
     if (path / JSON).exists():
@@ -94,6 +113,17 @@ def exists(path: Path) -> bool:
     if not path.exists():
         return False
     raise LibraryError(_no_library(path))
+
+
+def model_of(path: Path, fingerprint: str) -> Path:
+    """The folder of the model whose fingerprint the catalogue names: `model`, or `model.new` while the swap of a
+    migration is being finished, or cannot be because the disk is read-only."""
+    from sightbook.model.config import ModelConfig
+
+    with contextlib.suppress(ModelError):
+        if ModelConfig.read(path / NEW_MODEL).fingerprint == fingerprint:
+            return path / NEW_MODEL
+    return path / "model"
 
 
 def size(path: Path) -> int:
@@ -136,21 +166,40 @@ def create(path: Path, model: Model) -> Facts:
                     opened = Catalogue.create(path / tables.NAME, model.fingerprint)
             finally:
                 opened.close()
-            _copy_model(model, path / "model")
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            content = {
-                "format": FORMAT,
-                "fingerprint": model.fingerprint,
-                "M": model.M,
-                "K": model.K,
-                "bits": model.bits,
-                "created": created,
-            }
-            write_atomic(path / JSON, json.dumps(content, indent=2) + "\n")
+            copy_model(model, path / "model")
+            write_atomic(path / JSON, _told(model.fingerprint, model.M, model.K, model.bits))
     return read_facts(path)
 
 
-def _copy_model(model: Model, target: Path) -> None:
+def catch_up(path: Path, fingerprint: str) -> bool:
+    """Finishes the swap of a migration that was committed: the model and library.json become those that the catalogue,
+    whose fingerprint this is, has codes of. Whether there was something to do; the caller holds the writer lock.
+    """
+    from sightbook.model.config import ModelConfig
+
+    waiting = path / NEW_MODEL
+    if not (waiting / "config.json").exists() or ModelConfig.read(waiting).fingerprint != fingerprint:
+        return False
+    config = ModelConfig.read(waiting)
+    told = _told(config.fingerprint, config.M, config.K, config.bits)
+    # Each step leaves a state that this function goes on from.
+    old = path / ".model.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if (path / "model").exists():
+        (path / "model").rename(old)
+    write_atomic(path / JSON, told)
+    waiting.rename(path / "model")
+    shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def _told(fingerprint: str, M: int, K: int, bits: int) -> str:
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"format": FORMAT, "fingerprint": fingerprint, "M": M, "K": K, "bits": bits, "created": created}
+    return json.dumps(content, indent=2) + "\n"
+
+
+def copy_model(model: Model, target: Path) -> None:
     """Copies the model beside its place and renames it there: `target` is a whole model or absent."""
     for left in target.parent.glob(".model.*"):
         shutil.rmtree(left, ignore_errors=True)

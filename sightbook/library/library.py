@@ -18,7 +18,7 @@ from sightbook.images.entry import locate
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained
-from sightbook.library.engines import Engines
+from sightbook.library.engines import Engines, Migrated
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
@@ -71,11 +71,7 @@ class Library:
                         f"the catalogue of {path} has format {catalogue.format}, this program reads up to {FORMAT}: "
                         "update sightbook (pip install -U sightbook)"
                     )
-                if catalogue.format == 0 or catalogue.fingerprint != facts.fingerprint:
-                    raise LibraryError(
-                        f"the catalogue of {path} does not belong to its library.json: copy the whole library again, "
-                        "or build a new one from the same sources"
-                    )
+                facts = folder.facts_of(path, catalogue.fingerprint if catalogue.format else "")
             except BaseException:
                 catalogue.close()
                 raise
@@ -101,12 +97,13 @@ class Library:
 
     @property
     def model(self) -> Model:
-        """The library's own copy of its model, loaded at first use."""
-        with self._lock:
+        """The library's own copy of its model, loaded at first use; another one after a migration."""
+        with self._lock, explained(self.path):
+            self._follow()
             if self._model is None:
                 from sightbook.model.model import Model
 
-                model = Model.open(self.path / "model")
+                model = Model.open(folder.model_of(self.path, self.facts.fingerprint))
                 if model.fingerprint != self.facts.fingerprint:
                     raise LibraryError(
                         f"{self.path / 'model'} is not the model {self.path} was made with (fingerprint "
@@ -141,6 +138,8 @@ class Library:
         another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         if model is not None:
+            with self._lock, explained(self.path):
+                self._follow()
             self._check_model(model)
         specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         from sightbook.library import ingest
@@ -148,6 +147,7 @@ class Library:
         with explained(self.path), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
+                folder.catch_up(self.path, catalogue.fingerprint)
                 return ingest.add(
                     catalogue,
                     self.path,
@@ -213,19 +213,37 @@ class Library:
         queries = listed(images)
         if not queries:
             raise PictureError("no query picture was given: give at least one")
-        x = self.model.embed(np.stack([pixels(query, self.model) for query in queries]))
-        return self.search_embeddings(x, k, scan_bits=scan_bits)
+        for _ in range(_SEARCH_ROUNDS):
+            model = self.model
+            x = model.embed(np.stack([pixels(query, model) for query in queries]))
+            try:
+                return self._search(model, x, k, scan_bits)
+            except Migrated:
+                continue  # just now: ask the new model
+        raise LibraryError(f"{self.path} changes its model again and again: try later")
 
     def search_embeddings(
         self, x: NDArray[np.float32], k: int = 10, *, scan_bits: int | None = None
     ) -> list[Hit]:
-        """`search` for embeddings x (Q, D) float32 of the library's model."""
+        """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
+        migrated to another one."""
+        try:
+            return self._search(self.model, x, k, scan_bits)
+        except Migrated:
+            raise LibraryError(
+                f"{self.path} was migrated to another model just now: embed the query again by `library.model`"
+            ) from None
+
+    def _search(self, model: Model, x: NDArray[np.float32], k: int, scan_bits: int | None) -> list[Hit]:
+        """Raises Migrated when the codes are not those of `model` any more."""
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
-        tables = self.model.tables(x)
-        first = self.facts.M if scan_bits is None else self.model.prefix(scan_bits).M
+        tables = model.tables(x)
+        first = model.M if scan_bits is None else model.prefix(scan_bits).M
         for _ in range(_SEARCH_ROUNDS):
             with self._lock:
+                if model.fingerprint != self.facts.fingerprint:
+                    raise Migrated
                 engine = self._engines.current(first)
             ids, scores = engine.search(tables, k)
             with self._lock, explained(self.path):
@@ -246,7 +264,8 @@ class Library:
 
         with self._lock, explained(self.path):
             rows, counts, failed = self._catalogue.sources(), self._catalogue.counts(), self.failures()
-        config = ModelConfig.read(self.path / "model")
+            self._follow()
+        config = ModelConfig.read(folder.model_of(self.path, self.facts.fingerprint))
         sources = [
             SourceStatus(
                 row.id,
@@ -337,6 +356,14 @@ class Library:
         return Hit(
             rank, id, raw / self.facts.M, raw, query, source, path, locate(kind, root, path), kind, root
         )
+
+    def _follow(self) -> None:
+        """Takes over the model of a migration that another process, or this one, has finished since."""
+        fingerprint = self._catalogue.fingerprint
+        if fingerprint != self.facts.fingerprint:
+            self.facts = folder.facts_of(self.path, fingerprint)
+            self._model = None
+            self._engines = Engines(self.path, self.facts, self._catalogue)
 
     def _check_model(self, model: Model | str | os.PathLike[str]) -> None:
         """Refuses a model whose codes would not compare with those in the library."""

@@ -21,6 +21,7 @@ VERBS = [
     "remove",
     "check",
     "compact",
+    "migrate",
     "export",
     "evaluate",
     "benchmark",

@@ -1,0 +1,179 @@
+"""`migrate`: codes of another model for every picture, while the old library goes on answering until the swap.
+
+Data flow: NEW model → LIBRARY/model.new · sources → encode → table `migration` in the catalogue, committed in batches →
+one transaction that gives every picture its new code and the catalogue its new fingerprint (the swap) → model.new
+becomes model, library.json is rewritten. The catalogue's fingerprint is the truth: whoever finds model and library.json
+behind it after a crash finishes the renaming (`folder.catch_up`). A migration that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightbook.errors import LibraryError
+from sightbook.images.entry import Entry
+from sightbook.images.sources import open_sources
+from sightbook.library import folder
+from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.library.database import explained, transaction
+from sightbook.library.lock import writer_lock
+from sightbook.library.scan import is_there
+from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
+from sightbook.progress import Listener, Notice, silent
+
+if TYPE_CHECKING:
+    from sightbook.model.model import Model
+
+_BATCH, _SECONDS = 512, 5.0
+_TABLE = """CREATE TABLE IF NOT EXISTS migration (
+    id INTEGER PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateReport:
+    """encoded: pictures with a code of the new model; missing: not in their source any more, left out of searches until
+    an `add` finds them; failed: in their source, but not readable now."""
+
+    encoded: int
+    missing: int
+    failed: int
+    seconds: float
+
+
+def migrate(
+    path: Path, model: Model, *, jobs: int | None = None, listener: Listener = silent
+) -> MigrateReport:
+    """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
+
+    Searches go on with the old codes until all is done, then with the new ones; other writers wait. Ctrl-C and crashes
+    cost a batch: the same call goes on. LibraryError when a source is not there (its pictures would be lost), when the
+    library has that model already, or another process writes it.
+    """
+    started = time.monotonic()
+    with explained(path), writer_lock(path):
+        folder.read_facts(path)
+        catalogue = Catalogue.write(path / NAME)
+        try:
+            folder.catch_up(path, catalogue.fingerprint)
+            if catalogue.fingerprint == model.fingerprint:
+                raise LibraryError(
+                    f"{path} has the codes of {model.folder} already: there is nothing to migrate"
+                )
+            away = [row.root for row in catalogue.sources() if not is_there(row.root)]
+            if away:
+                raise LibraryError(
+                    f"{', '.join(away)} cannot be read now, and codes are made from the pictures: mount its drive, or "
+                    f"take it out by `sightbook remove {path} {away[0]}`"
+                )
+            _begin(catalogue, path, model)
+            _encode(catalogue, model, jobs, listener)
+            report = _swap(catalogue, model, started)
+            folder.catch_up(path, catalogue.fingerprint)
+            return report
+        finally:
+            catalogue.close()
+
+
+def _begin(catalogue: Catalogue, path: Path, model: Model) -> None:
+    """Starts a migration to the model, or goes on with one that was begun; one to another model is dropped."""
+    with transaction(catalogue.connection):
+        catalogue.connection.execute(_TABLE)
+        begun = catalogue.connection.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
+        if begun is None or begun[0] != model.fingerprint:
+            catalogue.connection.execute("DELETE FROM migration")
+            catalogue.connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('migration', ?)", (model.fingerprint,)
+            )
+    folder.copy_model(model, path / folder.NEW_MODEL)
+
+
+def _encode(catalogue: Catalogue, model: Model, jobs: int | None, listener: Listener) -> None:
+    """Codes of every known picture that is in its source and not encoded yet, in batches."""
+    from sightbook.model.encode import Encoded, encode
+
+    done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
+    todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
+    if done:
+        listener(Notice(f"{len(done):,} pictures were encoded before"))
+    if not todo:
+        return
+    ids = {entry.key: id for id, entry in todo}
+    good: list[tuple[object, ...]] = []
+    bad: list[FailureRow] = []
+    committed = time.monotonic()
+
+    def commit() -> None:
+        with transaction(catalogue.connection):
+            catalogue.connection.executemany(
+                "INSERT OR REPLACE INTO migration VALUES (?, ?, ?, ?, ?, ?, ?)", good
+            )
+            catalogue.connection.executemany(
+                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [(row.source, to_column(row.path), *row[2:]) for row in bad],
+            )
+        good.clear()
+        bad.clear()
+
+    results = encode([entry for _, entry in todo], model, jobs=jobs, listener=listener, total=len(todo))
+    with closing(results):
+        try:
+            for result in results:
+                entry = result.entry
+                if isinstance(result, Encoded):
+                    code = model.pack(result.codes[None])[0].tobytes()
+                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
+                    good.append((ids[entry.key], *facts, code))
+                else:
+                    bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, result.reason, time.time()))
+                if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
+                    commit()
+                    committed = time.monotonic()
+        finally:
+            commit()
+
+
+def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
+    """(id, entry) of the known pictures that their sources hold now."""
+    for source in catalogue.sources():
+        known = catalogue.known(source.id)
+        root = Path(source.root)
+        for entry in open_sources([root], {root: source.id}, may_be_empty=[root]).entries():
+            row = known.get(entry.path)
+            if row is not None and row.id is not None:
+                yield row.id, entry
+
+
+def _swap(catalogue: Catalogue, model: Model, started: float) -> MigrateReport:
+    """One transaction: after it every search finds the new codes."""
+    width = (model.bits + 7) // 8
+    connection = catalogue.connection
+    with transaction(connection):
+        connection.execute(
+            "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
+            f"height = m.height, code = m.code, state = {GOOD} FROM migration m WHERE m.id = pictures.id"
+        )
+        # A picture without a new code must be read before it is found again: no size or time fits it.
+        failed = (
+            "EXISTS (SELECT 1 FROM failures f WHERE f.source = pictures.source AND f.path = pictures.path)"
+        )
+        connection.execute(
+            f"UPDATE pictures SET code = zeroblob({width}), size = -1, mtime_ns = -1, "
+            f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
+            "WHERE id NOT IN (SELECT id FROM migration)"
+        )
+        encoded = connection.execute("SELECT count(*) FROM migration").fetchone()[0]
+        states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
+        connection.execute("DROP TABLE migration")
+        connection.execute("DELETE FROM meta WHERE key = 'migration'")
+        catalogue.adopt(model.fingerprint)
+    return MigrateReport(
+        encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0), time.monotonic() - started
+    )
