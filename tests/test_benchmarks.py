@@ -18,6 +18,19 @@ def test_a_benchmark_imports_what_it_names(script: Path) -> None:
     assert callable(runpy.run_path(str(script))["main"])
 
 
+def test_a_library_survives_some_faults() -> None:
+    """A short campaign; benchmarks/faults.py runs hundreds."""
+    script = next(path for path in SCRIPTS if path.stem == "faults")
+    done = subprocess.run(
+        [sys.executable, str(script), "--runs", "6", "--seed", "5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "; 0 losses" in done.stdout
+
+
 def test_the_training_benchmark_measures_a_step(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = next(path for path in SCRIPTS if path.stem == "train_speed")

@@ -21,6 +21,7 @@ from sightbook.images.sources import open_sources
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
+from sightbook.library.ingest import planned
 from sightbook.library.lock import writer_lock
 from sightbook.library.scan import is_there
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
@@ -72,6 +73,7 @@ def migrate(
                     f"{', '.join(away)} cannot be read now, and codes are made from the pictures: mount its drive, or "
                     f"take it out by `sightbook remove {path} {away[0]}`"
                 )
+            _follow_moved(catalogue, path, listener)
             _begin(catalogue, path, model)
             _encode(catalogue, model, jobs, listener)
             report = _swap(catalogue, model, started)
@@ -79,6 +81,17 @@ def migrate(
             return report
         finally:
             catalogue.close()
+
+
+def _follow_moved(catalogue: Catalogue, path: Path, listener: Listener) -> None:
+    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
+    plans = planned(
+        catalogue, path, [row.root for row in catalogue.sources()],
+        moved_from=None, retry=False, exclude=(), prune="all", listener=listener,
+    )  # fmt: skip
+    for plan in plans:
+        if plan.moved:
+            catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 
 
 def _begin(catalogue: Catalogue, path: Path, model: Model) -> None:
@@ -158,9 +171,11 @@ def _swap(catalogue: Catalogue, model: Model, started: float) -> MigrateReport:
     with transaction(connection):
         connection.execute(
             "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
-            f"height = m.height, code = m.code, state = {GOOD} FROM migration m WHERE m.id = pictures.id"
+            f"height = m.height, code = m.code, state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
+            "FROM migration m WHERE m.id = pictures.id"
         )
-        # A picture without a new code must be read before it is found again: no size or time fits it.
+        # One that was missing stays so until an `add` sees it; one without a new code must be read before it is found
+        # again: no size or time fits it.
         failed = (
             "EXISTS (SELECT 1 FROM failures f WHERE f.source = pictures.source AND f.path = pictures.path)"
         )

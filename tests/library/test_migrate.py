@@ -178,6 +178,7 @@ def test_a_source_that_is_away_is_refused_and_pictures_that_went_come_back(
     (photos / "003.png").unlink()
     write(photos / "005.png", b"spoiled")
     write(photos / "006.png", picture(61), time=1_700_000_077)
+    (photos / "007.png").rename(photos / "renamed.png")
     with Library.open(library) as opened:
         before = ids(opened)
     report = migrate(library, longer, jobs=1)
@@ -191,6 +192,7 @@ def test_a_source_that_is_away_is_refused_and_pictures_that_went_come_back(
         assert report_.changed + report_.unchanged + report_.added + report_.moved == 11
         assert held(opened) == content(photos, longer), "no stale code came back"
         assert ids(opened)["003.png"] == before["003.png"]
+        assert ids(opened)["renamed.png"] == before["007.png"]
 
 
 def test_embeddings_of_the_old_model_are_refused(library: Path, longer: Model, model: Model) -> None:
