@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes import filtered
 from sightbook.codes.exact import FEW, Exact
+from sightbook.codes.filtered import Chosen
 from sightbook.codes.groups import Groups
 from sightbook.codes.pack import Codes, check_packed
 from sightbook.codes.ranking import ROWS, Keys, rows_of, scores_of
@@ -62,14 +64,22 @@ class Engine:
         """Bytes resident for these codes, the arrays given included."""
         return self._rows.nbytes + (0 if self._ids is None else self._ids.nbytes)
 
-    def search(self, tables: Floats, k: int, threads: int = 1) -> tuple[NDArray[np.int64], Floats]:
+    def search(
+        self, tables: Floats, k: int, threads: int = 1, *, among: NDArray[np.int64] | Chosen | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
         """The k best for each query: ids (Q, min(k, N)) int64 and scores (Q, min(k, N)) float32.
 
         tables (Q, M, K) float32, one look-up table a query. Scores are summed in float32 over m = 0 … M−1; order is
         (score descending, id ascending), also at the k-th place. `threads` spreads queries; one query takes one thread.
+        among: ids to choose from, ascending, or what `choose` made of them for several searches; N is then their
+        number.
 
-        Raises ConfigError for tables of another shape or type, tables that are not finite, k < 1, threads < 1.
+        Raises ConfigError for tables of another shape or type, tables that are not finite, k < 1, threads < 1, or
+        `among` that does not ascend.
         """
+        kept = self.choose(among) if isinstance(among, np.ndarray) else among
+        if kept is not None and kept.count != self._count:
+            raise ConfigError("these rows were chosen of another engine: choose again")
         if tables.dtype != np.float32 or tables.ndim != 3 or tables.shape[1:] != (self.M, self.K):
             raise ConfigError(
                 f"look-up tables must be (Q, {self.M}, {self.K}) float32, not {tables.dtype} of shape {tables.shape}"
@@ -84,19 +94,37 @@ class Engine:
             raise ConfigError(
                 f"query {query} has values that are not finite, so it has no order: encode it again"
             )
-        k = min(k, self._count)
-        found = self._found(np.add(tables, np.float32(0), order="C"), k, threads)  # + 0 turns −0 into 0
+        k = min(k, self._count if kept is None else len(kept))
+        whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
+        found = self._found(whole, k, threads, kept)
         rows = rows_of(found)
         return rows if self._ids is None else self._ids[rows], scores_of(found)
 
-    def _found(self, tables: Floats, k: int, threads: int) -> Keys:
+    def choose(self, among: NDArray[np.int64]) -> Chosen:
+        """The rows of ids, which must ascend; ids that are not here are passed over. ConfigError when they do not."""
+        if among.ndim != 1 or among.dtype != np.int64 or not (among[1:] > among[:-1]).all():
+            raise ConfigError("the ids to choose from must ascend strictly, as int64: sort them, each once")
+        if self._ids is None:
+            return Chosen(among[(among >= 0) & (among < self._count)], self._count)
+        rows = np.searchsorted(self._ids, among)
+        rows = rows[rows < self._count]
+        return Chosen(rows[self._ids[rows] == among[: len(rows)]], self._count)
+
+    def _best(self, tables: Floats, k: int, kept: Chosen | None) -> Keys:
+        if kept is None:
+            return self._rows.search(tables, k)
+        if isinstance(self._rows, Groups):
+            return self._rows.among(tables, k, kept.rows)
+        return filtered.search(self._rows, tables, k, kept)
+
+    def _found(self, tables: Floats, k: int, threads: int, kept: Chosen | None) -> Keys:
         if k == 0 or len(tables) == 0:
             return np.empty((len(tables), k), dtype=np.int64)
         step = max(1, min(QUERIES, AT_ONCE // (2 * k), -(-len(tables) // threads)))
         blocks = [tables[start : start + step] for start in range(0, len(tables), step)]
         if len(blocks) == 1:
-            return self._rows.search(tables, k)
+            return self._best(tables, k, kept)
         if threads == 1:
-            return np.concatenate([self._rows.search(block, k) for block in blocks])
+            return np.concatenate([self._best(block, k, kept) for block in blocks])
         with ThreadPoolExecutor(threads) as pool:
-            return np.concatenate(list(pool.map(lambda block: self._rows.search(block, k), blocks)))
+            return np.concatenate(list(pool.map(lambda block: self._best(block, k, kept), blocks)))

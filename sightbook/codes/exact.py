@@ -19,28 +19,28 @@ class Exact:
     """The k best rows of packed codes, identical to the oracle whatever the tables."""
 
     def __init__(self, packed: Codes, M: int, K: int) -> None:
-        self._stored = Stored(packed, M, K)
+        self.stored = Stored(packed, M, K)
         # Above 256 codebooks FastScan's 16-bit sums could overflow.
-        self._sieve = Sieve(self._stored.packed, M, K) if len(packed) > FEW and M <= 256 else None
+        self.sieve = Sieve(self.stored.packed, M, K) if len(packed) > FEW and M <= 256 else None
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.stored)
 
     @property
     def nbytes(self) -> int:
-        return self._stored.packed.nbytes + (self._sieve.nbytes if self._sieve else 0)
+        return self.stored.packed.nbytes + (self.sieve.nbytes if self.sieve else 0)
 
     def search(self, tables: Floats, k: int) -> Keys:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
-        if self._sieve is None:
-            return self._stored.complete(tables, k)
-        return self._sift(self._sieve, tables, k, self._sieve.first(k), self._sieve.margins(tables))
+        if self.sieve is None:
+            return self.stored.complete(tables, k)
+        return self._sift(self.sieve, tables, k, self.sieve.first(k), self.sieve.margins(tables))
 
     def _sift(self, sieve: Sieve, tables: Floats, k: int, c: int, margins: list[float]) -> Keys:
         if 4 * c > len(self) or c > sieve.last(k) or min(margins) == math.inf:
-            return self._stored.complete(tables, k)
+            return self.stored.complete(tables, k)
         rows, worst = sieve.candidates(tables, c)
-        scores = self._stored.scores(tables, rows)
+        scores = self.stored.scores(tables, rows)
         kth: list[float] = np.partition(scores, c - k, axis=1)[:, c - k].tolist()
         found = keys(scores, rows)
         found.sort(axis=1)

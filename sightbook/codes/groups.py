@@ -42,6 +42,18 @@ class Groups:
     def nbytes(self) -> int:
         return self._codes.nbytes + self._order.nbytes + self._starts.nbytes
 
+    def among(self, tables: Floats, k: int, kept: NDArray[np.int64]) -> Keys:
+        """As `filtered.search`, over the rows: those kept, by the scores of their codes."""
+        code_of = np.empty(len(self._order), np.int64)
+        code_of[self._order] = np.repeat(np.arange(len(self._codes)), np.diff(self._starts))
+        places = code_of[kept]
+        found = np.empty((len(tables), k), np.int64)
+        every = np.arange(len(self._codes))[None]
+        for q in range(len(tables)):
+            scores = self._codes.stored.scores(tables[q : q + 1], every)[0]
+            found[q] = np.sort(np.partition(keys(scores[places], kept), k - 1)[:k])
+        return found
+
     def search(self, tables: Floats, k: int) -> Keys:
         """As `Exact.search`, over the rows."""
         found = np.empty((len(tables), k), dtype=np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightbook.codes.engine import Engine
+    from sightbook.codes.staged import Staged
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
@@ -196,14 +198,20 @@ class Library:
                 catalogue.close()
 
     def search(
-        self, images: Picture | Sequence[Picture], k: int = 10, *, scan_bits: int | None = None
+        self,
+        images: Picture | Sequence[Picture],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
     ) -> list[Hit]:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
         images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image, or a list of those:
         several searches in one, told apart by `Hit.query`. A query that is in the library finds itself.
         scan_bits: scan the first bits of each code only, where the model has nested codes, and score the best of them
-        by the whole code: faster in large libraries, but a picture may be missed.
+        by the whole code: faster in large libraries, but a picture may be missed. among: the ids to choose from, where
+        not all pictures are meant; those that are not in the library are passed over.
         Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1).
         """
         import numpy as np
@@ -217,25 +225,39 @@ class Library:
             model = self.model
             x = model.embed(np.stack([pixels(query, model) for query in queries]))
             try:
-                return self._search(model, x, k, scan_bits)
+                return self._search(model, x, k, scan_bits, among)
             except Migrated:
                 continue  # just now: ask the new model
         raise LibraryError(f"{self.path} changes its model again and again: try later")
 
     def search_embeddings(
-        self, x: NDArray[np.float32], k: int = 10, *, scan_bits: int | None = None
+        self,
+        x: NDArray[np.float32],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
         try:
-            return self._search(self.model, x, k, scan_bits)
+            return self._search(self.model, x, k, scan_bits, among)
         except Migrated:
             raise LibraryError(
                 f"{self.path} was migrated to another model just now: embed the query again by `library.model`"
             ) from None
 
-    def _search(self, model: Model, x: NDArray[np.float32], k: int, scan_bits: int | None) -> list[Hit]:
+    def _search(
+        self,
+        model: Model,
+        x: NDArray[np.float32],
+        k: int,
+        scan_bits: int | None,
+        among: Collection[int] | None,
+    ) -> list[Hit]:
         """Raises Migrated when the codes are not those of `model` any more."""
+        if among is not None and scan_bits is not None:
+            raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
         tables = model.tables(x)
@@ -245,7 +267,7 @@ class Library:
                 if model.fingerprint != self.facts.fingerprint:
                     raise Migrated
                 engine = self._engines.current(first)
-            ids, scores = engine.search(tables, k)
+            ids, scores = self._found(engine, tables, k, among)
             with self._lock, explained(self.path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
@@ -356,6 +378,21 @@ class Library:
         return Hit(
             rank, id, raw / self.facts.M, raw, query, source, path, locate(kind, root, path), kind, root
         )
+
+    @staticmethod
+    def _found(
+        engine: Engine | Staged, tables: NDArray[np.float32], k: int, among: Collection[int] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """ids and scores; several queries are spread over the cores."""
+        import numpy as np
+
+        from sightbook.codes.staged import Staged
+        from sightbook.images.pool import cores
+
+        threads = 1 if len(tables) == 1 else cores()
+        if among is None or isinstance(engine, Staged):
+            return engine.search(tables, k, threads=threads)
+        return engine.search(tables, k, threads, among=np.unique(np.fromiter(among, np.int64)))
 
     def _follow(self) -> None:
         """Takes over the model of a migration that another process, or this one, has finished since."""

@@ -321,7 +321,7 @@ def test_a_64_bit_code_takes_24_bytes_with_its_id_and_no_array_is_copied():
     packed = pack(codes, 16)
     engine = Engine(packed, 16, 16, ids)
     assert engine.nbytes == 24 * 200_000 + 8 * (96 - 200_000 % 96) + 4 * 16 * 16 * 16
-    assert engine._rows._stored.packed is packed
+    assert engine._rows.stored.packed is packed
     assert engine._ids is ids
 
 

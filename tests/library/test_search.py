@@ -159,3 +159,17 @@ def test_searching_imports_neither_torch_nor_the_slow_ones(library: Library, pho
         command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert done.stdout.split() == ["3"]
+
+
+def test_a_search_among_some_pictures_is_exact(tmp_path: Path, place: Path, model: Model) -> None:
+    photos = fill(tmp_path / "p", 30)
+    with Library.open(place, create_with=model) as library:
+        library.add([photos], jobs=1)
+        every = library.search(photos / "003.png", 30)
+        some = {hit.id for hit in every[1::3]} | {10**9}
+        found = library.search(photos / "003.png", 5, among=some)
+        wanted = [hit for hit in every if hit.id in some][:5]
+        assert [(hit.id, hit.raw) for hit in found] == [(hit.id, hit.raw) for hit in wanted]
+        assert library.search(photos / "003.png", 5, among=[]) == []
+        with pytest.raises(ConfigError, match="leave scan_bits out"):
+            library.search(photos / "003.png", 5, among=some, scan_bits=16)
