@@ -31,6 +31,19 @@ def test_a_library_survives_some_faults() -> None:
     assert "; 0 losses" in done.stdout
 
 
+def test_damaged_pictures_do_no_harm() -> None:
+    """A short campaign; benchmarks/bad_pictures.py damages thousands."""
+    script = next(path for path in SCRIPTS if path.stem == "bad_pictures")
+    done = subprocess.run(
+        [sys.executable, str(script), "--files", "300", "--seed", "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 did harm" in done.stdout
+
+
 def test_the_training_benchmark_measures_a_step(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = next(path for path in SCRIPTS if path.stem == "train_speed")
