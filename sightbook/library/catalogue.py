@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ NAME = "catalogue.sqlite"
 
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
+_ROWS = 16_384  # fetched at once
 
 
 class Catalogue:
@@ -127,17 +129,19 @@ class Catalogue:
         found = self._by_ids("SELECT id, source, path, size, digest FROM pictures WHERE id IN ({})", ids)
         return sorted(MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in found)
 
-    def codes(self) -> tuple[str, list[int], bytes]:
+    def codes(self) -> tuple[str, array[int], bytearray]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
+        ids, joined = array("q"), bytearray()  # not a list of rows: that takes ten times the room
         self.connection.execute("BEGIN")
         try:
             stamp = self.stamp
-            rows = self.connection.execute(
-                "SELECT id, code FROM pictures WHERE state = 0 ORDER BY id"
-            ).fetchall()
+            cursor = self.connection.execute("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id")
+            while rows := cursor.fetchmany(_ROWS):
+                ids.extend([row[0] for row in rows])
+                joined += b"".join([row[1] for row in rows])
         finally:
             self.connection.execute("COMMIT")
-        return stamp, [row[0] for row in rows], b"".join([row[1] for row in rows])
+        return stamp, ids, joined
 
     def page(self, after: int, count: int) -> list[tuple[int, str, str, str, bytes, bytes]]:
         """(id, source, path, root, digest, packed code) of up to `count` good pictures with ids above `after`."""

@@ -186,7 +186,7 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
     stamp, ids, joined = catalogue.codes()
     if (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes):
         snapshot = load(catalogue, cache, facts.code_bytes, save=False)
-        if snapshot.ids.tolist() == ids and snapshot.packed.tobytes() == joined:
+        if snapshot.ids.tobytes() == ids.tobytes() and snapshot.packed.tobytes() == joined:
             yield Finding("cache", "ok", f"{len(ids):,} codes")
             return
         yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")

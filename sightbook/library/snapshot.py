@@ -48,7 +48,7 @@ def load(catalogue: Catalogue, cache: Path, code_bytes: int, *, save: bool = Tru
         # Every code has the same length by construction; another length is damage, not a user's mistake.
         raise sqlite3.DatabaseError("codes of unequal length")
     packed = np.frombuffer(joined, np.uint8).reshape(len(ids), code_bytes)
-    snapshot = Snapshot(stamp, np.array(ids, np.int64), packed)
+    snapshot = Snapshot(stamp, np.frombuffer(ids, np.int64), packed)
     if save:
         with contextlib.suppress(
             OSError

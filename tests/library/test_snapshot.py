@@ -21,7 +21,8 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 def expected(catalogue: Catalogue) -> tuple[str, list[int], bytes]:
-    return catalogue.codes()
+    stamp, ids, joined = catalogue.codes()
+    return stamp, list(ids), bytes(joined)
 
 
 def loaded(catalogue: Catalogue, cache: Path) -> tuple[str, list[int], bytes]:
