@@ -23,6 +23,7 @@ import torch
 
 import sightbook
 from sightbook.cli.show import showing
+from sightbook.cli.train import split_settings
 from sightbook.evaluate.baselines import BASELINES, CLASSIC
 from sightbook.evaluate.judge import judge
 from sightbook.evaluate.protocols import protocol
@@ -49,6 +50,7 @@ def main() -> None:
     options.add_argument("--bits", type=int, nargs="+", default=[64, 128, 32, 16])
     options.add_argument("--methods", nargs="+", default=list(METHODS))
     options.add_argument("--nested", action="store_true")
+    options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every model")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--jobs", type=int)
     options.add_argument("--work", type=Path, default=Path("runs/frozen"))
@@ -58,14 +60,15 @@ def main() -> None:
     sources, keys = split.training_part()
 
     def trained(method: str, bits: int, nested: bool) -> Path:
-        name = f"{method}-{bits}{'-nested' if nested else ''}-{given.epochs}-{given.seed}"
+        told = "".join(f"-{setting}" for setting in given.set)
+        name = f"{method}-{bits}{'-nested' if nested else ''}-{given.epochs}-{given.seed}{told}"
         out: Path = given.work / name
         if not (out / "config.json").exists():
             with showing() as listener:
                 sightbook.train(
                     sources, out, only=keys, backbone=given.backbone, train_part="head", bits=bits, method=method,
                     nested=nested, epochs=given.epochs, seed=given.seed, jobs=given.jobs, listener=listener,
-                    settings={"features.folder": str(given.work / "features")}, resume=out.exists(),
+                    settings={"features.folder": str(given.work / "features")} | split_settings(given.set), resume=out.exists(),
                 )  # fmt: skip
         return out
 
@@ -93,7 +96,7 @@ def main() -> None:
         shown = "  ".join(f"{value:.4f}" for value in rows[-1]["map"])
         print(f"{name:28} {bits or '–':>4}  {shown}  {more or ''}", flush=True)
 
-    for name in CLASSIC:
+    for name in CLASSIC if not given.set else ():
         for bits in [given.bits[0]] if name in ("features", "features-pca") else given.bits:
             row(name, None if name.startswith("features") else bits, BASELINES[name](reading, bits).ranker)
     for (method, bits, nested), folder in models.items():
