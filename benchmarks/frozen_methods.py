@@ -68,7 +68,8 @@ def main() -> None:
                 sightbook.train(
                     sources, out, only=keys, backbone=given.backbone, train_part="head", bits=bits, method=method,
                     nested=nested, epochs=given.epochs, seed=given.seed, jobs=given.jobs, listener=listener,
-                    settings={"features.folder": str(given.work / "features")} | split_settings(given.set), resume=out.exists(),
+                    settings={"features.folder": str(given.work / "features")} | split_settings(given.set),
+                    resume=out.exists(),
                 )  # fmt: skip
         return out
 

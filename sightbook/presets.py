@@ -108,6 +108,14 @@ FROZEN: dict[str, Settings] = {
 }
 
 
+# The same with codebooks of 256 codewords, which start from overlapping halves of the features and need less learning.
+FROZEN_WIDE: dict[str, Settings] = {
+    "rcq": {"K": 256, "terms": {"relation_z": 1.0}, "optimizer": {"rate": 3e-5}},
+}
+# Training pictures from which on a frozen backbone gets codebooks of 256 codewords: ten for each.
+WIDE_FROM = 2560
+
+
 def layers(
     preset: str | None,
     shorter_side: int,
@@ -115,11 +123,13 @@ def layers(
     method: str = DEFAULT_METHOD,
     *,
     frozen: bool = False,
+    wide: bool = False,
 ) -> list[Settings]:
     """The layers that stand below the user's own settings.
 
     `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
-    name or folder of a pretrained one; None leaves it to the preset. `frozen`: its weights stay.
+    name or folder of a pretrained one; None leaves it to the preset. `frozen`: its weights stay; `wide`: then codebooks
+    of 256 codewords, for the methods that gain by them.
     ConfigError for an unknown preset or method.
     """
     if preset is not None and preset not in PRESETS:
@@ -147,4 +157,6 @@ def layers(
     found.append({"method": method, **METHODS[method]})
     if frozen:
         found.append(FROZEN.get(method, {}))
+        if wide:
+            found.append(FROZEN_WIDE.get(method, {}))
     return found

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sightbook.codes.products import clusters
+from sightbook.codes.products import SEED, clusters
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.network import Network
@@ -93,28 +93,59 @@ def recalibrate(network: Network, views: Views, chunks: list[Tensor], *, backbon
 def start_codes(network: Network, features: Tensor) -> None:
     """Starts head and codewords from the features (n, F) of views: what product quantization would make of them.
 
-    The head turns a feature vector of length 1, less the mean one, to its D principal components, dealt to the M
-    sub-vectors so that each gets a like share of the variance (in the logarithm, as OPQ's parametric start does, Ge and
-    others 2013); the codewords are the k-means clusters of each sub-vector. D above F leaves the rest at zero.
+    The head turns a feature vector of length 1, less the mean one, to principal components: with 16 codewords to all D
+    of them, dealt to the M sub-vectors so that each gets a like share of the variance (in the logarithm, as OPQ's
+    parametric start does, Ge and others 2013), since few clusters tell apart by what is left out elsewhere; with 256 to
+    the first d of a random half of the features for each sub-vector, since many clusters each see what a picture shows,
+    and agree on it. The codewords are the k-means clusters of each sub-vector. D above F leaves the rest at zero.
     """
     head, quantizer = network.head, network.quantizer
     unit = F.normalize(features.float().cpu(), dim=1).double()  # some devices have no float64
     mean = unit.mean(0)
     centred = unit - mean
-    variance, components = torch.linalg.eigh(centred.T @ centred / len(centred))
-    count = min(head.D, len(variance))
-    # The sign of a component is arbitrary: its largest number is made positive.
-    components = components.flip(1)[:, :count]
-    components = components * components.gather(0, components.abs().argmax(0, keepdim=True)).sign()
-    places = _dealt(variance.flip(0)[:count].clamp(min=0).tolist(), head.M, head.D // head.M)
-    weights = torch.zeros(head.D, unit.shape[1], dtype=unit.dtype)
-    weights[places] = components.T
+    covariance = centred.T @ centred / len(centred)
+    make = _of_halves if quantizer.C.shape[1] == 256 else _of_all
+    weights = make(covariance, head.M, head.D // head.M)
     x = centred @ weights.T
     scale = (x.square().sum(1).mean() / head.M).sqrt().clamp(min=1e-12)  # sub-vectors of length 1 in the mean
     head.project.weight.copy_(weights / scale)
     head.project.bias.copy_(-(weights @ mean) / scale)
     rows = (x / scale).float().numpy()
     quantizer.C.copy_(torch.from_numpy(clusters(rows, head.M, quantizer.C.shape[1])))
+
+
+def _components(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(variances descending, components (F, count)) of the first principal components."""
+    variance, components = torch.linalg.eigh(covariance)
+    count = min(count, len(variance))
+    components = components.flip(1)[:, :count]
+    # The sign of a component is arbitrary: its largest number is made positive.
+    components = components * components.gather(0, components.abs().argmax(0, keepdim=True)).sign()
+    return variance.flip(0)[:count], components
+
+
+def _of_all(covariance: Tensor, M: int, d: int) -> Tensor:
+    """Weights (M·d, F): the principal components of all features, dealt to the parts."""
+    variance, components = _components(covariance, M * d)
+    places = _dealt(variance.clamp(min=0).tolist(), M, d)
+    weights = covariance.new_zeros(M * d, len(covariance))
+    weights[places] = components.T
+    return weights
+
+
+def _of_halves(covariance: Tensor, M: int, d: int) -> Tensor:
+    """Weights (M·d, F): for each part the first components of a random half of the features; two parts share no
+    feature, so that the shortest code misses none."""
+    random = np.random.default_rng(SEED)
+    weights = covariance.new_zeros(M * d, len(covariance))
+    for m in range(M):
+        if m % 2 == 0:
+            order = random.permutation(len(covariance))
+            halves = [np.sort(half) for half in np.array_split(order, 2)]
+        half = torch.from_numpy(halves[m % 2])
+        _, components = _components(covariance[half][:, half], d)
+        weights[m * d : m * d + components.shape[1], half] = components.T
+    return weights
 
 
 def _dealt(variances: list[float], M: int, d: int) -> list[int]:

@@ -20,7 +20,7 @@ from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
-from sightbook.presets import DEFAULT_METHOD
+from sightbook.presets import DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -99,8 +99,8 @@ def train(
     if resolved is None:
         if backbone == "auto":
             backbone = _automatic(listener if first else silent)
-        shorter = _shorter_side(sources)
-        resolved = _resolve(asked, preset, backbone, shorter, nested=nested)
+        shorter, count = _looked_at(sources, only)
+        resolved = _resolve(asked, preset, backbone, shorter, nested=nested, pictures=count)
     resolved.clipped(resolved.batch)
     existed = folder.exists()
     if first:  # another rank that was faster would make the folder look occupied to the first
@@ -182,7 +182,13 @@ def _file_layer(path: Path, bits: Any) -> dict[str, Any]:
 
 
 def _resolve(
-    asked: Mapping[str, Any], preset: str | None, backbone: str | None, shorter: int, *, nested: bool = False
+    asked: Mapping[str, Any],
+    preset: str | None,
+    backbone: str | None,
+    shorter: int,
+    *,
+    nested: bool = False,
+    pictures: int = 0,
 ) -> TrainConfig:
     """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too."""
     asked = dict(asked)
@@ -192,7 +198,10 @@ def _resolve(
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     method = str(asked.get("method", DEFAULT_METHOD))
-    layers = preset_layers(preset, shorter, backbone, method, frozen=frozen)
+    # 256 codewords need pictures to be learned from, and a code of whole bytes; whoever gives M means K = 16.
+    suits = pictures >= WIDE_FROM and "M" not in asked and (not isinstance(bits, int) or bits % 8 == 0)
+    wide = asked.get("K", 256 if suits else 16) == 256
+    layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
     if backbone not in (None, "vit", "resnet"):
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)
@@ -214,7 +223,10 @@ def _resolve(
             f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two"
         )
     if "D" not in merged and isinstance(merged["M"], int):
-        merged["D"] = 16 * merged["M"]
+        # Clusters of overlapping halves of the features need room: what tells pictures apart is more than 16 numbers.
+        merged["D"] = (64 if merged.get("K") == 256 and merged.get("quantizer") == "kmeans" else 16) * merged[
+            "M"
+        ]
     if nested and "nested" not in asked and isinstance(merged["M"], int):
         whole = merged["M"] * word_bits
         merged["nested"] = [length for length in (16, 32, 64) if length < whole]
@@ -302,13 +314,15 @@ def _changes(config: TrainConfig, before: Mapping[str, Any], setting: Mapping[st
         return True
 
 
-def _shorter_side(sources: Sequence[Path_]) -> int:
-    """Median shorter side of some pictures from all over the sources, in pixels."""
+def _looked_at(sources: Sequence[Path_], only: Collection[tuple[str, str]] | None = None) -> tuple[int, int]:
+    """(median shorter side of some pictures from all over the sources, in pixels; how many pictures there are)."""
     entries = list(open_sources([Path(item) for item in sources]).entries())
+    if only is not None:
+        entries = [entry for entry in entries if entry.key in only]
     sides = []
     for entry in entries[:: max(1, len(entries) // _LOOKED_AT)]:
         try:
             sides.append(min(measure(entry.read())))
         except PictureError:
             continue  # named later, when every picture is decoded
-    return int(median(sides)) if sides else 224
+    return int(median(sides)) if sides else 224, len(entries)

@@ -154,6 +154,31 @@ def test_codes_start_as_product_quantization_of_the_features() -> None:
         assert all(len(nearest[m].unique()) > 12 for m in range(4))
 
 
+def test_many_codewords_start_from_halves_of_the_features() -> None:
+    torch.manual_seed(0)
+    net = assemble(network().backbone, 4, 256, 20, Shape(alpha=10.0, quantizer="kmeans", standardize=False))
+    features = torch.randn(900, 16, generator=torch.Generator().manual_seed(0)) + 2
+    statistics.start_codes(net, features)
+    again = assemble(network().backbone, 4, 256, 20, Shape(alpha=10.0, quantizer="kmeans", standardize=False))
+    statistics.start_codes(again, features)
+    weights = net.head.project.weight.detach().view(4, 5, 16)
+    assert torch.equal(weights.flatten(0, 1), again.head.project.weight)
+    used = [set(torch.nonzero(part.abs().sum(0))[:, 0].tolist()) for part in weights]
+    assert all(len(half) == 8 for half in used)
+    assert used[0] | used[1] == used[2] | used[3] == set(range(16)), "two parts miss no feature"
+    assert used[0] not in (used[2], used[3]), "the next two cut elsewhere"
+    unit = F.normalize(features, dim=1)
+    centred = unit - unit.mean(0)
+    with torch.no_grad():
+        x = net.head(features).view(-1, 4, 5)
+    for m, half in enumerate(used):
+        own = centred[:, sorted(half)]
+        largest = torch.linalg.svdvals(own)[:5] ** 2  # the part holds the first components of its half
+        held = torch.linalg.svdvals(x[:, m]) ** 2
+        torch.testing.assert_close(held / held[0], largest / largest[0], rtol=1e-3, atol=1e-4)
+    assert net.quantizer.C.shape == (4, 256, 5)
+
+
 def test_components_are_dealt_to_where_least_is() -> None:
     assert statistics._dealt([8.0, 4.0, 2.0, 1.0], 2, 2) == [0, 2, 3, 1]
 

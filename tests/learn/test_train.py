@@ -24,6 +24,7 @@ from sightbook.learn import session, writing
 from sightbook.learn.train import _asked, _resolve
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, Train, pictures, weights
+from tests.model.test_backbone import write_backbone
 from tests.pictures import write_photos
 
 
@@ -337,7 +338,33 @@ def settled(
 ) -> TrainConfig:
     """What `train` resolves for pictures of `shorter` pixels."""
     config, settings = given.pop("config", None), given.pop("settings", None)
-    return _resolve(_asked(config, settings, **given), preset, backbone, shorter)
+    pictures, nested = given.pop("pictures", 0), given.pop("nested", False)
+    asked = _asked(config, settings, **given)
+    return _resolve(asked, preset, backbone, shorter, nested=nested, pictures=pictures)
+
+
+def test_a_frozen_backbone_with_enough_pictures_gets_many_codewords(tmp_path: Path) -> None:
+    folder = write_backbone(tmp_path / "b", "resnet")
+    head: dict[str, Any] = {"backbone": str(folder), "settings": {"backbone.train": "head"}}
+
+    def shape(**given: Any) -> tuple[int, int, int]:
+        settings = {**head["settings"], **given.pop("settings", {})}
+        config = settled(backbone=head["backbone"], settings=settings, **given)
+        return config.M, config.K, config.D // config.M
+
+    assert shape(pictures=2560) == (8, 256, 64)
+    assert shape(pictures=2560, bits=16) == (2, 256, 64)
+    assert shape(pictures=2559) == (16, 16, 16), "too few for 256 codewords"
+    assert shape(pictures=9999, bits=20) == (5, 16, 16), "no whole bytes"
+    assert shape(pictures=9999, settings={"K": 16}) == (16, 16, 16)
+    assert shape(pictures=9999, settings={"M": 16}) == (16, 16, 16), "M alone is told of 16 codewords"
+    assert shape(pictures=9, settings={"K": 256}) == (8, 256, 64)
+    assert shape(pictures=9999, method="spq") == (16, 16, 16)
+    assert settled(pictures=9999, backbone=str(folder)).K == 16, "a backbone that is trained"
+    wide = settled(backbone=head["backbone"], settings=head["settings"], pictures=9999, nested=True, bits=128)
+    assert wide.nested == (16, 32, 64) and wide.prefixes == [2, 4, 8, 16]
+    narrow = settled(backbone=head["backbone"], settings={**head["settings"], "K": 16}, pictures=9999)
+    assert wide.optimizer.rate < narrow.optimizer.rate and wide.terms.relation_z != narrow.terms.relation_z
 
 
 @pytest.mark.parametrize(
