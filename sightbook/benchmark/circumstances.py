@@ -16,11 +16,11 @@ _PACKAGES = ("torch", "transformers", "kornia", "numpy", "faiss-cpu", "onnxrunti
 
 
 def circumstances(device: str) -> dict[str, Any]:
-    """commit (None outside a checkout), changed (uncommitted changes), machine and versions."""
+    """commit (None outside a checkout), changed (uncommitted changes of the program itself), machine and versions."""
     commit = _git("rev-parse", "HEAD")
     return {
         "commit": commit,
-        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".")) if commit else None,
         "machine": {
             "system": platform.system(),
             "processor": _processor(),

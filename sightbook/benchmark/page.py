@@ -176,7 +176,7 @@ def _more(found: Results, plan: Plan, score: str) -> list[str]:
 
 def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]:
     """How the reference stands against every other cell, at each length that both have."""
-    reference = plan.reference or next(iter(plan.all_cells))
+    reference = plan.compared
     result = {}
     for bits in sorted({run["bits"] for run in found.runs.values()}):
         ours = {
@@ -196,7 +196,7 @@ def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]
 
 
 def _comparisons(found: Results, plan: Plan) -> list[str]:
-    reference = plan.reference or next(iter(plan.all_cells))
+    reference = plan.compared
     rows = []
     for (cell, bits), comparison in comparisons(found, plan).items():
         seeds = "; ".join(
@@ -293,13 +293,13 @@ def _tracking(found: Results) -> list[str]:
 def _pictures(found: Results, plan: Plan, page: Path) -> list[str]:
     folder = page.parent / page.stem
     drawn = plots.draw(found, plan, folder)
-    reference = plan.reference or next(iter(plan.all_cells))
+    reference = plan.compared
     lines = [f"![{title}]({page.stem}/{path.name})\n" for title, path in drawn]
     for what, title in (
-        ("codewords", "use of the codewords"),
-        ("sheet", "queries from the best answered to the worst"),
+        ("codewords.png", "use of the codewords"),
+        ("sheet.jpg", "queries from the best answered to the worst"),
     ):
-        path = folder / f"{found.name}-{reference}-{what}.png"
+        path = folder / f"{found.name}-{reference}-{what}"
         if path.exists():
             lines.append(f"![{reference}: {title}]({page.stem}/{path.name})\n")
     return lines

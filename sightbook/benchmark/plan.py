@@ -148,6 +148,11 @@ class Plan(_Frozen):
             }
         )
 
+    @property
+    def compared(self) -> str:
+        """The cell that is compared with every other."""
+        return self.reference or next(iter(self.all_cells))
+
     def with_epochs(self, epochs: int) -> Plan:
         """The same plan with this budget for every run."""
         budget = {"epochs": epochs, "minutes": None}

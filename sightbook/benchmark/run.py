@@ -215,13 +215,14 @@ def _over_time(folders: list[Path], judged: list[Figures]) -> list[dict[str, Any
 
 
 def _draw(kept: Results, run: Run, report: Report, page: Path) -> None:
-    """The sheet and the use of codewords of a cell's first seed at its longest code, for the page."""
+    """The sheet and the use of codewords of the reference, of its first seed at its longest code, for the page."""
     first = min(run.what.seeds or (run.seed,))
-    if run.seed != first or run.bits != max(run.what.bits or (run.bits,)):
+    reference = Plan.model_validate(kept.plan).compared
+    if run.cell != reference or run.seed != first or run.bits != max(run.what.bits or (run.bits,)):
         return
     from sightbook.evaluate.plots import draw_sheet, draw_usage
 
     assert report.details is not None
     folder = page.parent / page.stem
-    draw_sheet(report.details, folder / f"{kept.name}-{run.cell}-sheet.png", f"{run.cell}, {run.bits} bits")
+    draw_sheet(report.details, folder / f"{kept.name}-{run.cell}-sheet.jpg", f"{run.cell}, {run.bits} bits")
     draw_usage(report.details, folder / f"{kept.name}-{run.cell}-codewords.png")

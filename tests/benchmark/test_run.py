@@ -107,7 +107,7 @@ def test_the_page_holds_tables_and_plots(place: Place) -> None:
     assert "- not the official cifar10-I: 18 queries and 48 pictures instead of 10,000 and 50,000" in text
     shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
     assert {Path(name).name for name in shown} == {
-        "toy-bits.png", "toy-precision.png", "toy-recall.png", "toy-time.png", "toy-tracking.png", "toy-ours-sheet.png",
+        "toy-bits.png", "toy-precision.png", "toy-recall.png", "toy-time.png", "toy-tracking.png", "toy-ours-sheet.jpg",
         "toy-ours-codewords.png",
     }  # fmt: skip
     assert all((place.page.parent / name).stat().st_size > 2000 for name in shown)
