@@ -86,8 +86,8 @@ def spread(codebooks: Floats) -> float:
 
 
 def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
-    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry,
-    for near-cosine the nearest one.
+    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry, so
+    that nothing scores above a stored picture's own code when that picture is the query.
 
     Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite, which
     would get an arbitrary code.
@@ -100,11 +100,10 @@ def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
         raise ConfigError(
             f"embedding {int(np.argmax(bad))} holds values that are not finite: it cannot be given a code"
         )
-    nearest: Metric = "distance" if metric == "near-cosine" else metric
     codes = np.empty((len(x), M), dtype=np.uint8)
     step = max(1, CHUNK // (M * K))
     for start in range(0, len(x), step):
-        codes[start : start + step] = tables(x[start : start + step], codebooks, nearest).argmax(axis=2)
+        codes[start : start + step] = tables(x[start : start + step], codebooks, metric).argmax(axis=2)
     return codes
 
 

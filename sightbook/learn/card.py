@@ -59,7 +59,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | fingerprint | `{config.fingerprint}` |
 
 ## Verdict, without labels
-{verdict.sentence(config.bits, trained["steps"])}
+{verdict.sentence(config.bits, trained["steps"], clusters=train.quantizer == "kmeans")}
 
 This tells whether codes recognize a picture under crops and changes of colour. It does not tell how well they group
 pictures by what a person sees in them: `sightbook evaluate` does, where labels exist.

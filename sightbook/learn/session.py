@@ -155,7 +155,9 @@ def report_of(folder: Path, model: ModelConfig) -> TrainReport:
         precision=trained["precision"],
         fingerprint=model.fingerprint,
         verdict=model.verdict,
-        sentence=verdict.sentence(model.bits, trained["steps"]),
+        sentence=verdict.sentence(
+            model.bits, trained["steps"], clusters=model.network.get("quantizer") == "kmeans"
+        ),
     )
 
 

@@ -44,16 +44,20 @@ class Verdict:
         """Whether training raised recall@1 by more than one in a hundred."""
         return self.trained.recall_at_1 > self.untrained.recall_at_1 + HELPED
 
-    def sentence(self, bits: int, steps: int) -> str:
-        """What a user should know, in plain words; `steps` of training were made."""
+    def sentence(self, bits: int, steps: int, *, clusters: bool = False) -> str:
+        """What a user should know, in plain words; `steps` of training were made. clusters: codes started from clusters
+        of a backbone's features, which is no untrained network."""
         now, before = self.trained, self.untrained
         facts = (
             f"on {self.pictures} held-out pictures a random view finds its own picture first in {now.recall_at_1:.1%} "
-            f"of cases through {bits}-bit codes (untrained network: {before.recall_at_1:.1%}); "
+            f"of cases through {bits}-bit codes ({'at the start' if clusters else 'untrained network'}: "
+            f"{before.recall_at_1:.1%}); "
             f"{now.used:.0%} of the codewords are in use, perplexity {now.perplexity:.1f}"
         )
         if steps == 0:
             return f"Not trained, as asked: {facts}."
+        if clusters:
+            return f"Codes of the backbone's features, from their clusters on: {facts}."
         if self.helped:
             return f"Training helped: {facts}."
         return f"Training did not help: {facts}. Train longer, give more pictures, or look at docs/quickstart.md."

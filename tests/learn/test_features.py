@@ -286,17 +286,19 @@ def test_rcq_starts_from_clusters_and_is_searched_by_near_cosine(
     x = model.embed(pixels)
     words = model.codebooks[None]
     parts = x.reshape(len(x), 4, 1, 4)
-    np.testing.assert_array_equal(model.encode(pixels), ((parts - words) ** 2).sum(3).argmin(2))
     entries = ((parts * words).sum(3) - 0.25 * (words**2).sum(3)) / (
         0.75 * (model.codebooks**2).sum(2).mean()
     )
     np.testing.assert_allclose(model.tables(x), entries, rtol=1e-4, atol=1e-5)
     codes = model.encode(pixels)
+    np.testing.assert_array_equal(codes, model.tables(x).argmax(2))
     for query, file in enumerate(files):
         own = next(
             hit for hit in hits if hit.query == query and hit.path == file.relative_to(source).as_posix()
         )
         assert own.score == pytest.approx(entries[query, np.arange(4), codes[query]].mean(), abs=1e-4)
+        best = max(hit.score for hit in hits if hit.query == query)
+        assert own.score == best, "nothing scores above a stored picture's own code"
 
 
 def test_frozen_codebooks_stay_the_clusters(source: Path, folder: Path, tmp_path: Path) -> None:

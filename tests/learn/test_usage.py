@@ -56,6 +56,11 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
     assert "41.0% of cases through 64-bit codes (untrained network: 40.0%)" in better.sentence(64, 500)
     assert same.sentence(64, 500).startswith("Training did not help: ")
     assert same.sentence(64, 0).startswith("Not trained, as asked: ")
+    told = same.sentence(64, 500, clusters=True)
+    assert (
+        told.startswith("Codes of the backbone's features, from their clusters on: ")
+        and "(at the start: 40.0%)" in told
+    )
     assert better.to_json()["untrained"] == {
         "recall_at_1": 0.40,
         "used": 0.5,
