@@ -26,7 +26,7 @@ from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import connect_reader, explained
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
-from sightbook.library.schema import FORMAT, GOOD, MISSING, SCHEMA, UNREADABLE, from_column
+from sightbook.library.schema import FORMAT, GOOD, MISSING, UNREADABLE
 from sightbook.library.snapshot import NAME as CODES
 from sightbook.library.snapshot import is_fresh, load
 from sightbook.model.config import ModelConfig
@@ -219,7 +219,7 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
                         continue
                 changed.append(path)
         if changed:
-            named = ", ".join(from_column(path) for path in sorted(changed)[:_NAMED])
+            named = ", ".join(sorted(changed)[:_NAMED])
             more = " …" if len(changed) > _NAMED else ""
             yield Finding(
                 "source",
@@ -256,12 +256,15 @@ def salvage(path: Path) -> tuple[int, int]:
                 f"nothing can be read of {path / NAME}: restore it from a copy, or build a new library from the sources"
             )
         aside = path / f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+        # The damaged one is whole beside its place before that is touched, and the library never without a catalogue. A
+        # write-ahead log would be played into whatever database stands beside it, so it goes before the new one comes.
+        wal = Path(f"{path / NAME}-wal")
+        shutil.copyfile(path / NAME, aside)
+        if wal.exists():
+            shutil.copyfile(wal, f"{aside}-wal")
         for suffix in ("-wal", "-shm"):
-            side = Path(f"{path / NAME}{suffix}")
-            if side.exists():
-                side.rename(f"{aside}{suffix}")
-        (path / NAME).rename(aside)
-        fresh.rename(path / NAME)
+            Path(f"{path / NAME}{suffix}").unlink(missing_ok=True)
+        fresh.replace(path / NAME)
         _remove(fresh)
         return counts["pictures"], counts["failures"]
 
@@ -279,7 +282,6 @@ def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
     try:
         for table in ("sources", "pictures", "failures"):
             columns = [row[1] for row in target.connection.execute(f"PRAGMA table_info({table})")]
-            assert columns and table in SCHEMA
             kept = 0
             target.connection.execute("PRAGMA foreign_keys = OFF")
             target.connection.execute("BEGIN IMMEDIATE")

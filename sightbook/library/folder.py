@@ -167,7 +167,8 @@ def create(path: Path, model: Model) -> Facts:
             finally:
                 opened.close()
             copy_model(model, path / "model")
-            write_atomic(path / JSON, _told(model.fingerprint, model.M, model.K, model.bits))
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            write_atomic(path / JSON, _told(model.fingerprint, model.M, model.K, model.bits, created))
     return read_facts(path)
 
 
@@ -181,7 +182,7 @@ def catch_up(path: Path, fingerprint: str) -> bool:
     if not (waiting / "config.json").exists() or ModelConfig.read(waiting).fingerprint != fingerprint:
         return False
     config = ModelConfig.read(waiting)
-    told = _told(config.fingerprint, config.M, config.K, config.bits)
+    told = _told(config.fingerprint, config.M, config.K, config.bits, read_facts(path).created)
     # Each step leaves a state that this function goes on from.
     old = path / ".model.old"
     shutil.rmtree(old, ignore_errors=True)
@@ -193,8 +194,7 @@ def catch_up(path: Path, fingerprint: str) -> bool:
     return True
 
 
-def _told(fingerprint: str, M: int, K: int, bits: int) -> str:
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+def _told(fingerprint: str, M: int, K: int, bits: int, created: str) -> str:
     content = {"format": FORMAT, "fingerprint": fingerprint, "M": M, "K": K, "bits": bits, "created": created}
     return json.dumps(content, indent=2) + "\n"
 

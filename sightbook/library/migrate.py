@@ -85,8 +85,11 @@ def migrate(
 
 def _follow_moved(catalogue: Catalogue, path: Path, listener: Listener) -> None:
     """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
+    roots = [row.root for row in catalogue.sources()]
+    if not roots:
+        return
     plans = planned(
-        catalogue, path, [row.root for row in catalogue.sources()],
+        catalogue, path, roots,
         moved_from=None, retry=False, exclude=(), prune="all", listener=listener,
     )  # fmt: skip
     for plan in plans:

@@ -160,6 +160,27 @@ def test_what_can_be_read_of_a_damaged_catalogue_is_saved(tmp_path: Path, place:
     catalogue.close()
 
 
+@pytest.mark.parametrize("stop", ["copyfile", "replace"])
+def test_a_salvage_that_is_killed_leaves_the_library_as_it_was(
+    library: Path, photos: Path, stop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue.write(library / NAME)
+    catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id = 2")
+    catalogue.close()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil if stop == "copyfile" else Path, stop, killed)
+        with pytest.raises(KeyboardInterrupt):
+            salvage(library)
+    assert (library / NAME).exists()
+    assert salvage(library) == (7, 0)
+    with Library.open(library) as opened:
+        assert len(opened) == 7
+
+
 def test_a_salvaged_library_is_completed_by_the_next_add(library: Path, photos: Path, model: Model) -> None:
     with Library.open(library) as opened:
         before = ids(opened)

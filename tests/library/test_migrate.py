@@ -54,7 +54,7 @@ def test_a_migrated_library_is_that_of_a_fresh_build_with_the_same_ids(
     library: Path, photos: Path, longer: Model, tmp_path: Path
 ) -> None:
     with Library.open(library) as opened:
-        before, codes = ids(opened), answers(opened, photos)
+        before, codes, made = ids(opened), answers(opened, photos), opened.status().created
         report = migrate(library, longer, jobs=1)
         assert (report.encoded, report.missing, report.failed) == (12, 0, 0)
         # A library that was open all the time answers with the new model.
@@ -62,6 +62,7 @@ def test_a_migrated_library_is_that_of_a_fresh_build_with_the_same_ids(
         found = [(hit.path, hit.raw) for hit in opened.search(photos / "004.png", 12)]
         assert sorted(found) == sorted(fresh(photos, tmp_path / "fresh", longer))
         assert opened.model.fingerprint == longer.fingerprint and opened.status().bits == 32
+        assert opened.status().created == made
     with Library.open(library) as again:
         assert ids(again) == before and held(again) == content(photos, longer)
         assert again.add([photos], model=longer).unchanged == 12
@@ -233,3 +234,11 @@ def test_a_foreign_model_is_still_refused(library: Path, other_model: Model) -> 
     catalogue.close()
     with pytest.raises(LibraryError, match="does not belong to its library"):
         Library.open(library)
+
+
+def test_an_empty_library_can_be_migrated(place: Path, model: Model, longer: Model, photos: Path) -> None:
+    Library.open(place, create_with=model).close()
+    assert migrate(place, longer).encoded == 0
+    with Library.open(place) as library:
+        library.add([photos], model=longer)
+        assert held(library) == content(photos, longer)
