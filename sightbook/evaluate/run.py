@@ -22,7 +22,7 @@ from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.ranking import Ranker, code_ranker
-from sightbook.evaluate.reading import read
+from sightbook.evaluate.reading import Reading, read
 from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
 from sightbook.evaluate.shared import refuse_shared
@@ -137,8 +137,6 @@ def evaluate(
             )
             beside[name] = Figures(result.map, result.mean_precision, symmetric_map, baseline.bits)
     meter.close()
-    seen = reading.seen[0]
-    tables = models[0].tables(seen.x)
     return Report(
         figures=rows[0],
         protocol=rule.name,
@@ -158,21 +156,23 @@ def evaluate(
         notes=tuple(notes),
         seconds=time.monotonic() - started,
         per_query=per_query,
-        details=None
-        if not details
-        else Details(
-            curves,
-            min(QUERIES, len(reading.queries)),
-            usage(seen.codes, models[0].K),
-            samples(
-                code_ranker(tables, seen.codes),
-                truth,
-                per_query["model"],
-                reading,
-                lambda q, i: float(tables[q, np.arange(models[0].M), seen.codes[i]].sum()),
-            ),
-        ),
+        details=_details(models[0], reading, truth, curves, per_query["model"]) if details else None,
     )
+
+
+def _details(
+    model: Model, reading: Reading, truth: Truth, curves: dict[str, Curve], ap: NDArray[np.float64]
+) -> Details:
+    """What the plots of the first model show."""
+    codes, tables = reading.seen[0].codes, model.tables(reading.seen[0].x)
+    answers = samples(
+        code_ranker(tables, codes),
+        truth,
+        ap,
+        reading,
+        lambda q, i: float(tables[q, np.arange(model.M), codes[i]].sum()),
+    )
+    return Details(curves, min(QUERIES, len(reading.queries)), usage(codes, model.K), answers)
 
 
 def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | None) -> None:
