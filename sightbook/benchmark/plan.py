@@ -153,6 +153,12 @@ class Plan(_Frozen):
         """The cell that is compared with every other."""
         return self.reference or next(iter(self.all_cells))
 
+    @property
+    def places(self) -> tuple[Path, Path | None]:
+        """Where data and labels are here. The plan itself keeps the words of its file: results name no machine."""
+        labels = None if self.labels is None else Path(os.path.expandvars(self.labels))
+        return Path(os.path.expandvars(self.data)), labels
+
     def with_epochs(self, epochs: int) -> Plan:
         """The same plan with this budget for every run."""
         budget = {"epochs": epochs, "minutes": None}
@@ -205,12 +211,15 @@ class Run:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan of a YAML file. $NAME in `data` and `labels` are environment variables; relative paths are those of the
-    current folder. ConfigError in one sentence for anything that does not fit."""
-    content = dict(read_file(path))
+    """The plan of a YAML file. $NAME in `data` and `labels` are environment variables, which must be set; relative
+    paths are those of the current folder. ConfigError in one sentence for anything that does not fit."""
+    content = read_file(path)
     for key in ("data", "labels"):
-        if isinstance(content.get(key), str):
-            content[key] = _filled(content[key], path)
+        missing = re.search(r"\$\{?(\w+)", os.path.expandvars(str(content.get(key, ""))))
+        if missing:
+            raise ConfigError(
+                f"{path} needs the environment variable {missing[1]}: set it to the folder of the pictures"
+            )
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
@@ -227,13 +236,3 @@ def read_plan(path: Path) -> Plan:
 def dump_plan(plan: Plan) -> str:
     """The plan as YAML."""
     return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _filled(text: str, path: Path) -> str:
-    filled = os.path.expandvars(text)
-    missing = re.search(r"\$\{?(\w+)", filled)
-    if missing:
-        raise ConfigError(
-            f"{path} needs the environment variable {missing[1]}: set it to the folder of the pictures"
-        )
-    return filled

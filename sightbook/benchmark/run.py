@@ -104,9 +104,7 @@ def benchmark(
 
 
 def _split(plan: Plan) -> Split:
-    return protocol_named(plan.protocol).load(
-        Path(plan.data), None if plan.labels is None else Path(plan.labels), plan.junk
-    )
+    return protocol_named(plan.protocol).load(*plan.places, plan.junk)
 
 
 def _made(
@@ -139,15 +137,16 @@ def _made(
     started = time.monotonic()
     model = Model.open(place)
     on_the_way = [each.folder for each in snapshots.found(place / "train")]
+    data, labels = plan.places
     how: dict[str, Any] = {
-        "labels": plan.labels, "junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition,
+        "labels": labels, "junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition,
         "jobs": plan.jobs, "listener": listener,
     }  # fmt: skip
-    report = evaluate(model, plan.protocol, plan.data, baselines=plan.baselines, details=True, **how)
+    report = evaluate(model, plan.protocol, data, baselines=plan.baselines, details=True, **how)
     before: list[Figures] = []
     if on_the_way:
         first, *rest = on_the_way
-        watched = evaluate(first, plan.protocol, plan.data, against=rest, baselines=(), **how)
+        watched = evaluate(first, plan.protocol, data, against=rest, baselines=(), **how)
         before = [watched.figures, *watched.against]
     facts = model.config
     assert report.details is not None

@@ -37,7 +37,8 @@ def test_cells_take_what_they_leave_out_from_the_plan(
 ) -> None:
     monkeypatch.setenv("PLACE", "/somewhere else")
     plan = read_plan(write(tmp_path, PLAN))
-    assert plan.data == "/somewhere else/cifar"
+    assert plan.places == (Path("/somewhere else/cifar"), None)
+    assert plan.data == "${PLACE}/cifar", "results name no place of this machine"
     cells = plan.all_cells
     assert list(cells) == [
         "ours", "spq", "clips-clip_0-crop_min_0.2", "clips-clip_0-crop_min_0.4", "clips-clip_0.05-crop_min_0.2",
