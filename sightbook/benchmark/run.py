@@ -176,7 +176,7 @@ def _made(
         "over_time": _over_time([*on_the_way, place], [*before, report.figures]),
         "trained": dict(facts.trained),
         "pictures_per_second": _rate(facts.trained),
-        "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 1)},
+        "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 3)},
         "notes": list(report.notes),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **circumstances(facts.trained["device"]),
