@@ -1,7 +1,7 @@
 """A collection of pictures with their codes, on disk: open, add, search, status, remove.
 
 Data flow: `add` scans sources and writes rows and codes into the catalogue (ingest.py); `search` encodes the query,
-scores it against a snapshot of all codes (engines.py, snapshot.py) and looks up the keys of the best.
+scores it against a snapshot of all codes (answers.py, engines.py, snapshot.py) and looks up the keys of the best.
 Any number of processes may read while one writes; readers see whole batches.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sightbook.errors import ConfigError, LibraryError, PictureError
+from sightbook.errors import LibraryError
 from sightbook.images.entry import locate
 from sightbook.library import folder
+from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained
-from sightbook.library.engines import Engines, Migrated
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
-from sightbook.library.schema import FORMAT, KeyRow
+from sightbook.library.schema import FORMAT
 from sightbook.library.selection import Wanted, select
 from sightbook.progress import Listener, silent
 
@@ -30,25 +30,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightbook.codes.engine import Engine
-    from sightbook.codes.staged import Staged
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
-
-# Tries to find a state no writer has taken hits from between scoring and looking up.
-_SEARCH_ROUNDS = 5
 
 
 class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
-        self.path, self.facts = path, facts
-        self._catalogue = catalogue
+        self.path, self._catalogue = path, catalogue
         self._lock = threading.RLock()
-        self._model: Model | None = None
-        self._engines = Engines(path, facts, catalogue)
+        self._answers = Answers(path, facts, catalogue, self._lock)
 
     @classmethod
     def open(
@@ -98,21 +91,14 @@ class Library:
             return sum(row.good for row in self._catalogue.counts().values())
 
     @property
+    def facts(self) -> Facts:
+        """Its format, codes and model, as its folder names them; those of another model after a migration."""
+        return self._answers.facts
+
+    @property
     def model(self) -> Model:
         """The library's own copy of its model, loaded at first use; another one after a migration."""
-        with self._lock, explained(self.path):
-            self._follow()
-            if self._model is None:
-                from sightbook.model.model import Model
-
-                model = Model.open(folder.model_of(self.path, self.facts.fingerprint))
-                if model.fingerprint != self.facts.fingerprint:
-                    raise LibraryError(
-                        f"{self.path / 'model'} is not the model {self.path} was made with (fingerprint "
-                        f"{model.fingerprint[:12]}, not {self.facts.fingerprint[:12]}): copy the whole library again"
-                    )
-                self._model = model
-            return self._model
+        return self._answers.model
 
     def add(
         self,
@@ -140,8 +126,6 @@ class Library:
         another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         if model is not None:
-            with self._lock, explained(self.path):
-                self._follow()
             self._check_model(model)
         specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         from sightbook.library import ingest
@@ -214,21 +198,7 @@ class Library:
         not all pictures are meant; those that are not in the library are passed over.
         Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1).
         """
-        import numpy as np
-
-        from sightbook.library.query import listed, pixels
-
-        queries = listed(images)
-        if not queries:
-            raise PictureError("no query picture was given: give at least one")
-        for _ in range(_SEARCH_ROUNDS):
-            model = self.model
-            x = model.embed(np.stack([pixels(query, model) for query in queries]))
-            try:
-                return self._search(model, x, k, scan_bits, among)
-            except Migrated:
-                continue  # just now: ask the new model
-        raise LibraryError(f"{self.path} changes its model again and again: try later")
+        return self._answers.search(images, k, scan_bits, among)
 
     def search_embeddings(
         self,
@@ -240,44 +210,7 @@ class Library:
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        try:
-            return self._search(self.model, x, k, scan_bits, among)
-        except Migrated:
-            raise LibraryError(
-                f"{self.path} was migrated to another model just now: embed the query again by `library.model`"
-            ) from None
-
-    def _search(
-        self,
-        model: Model,
-        x: NDArray[np.float32],
-        k: int,
-        scan_bits: int | None,
-        among: Collection[int] | None,
-    ) -> list[Hit]:
-        """Raises Migrated when the codes are not those of `model` any more."""
-        if among is not None and scan_bits is not None:
-            raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
-        if k < 1:
-            raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
-        tables = model.tables(x)
-        first = model.M if scan_bits is None else model.prefix(scan_bits).M
-        for _ in range(_SEARCH_ROUNDS):
-            with self._lock:
-                if model.fingerprint != self.facts.fingerprint:
-                    raise Migrated
-                engine = self._engines.current(first)
-            ids, scores = self._found(engine, tables, k, among)
-            with self._lock, explained(self.path):
-                rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
-            if len(rows) == len(set(ids.flat)):
-                break  # else a writer removed some of them meanwhile: ask its new state
-        return [
-            self._hit(query, rank, int(id), float(score), rows[int(id)])
-            for query in range(len(ids))
-            for rank, (id, score) in enumerate(zip(ids[query], scores[query], strict=True), start=1)
-            if int(id) in rows
-        ]
+        return self._answers.search_embeddings(x, k, scan_bits, among)
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
@@ -286,8 +219,8 @@ class Library:
 
         with self._lock, explained(self.path):
             rows, counts, failed = self._catalogue.sources(), self._catalogue.counts(), self.failures()
-            self._follow()
-        config = ModelConfig.read(folder.model_of(self.path, self.facts.fingerprint))
+            facts = self.facts
+        config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
         sources = [
             SourceStatus(
                 row.id,
@@ -307,14 +240,14 @@ class Library:
             missing=sum(source.missing for source in sources),
             unreadable=sum(source.unreadable for source in sources),
             failures=len(failed),
-            bits=self.facts.bits,
-            M=self.facts.M,
-            K=self.facts.K,
-            fingerprint=self.facts.fingerprint,
+            bits=facts.bits,
+            M=facts.M,
+            K=facts.K,
+            fingerprint=facts.fingerprint,
             method=config.method,
             pretraining=config.pretraining,
             selection=config.selection,
-            created=self.facts.created,
+            created=facts.created,
             bytes=folder.size(self.path),
             sources=sources,
             failed=failed,
@@ -372,35 +305,6 @@ class Library:
             after = found[-1][0]
 
     # Parts
-
-    def _hit(self, query: int, rank: int, id: int, raw: float, row: KeyRow) -> Hit:
-        source, path, kind, root = row
-        return Hit(
-            rank, id, raw / self.facts.M, raw, query, source, path, locate(kind, root, path), kind, root
-        )
-
-    @staticmethod
-    def _found(
-        engine: Engine | Staged, tables: NDArray[np.float32], k: int, among: Collection[int] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """ids and scores; several queries are spread over the cores."""
-        import numpy as np
-
-        from sightbook.codes.staged import Staged
-        from sightbook.images.pool import cores
-
-        threads = 1 if len(tables) == 1 else cores()
-        if among is None or isinstance(engine, Staged):
-            return engine.search(tables, k, threads=threads)
-        return engine.search(tables, k, threads, among=np.unique(np.fromiter(among, np.int64)))
-
-    def _follow(self) -> None:
-        """Takes over the model of a migration that another process, or this one, has finished since."""
-        fingerprint = self._catalogue.fingerprint
-        if fingerprint != self.facts.fingerprint:
-            self.facts = folder.facts_of(self.path, fingerprint)
-            self._model = None
-            self._engines = Engines(self.path, self.facts, self._catalogue)
 
     def _check_model(self, model: Model | str | os.PathLike[str]) -> None:
         """Refuses a model whose codes would not compare with those in the library."""

@@ -1,0 +1,154 @@
+"""Searching a library: query pictures → the look-up tables of its model → the engine over its codes → keys of the best.
+
+Model and engine belong to one state of the catalogue. A writer may move it on at any moment, and a migration may
+exchange the model: then the question is asked again of the new state, so that no answer mixes two.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightbook.errors import ConfigError, LibraryError, PictureError
+from sightbook.images.entry import locate
+from sightbook.library import folder
+from sightbook.library.catalogue import Catalogue
+from sightbook.library.database import explained
+from sightbook.library.engines import Engines, Migrated
+from sightbook.library.folder import Facts
+from sightbook.library.results import Hit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightbook.codes.engine import Engine
+    from sightbook.codes.staged import Staged
+    from sightbook.library.query import Picture
+    from sightbook.model.model import Model
+
+# Tries to find a state no writer has taken hits from between scoring and looking up.
+_ROUNDS = 5
+
+
+class Answers:
+    """The library at `path` as its readers see it; `lock` guards the catalogue's connection."""
+
+    def __init__(self, path: Path, facts: Facts, catalogue: Catalogue, lock: threading.RLock) -> None:
+        self._path, self._facts, self._catalogue, self._lock = path, facts, catalogue, lock
+        self._model: Model | None = None
+        self._engines = Engines(path, facts, catalogue)
+
+    @property
+    def facts(self) -> Facts:
+        """Those of the present model: of another one after a migration, by whichever process."""
+        with self._lock, explained(self._path):
+            fingerprint = self._catalogue.fingerprint
+            if fingerprint != self._facts.fingerprint:
+                self._facts = folder.facts_of(self._path, fingerprint)
+                self._model = None
+                self._engines = Engines(self._path, self._facts, self._catalogue)
+            return self._facts
+
+    @property
+    def model(self) -> Model:
+        """The library's own copy of its present model, loaded at first use."""
+        with self._lock:
+            facts = self.facts
+            if self._model is None:
+                from sightbook.model.model import Model
+
+                model = Model.open(folder.model_of(self._path, facts.fingerprint))
+                if model.fingerprint != facts.fingerprint:
+                    raise LibraryError(
+                        f"{self._path / 'model'} is not the model {self._path} was made with (fingerprint "
+                        f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
+                    )
+                self._model = model
+            return self._model
+
+    def search(
+        self,
+        images: Picture | Sequence[Picture],
+        k: int,
+        scan_bits: int | None,
+        among: Collection[int] | None,
+    ) -> list[Hit]:
+        """`Library.search`."""
+        import numpy as np
+
+        from sightbook.library.query import listed, pixels
+
+        queries = listed(images)
+        if not queries:
+            raise PictureError("no query picture was given: give at least one")
+        for _ in range(_ROUNDS):
+            model = self.model
+            x = model.embed(np.stack([pixels(query, model) for query in queries]))
+            try:
+                return self._hits(model, x, k, scan_bits, among)
+            except Migrated:
+                continue  # just now: ask the new model
+        raise LibraryError(f"{self._path} changes its model again and again: try later")
+
+    def search_embeddings(
+        self, x: NDArray[np.float32], k: int, scan_bits: int | None, among: Collection[int] | None
+    ) -> list[Hit]:
+        """`Library.search_embeddings`."""
+        try:
+            return self._hits(self.model, x, k, scan_bits, among)
+        except Migrated:
+            raise LibraryError(
+                f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
+            ) from None
+
+    def _hits(
+        self,
+        model: Model,
+        x: NDArray[np.float32],
+        k: int,
+        scan_bits: int | None,
+        among: Collection[int] | None,
+    ) -> list[Hit]:
+        """Raises Migrated when the codes are not those of `model` any more."""
+        if among is not None and scan_bits is not None:
+            raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
+        if k < 1:
+            raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
+        tables = model.tables(x)
+        first = model.M if scan_bits is None else model.prefix(scan_bits).M
+        for _ in range(_ROUNDS):
+            with self._lock:
+                if model.fingerprint != self._facts.fingerprint:
+                    raise Migrated
+                engine = self._engines.current(first)
+            ids, scores = _found(engine, tables, k, among)
+            with self._lock, explained(self._path):
+                rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
+            if len(rows) == len(set(ids.flat)):
+                break  # else a writer removed some of them meanwhile: ask its new state
+        hits = []
+        for query, (best, raw) in enumerate(zip(ids.tolist(), scores.tolist(), strict=True)):
+            for rank, (id, score) in enumerate(zip(best, raw, strict=True), start=1):
+                if id in rows:
+                    source, path, kind, root = rows[id]
+                    where = locate(kind, root, path)
+                    hits.append(Hit(rank, id, score / model.M, score, query, source, path, where, kind, root))
+        return hits
+
+
+def _found(
+    engine: Engine | Staged, tables: NDArray[np.float32], k: int, among: Collection[int] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """ids and scores; several queries are spread over the cores."""
+    import numpy as np
+
+    from sightbook.codes.staged import Staged
+    from sightbook.images.pool import cores
+
+    threads = 1 if len(tables) == 1 else cores()
+    if among is None or isinstance(engine, Staged):
+        return engine.search(tables, k, threads=threads)
+    return engine.search(tables, k, threads, among=np.unique(np.fromiter(among, np.int64)))
