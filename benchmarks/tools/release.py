@@ -1,6 +1,7 @@
 """Turns a trained model into one that is released with the program: weights as fp16, encoder and card made anew.
 
     python benchmarks/tools/release.py RUN NAME --results results/cifar10-cpu-30.json --cell rcq
+        --terms "none but its pictures': CIFAR-10 (Krizhevsky 2009), for research; cite its report"
 
 RUN is the MODEL folder of that run. The release goes to sightbook/released/NAME; then check its figures by
 `sightbook evaluate NAME --protocol … --data …` and write them into docs/log.md.
@@ -35,6 +36,7 @@ def main() -> None:
     options.add_argument("name")
     options.add_argument("--results", type=Path, required=True)
     options.add_argument("--cell", required=True)
+    options.add_argument("--terms", required=True, help="under which terms its training pictures were used")
     given = options.parse_args()
     network, config = load(given.run)
     halves = {
@@ -53,7 +55,14 @@ def main() -> None:
     shutil.copy(given.run / "train" / "config.yaml", folder / "recipe.yaml")
     card = (given.run / "README.md").read_text(encoding="utf-8")
     written = write_config(folder, replace(config, fingerprint="", files={}), config.sightbook)
-    card = card.replace(config.fingerprint, written.fingerprint)
+    for told, instead in (
+        (config.fingerprint, written.fingerprint),
+        ("THIS_FOLDER", given.name),
+        ("`train/` tells how it came about", "`recipe.yaml` holds the settings it was trained by"),
+        ("yours: nothing but your pictures went in", given.terms),
+    ):
+        assert told in card, f"the card has changed: {told!r} is not in it"
+        card = card.replace(told, instead)
     write_atomic(folder / "README.md", card + _figures(given.results, given.cell, given.name))
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 2**20:.2f} MiB, fingerprint {written.fingerprint}")
