@@ -135,9 +135,9 @@ def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
     """The snapshot that beats the end of training by the label-free figure; None when none does."""
     network = copy.deepcopy(run.network)
     recalibrate(run, network)
-    last = judge(run, network).recall_at_1
-    best = max(snapshots.found(run.folder), key=lambda each: each.recall_at_1, default=None)
-    return best if best is not None and best.recall_at_1 > last else None
+    last = judge(run, network)
+    best = max(snapshots.found(run.folder), key=lambda each: each.figures.worth, default=None)
+    return best if best is not None and best.figures.worth > last.worth else None
 
 
 def report_of(folder: Path, model: ModelConfig) -> TrainReport:

@@ -1,7 +1,7 @@
 """Models on the way: MODEL folders at even parts of the budget, to watch training by or to choose the best one from.
 
-They lie in MODEL/train/snapshots, named by the percentage of the budget that was spent. Choosing is label-free: the
-share of random views that find their own held-out picture through the codes.
+They lie in MODEL/train/snapshots, named by the thousandths of the budget that were spent. Choosing is label-free: by
+the loss on views of held-out pictures.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from pathlib import Path
 import torch
 
 from sightbook.errors import ModelError
+from sightbook.learn.verdict import Figures, from_json
 
 NAME = "snapshots"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model on the way: its folder, the step it is of, and its recall@1 on held-out pictures (label-free)."""
+    """A model on the way: its folder, the step it is of, and its figures on held-out pictures (label-free)."""
 
     folder: Path
     step: int
-    recall_at_1: float
+    figures: Figures
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The network's tensors by name."""
@@ -67,8 +68,8 @@ def found(work: Path) -> list[Snapshot]:
     for path in sorted((work / NAME).glob("*/config.json")):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            recall = facts["verdict"]["trained"]["recall_at_1"]
-            snapshots.append(Snapshot(path.parent, facts["trained"]["steps"], recall))
+            figures = from_json(facts["verdict"]["trained"])
+            snapshots.append(Snapshot(path.parent, facts["trained"]["steps"], figures))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ModelError(
                 f"the snapshot {path.parent} cannot be read ({error}): delete that folder"

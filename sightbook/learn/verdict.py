@@ -30,6 +30,12 @@ class Figures:
     perplexity: float
     loss: float | None = None
 
+    @property
+    def worth(self) -> float:
+        """What the states of one run are chosen by, the larger the better: the loss, turned round, which follows mAP
+        far more closely than recall@1 does (docs/results.md); that where there is no loss. Not for comparing runs."""
+        return self.recall_at_1 if self.loss is None else -self.loss
+
 
 @dataclass(frozen=True)
 class Verdict:

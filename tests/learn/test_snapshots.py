@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ def facts(folder: Path) -> dict[str, Any]:
     return found
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, recalls: list[float]) -> None:
-    """Lets each judgement find the next of `recalls` instead of its own."""
-    rest = iter(recalls)
+def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Lets each judgement find the next of `losses` instead of its own, and a recall@1 that says the contrary."""
+    rest = iter(losses)
 
     def judge(*_: object) -> Figures:
-        return Figures(next(rest), 1.0, 16.0)
+        loss = next(rest)
+        return Figures(loss / 10, 1.0, 16.0, loss)
 
     monkeypatch.setattr(session, "judge", judge)
     monkeypatch.setattr(writing, "judge", judge)
@@ -46,7 +48,7 @@ def test_snapshots_lie_at_even_parts_of_the_budget_and_change_nothing(
         assert (
             facts(each.folder)["selection"] == "last" and facts(each.folder)["trained"]["steps"] == each.step
         )
-        assert each.recall_at_1 == facts(each.folder)["verdict"]["trained"]["recall_at_1"]
+        assert asdict(each.figures) == facts(each.folder)["verdict"]["trained"]
     assert len({weights(each.folder) for each in found} | {weights(watched)}) == 4
 
 
@@ -74,7 +76,7 @@ def test_label_free_takes_the_state_that_knows_held_out_pictures_best(
     train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # untrained, three snapshots, the end, what is written
-    scripted(monkeypatch, [0.1, 0.2, 0.9, 0.3, 0.4, 0.9])
+    scripted(monkeypatch, [9.0, 5.0, 3.0, 6.0, 4.0, 3.0])
     settings = {"snapshots": 3, "selection": "label-free"}
     folder = train(photos, tmp_path / "m", settings=settings).folder
     second = snapshots.found(folder / "train")[1]
@@ -90,7 +92,7 @@ def test_label_free_keeps_the_end_when_nothing_beats_it_and_clears_up(
 ) -> None:
     plain = train(photos, tmp_path / "plain").folder
     scripted(
-        monkeypatch, [0.1] + [0.4] * 7 + [0.4, 0.4]
+        monkeypatch, [9.0] + [4.0] * 7 + [4.0, 4.0]
     )  # seven steps lie before the end: seven snapshots of nine
     folder = train(photos, tmp_path / "m", settings={"selection": "label-free"}).folder
     assert weights(folder) == weights(plain)
@@ -120,6 +122,11 @@ def test_the_held_out_loss_is_told_and_is_the_same_for_the_same_weights(
     first, again = (facts(train(photos, tmp_path / name).folder)["verdict"] for name in ("a", "b"))
     assert first == again
     assert 0 < first["trained"]["loss"] < first["untrained"]["loss"]
+
+
+def test_without_a_loss_the_share_of_pictures_found_again_decides() -> None:
+    assert Figures(0.5, 1.0, 16.0).worth > Figures(0.4, 1.0, 16.0).worth
+    assert Figures(0.4, 1.0, 16.0, loss=2.0).worth > Figures(0.5, 1.0, 16.0, loss=2.1).worth
 
 
 def test_choosing_needs_something_to_choose_from() -> None:
