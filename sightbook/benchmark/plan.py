@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -40,6 +40,9 @@ class Cell(_Frozen):
     train: str | None = None  # what of a pretrained backbone: all, last:N, head
     settings: Mapping[str, Any] = Field(default_factory=dict)
     nested: bool = False
+    selection: Literal["train-labels"] | None = (
+        None  # by a validation cut; the others are settings of training
+    )
     bits: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
     minutes: float | None = Field(None, gt=0)
@@ -51,6 +54,19 @@ class Cell(_Frozen):
         if name not in METHODS:
             raise ValueError(f"{name!r} is unknown: choose one of {', '.join(METHODS)}")
         return name
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Cell:
+        if self.selection is not None and self.settings.get("selection", "last") != "last":
+            raise ValueError(
+                f"selection is {self.selection} here and {self.settings['selection']} in the settings: choose one"
+            )
+        return self
+
+    @property
+    def trained_with(self) -> Mapping[str, Any]:
+        """The settings of training: with states to choose from, where a validation cut is to choose."""
+        return self.settings if self.selection is None else merge({"snapshots": 9}, self.settings)
 
 
 class Grid(_Frozen):
@@ -184,9 +200,12 @@ class Plan(_Frozen):
                         yield Run(name, cell, bits, seeds[turn], self._digest(cell, bits, seeds[turn]))
 
     def _digest(self, cell: Cell, bits: int, seed: int) -> str:
+        unsaid = (
+            {"selection"} if cell.selection is None else set()
+        )  # the key came later than the first results
         decisive = {
             "protocol": [self.protocol, self.R, self.ap_definition, self.junk],
-            "cell": cell.model_dump(exclude={"bits", "seeds"}),
+            "cell": cell.model_dump(exclude={"bits", "seeds"} | unsaid),
             "bits": bits,
             "seed": seed,
         }

@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
@@ -120,7 +122,7 @@ def _made(
         declared: dict[str, Any] = {} if resume else {
             "bits": run.bits, "nested": run.what.nested, "method": run.what.method, "backbone": run.what.backbone,
             "train_part": run.what.train, "minutes": run.what.minutes, "epochs": run.what.epochs, "seed": run.seed,
-            "settings": dict(run.what.settings),
+            "settings": dict(run.what.trained_with),
         }  # fmt: skip
         if place.exists() and not resume:
             shutil.rmtree(place)  # it was stopped before anything was learned
@@ -135,28 +137,37 @@ def _made(
             **declared,
         )
     started = time.monotonic()
-    model = Model.open(place)
-    on_the_way = [each.folder for each in snapshots.found(place / "train")]
+    states = [*(each.folder for each in snapshots.found(place / "train")), place]
     data, labels = plan.places
     how: dict[str, Any] = {
         "labels": labels, "junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition,
         "jobs": plan.jobs, "listener": listener,
     }  # fmt: skip
+    validated: list[float] = []
+    chosen = place
+    if run.what.selection is not None:
+        cut = evaluate(
+            states[0], plan.protocol, data, against=states[1:], baselines=(), validation=True, **how
+        )
+        validated = [each.map for each in (cut.figures, *cut.against)]
+        chosen = states[int(np.argmax(validated))]
+    model = Model.open(chosen)
     report = evaluate(model, plan.protocol, data, baselines=plan.baselines, details=True, **how)
-    before: list[Figures] = []
-    if on_the_way:
-        first, *rest = on_the_way
-        watched = evaluate(first, plan.protocol, data, against=rest, baselines=(), **how)
-        before = [watched.figures, *watched.against]
-    facts = model.config
+    figures: dict[Path, Figures] = {chosen: report.figures}
+    others = [each for each in states if each != chosen]
+    if others:
+        watched = evaluate(others[0], plan.protocol, data, against=others[1:], baselines=(), **how)
+        figures |= zip(others, (watched.figures, *watched.against), strict=True)
+    facts = ModelConfig.read(place)
     assert report.details is not None
     document = {
         "declared": run.what.model_dump(mode="json", exclude={"bits", "seeds"}),
         "method": facts.method,
         "backbone": _backbone(model),
         "pretraining": facts.pretraining,
-        "selection": facts.selection,
-        "fingerprint": facts.fingerprint,
+        "selection": run.what.selection or facts.selection,
+        "validation": validated,
+        "fingerprint": model.fingerprint,
         "ap_definition": report.ap_definition,
         "protocol": report.protocol,
         "R": report.R,
@@ -167,13 +178,13 @@ def _made(
         "precision": dict(report.figures.precision),
         "nested": [{"bits": one.bits, "map": one.map, "map_symmetric": one.map_symmetric} for one in report.nested],
         "baselines": {name: asdict(one) for name, one in report.baselines.items()},
-        "verdict": dict(facts.verdict),
+        "verdict": dict(model.config.verdict),
         "curves": {
             name: {"at": one.at, "by_recall": one.by_recall}
             for name, one in report.details.curves.items()
             if not name.startswith(("against", "nested"))
         },
-        "over_time": _over_time([*on_the_way, place], [*before, report.figures]),
+        "over_time": _over_time(states, [figures[each] for each in states]),
         "trained": dict(facts.trained),
         "pictures_per_second": _rate(facts.trained),
         "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 3)},

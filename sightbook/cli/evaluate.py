@@ -65,6 +65,13 @@ def evaluate(
             help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
         ),
     ] = "hits-in-top-R",
+    validation: Annotated[
+        bool,
+        typer.Option(
+            "--validation",
+            help="Judge on a cut of the training pictures, to choose settings by: the queries stay unseen.",
+        ),
+    ] = False,
     plots: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +112,7 @@ def evaluate(
             junk=junk,
             ap_definition=ap_definition,
             **({"baselines": baseline} if baseline else {}),
+            validation=validation,
             jobs=jobs,
             details=plots is not None,
             listener=listener,

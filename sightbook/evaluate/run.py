@@ -45,6 +45,7 @@ def evaluate(
     junk: str | None = None,
     ap_definition: str = DEFAULT,
     baselines: Sequence[str] = USUAL,
+    validation: bool = False,
     jobs: int | None = None,
     details: bool = False,
     listener: Listener = silent,
@@ -53,8 +54,9 @@ def evaluate(
 
     protocol: a name of `protocols.PROTOCOLS`; labels: a CSV with the columns file, label and others, of which `junk`
     names one; R: the cut of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
-    baselines: names of `baselines.BASELINES` and random, or all; jobs: processes that decode and threads that rank
-    (default: cores); details: keep what `plots.draw` shows, which costs full rankings.
+    baselines: names of `baselines.BASELINES` and random, or all; validation: judge on a cut of the pictures that may be
+    learned from (`Split.validation`), which may decide what the queries may not; jobs: processes that decode and
+    threads that rank (default: cores); details: keep what `plots.draw` shows, which costs full rankings.
 
     Raises ConfigError for what does not fit together (unknown names, R above the database, no labels, query pictures
     that are in the database), SourceError for data or labels that cannot be read, ModelError for a model that cannot.
@@ -71,6 +73,8 @@ def evaluate(
     split = rule.load(Path(data), None if labels is None else Path(labels), junk)
     if not rule.official:
         refuse_shared(split)
+    if validation:
+        split = split.validation()
     if R is not None and len(split.database) < R:
         raise ConfigError(
             f"R is {R}, but the database holds {len(split.database)} pictures: choose a smaller R"
@@ -78,7 +82,7 @@ def evaluate(
     raw = any(name in CLASSIC for name in baselines)
     reading = read(split, models, jobs=jobs, listener=listener, features=raw)
     N = len(reading.database)
-    notes = [*split.notes, *_deviations(rule, split, models, R is None and not whole)]
+    notes = [*split.notes, *_deviations(rule, split, models, R is None and not whole, validation)]
     R = N if whole else min(rule.R if R is None else R, N)
     truth = Truth.of(
         [picture.labels for picture in reading.queries],
@@ -139,7 +143,7 @@ def evaluate(
     meter.close()
     return Report(
         figures=rows[0],
-        protocol=rule.name,
+        protocol=f"{rule.name}, validation" if validation else rule.name,
         ap_definition=ap_definition,
         R=R,
         queries=len(reading.queries),
@@ -203,11 +207,13 @@ def _model_row(model: Model, asymmetric: Judged, symmetric: Judged) -> ModelFigu
     )
 
 
-def _deviations(rule: Protocol, split: Split, models: Sequence[Model], default_R: bool) -> list[str]:
+def _deviations(
+    rule: Protocol, split: Split, models: Sequence[Model], default_R: bool, validation: bool
+) -> list[str]:
     """What makes this less than the protocol asks for."""
     notes = []
     sizes = (len(split.queries), len(split.database))
-    if rule.sizes is not None and sizes != rule.sizes:
+    if rule.sizes is not None and sizes != rule.sizes and not validation:
         notes.append(
             f"not the official {rule.name}: {sizes[0]:,} queries and {sizes[1]:,} pictures instead of "
             f"{rule.sizes[0]:,} and {rule.sizes[1]:,}"

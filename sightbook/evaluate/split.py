@@ -11,6 +11,8 @@ from sightbook.errors import ConfigError
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
 
+VALIDATION = 10  # one picture in so many asks in a validation cut
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -39,6 +41,25 @@ class Split:
         pictures = self.database if self.training is None else self.training
         roots = dict.fromkeys(each.entry.origin.root for each in pictures if each.entry.origin is not None)
         return list(roots), frozenset(each.entry.key for each in pictures)
+
+    def validation(self) -> Split:
+        """A cut of the pictures that may be learned from, in place of the queries and the database: each tenth labelled
+        one in a fixed random order asks, the others are the database. For choosing, before any query is scored."""
+        pictures = self.database if self.training is None else self.training
+        labelled = by_chance(each for each in pictures if each.labels)
+        if len(labelled) < 2:
+            raise ConfigError(
+                f"{len(labelled)} labelled training pictures cannot be cut in two: label some more"
+            )
+        asking = {each.entry.key for each in labelled[::VALIDATION]}
+        rest = [each for each in labelled if each.entry.key not in asking]
+        queries = [each for each in labelled if each.entry.key in asking]
+        return labelled_only(
+            in_key_order(queries),
+            in_key_order(rest),
+            ["a validation cut of the training pictures: no query of the protocol was scored"],
+            len(pictures) - len(labelled),
+        )
 
 
 def by_chance(pictures: Iterable[Picture]) -> list[Picture]:

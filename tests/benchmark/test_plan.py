@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sightbook.benchmark.plan import Plan, read_plan
+from sightbook.benchmark.plan import Cell, Plan, read_plan
 from sightbook.errors import ConfigError
 
 PLAN = """
@@ -95,6 +95,13 @@ def test_what_does_not_fit_is_said(
     with pytest.raises(ConfigError) as caught:
         read_plan(write(tmp_path, PLAN.replace(*change)))
     assert says in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_two_ways_to_choose_a_state_are_refused() -> None:
+    with pytest.raises(ValueError, match="selection is train-labels here and label-free in the settings"):
+        Cell(selection="train-labels", settings={"selection": "label-free"})
+    assert Cell(selection="train-labels").trained_with == {"snapshots": 9}
+    assert Cell(selection="train-labels", settings={"snapshots": 2}).trained_with == {"snapshots": 2}
 
 
 def test_a_plan_without_cells_is_refused() -> None:

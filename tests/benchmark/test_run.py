@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ settings: {{batch: 8, precision: fp32, backbone: {{stem_width: 8, widths: [8, 16
 cells:
   ours: {{bits: [32], nested: true, settings: {{snapshots: 2}}}}
   spq: {{method: spq, bits: [16], settings: {{views: {{blur: 0}}}}}}
+"""
+CHOOSING = """
+title: Chosen by labels of training pictures
+protocol: cifar10-I
+data: {data}
+epochs: 2
+jobs: 1
+bits: [16]
+baselines: []
+settings: {{batch: 8, precision: fp32, snapshots: 3, backbone: {{stem_width: 8, widths: [8, 16], depths: [1, 1]}}}}
+cells:
+  chosen: {{selection: train-labels}}
 """
 
 
@@ -182,3 +195,35 @@ def test_a_mean_tells_its_seeds() -> None:
     assert mean([]) == "–"
     assert mean([0.4]) == "0.400"
     assert mean([0.4, 0.42, 0.44]) == "0.420 ± 0.020 (3)"
+
+
+def test_a_validation_cut_of_the_training_pictures_chooses_the_state(place: Place, tmp_path: Path) -> None:
+    plan = tmp_path / "choosing.yaml"
+    plan.write_text(CHOOSING.format(data=place.folder / "cifar"))
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = running.evaluate
+
+        def scripted(model: Any, *rest: Any, **options: Any) -> Any:
+            report = original(model, *rest, **options)
+            if not options.get("validation"):
+                return report
+            asked.append(report)
+            assert (report.protocol, report.queries, report.database) == ("cifar10-I, validation", 5, 43)
+            first, *others = [
+                replace(figures, map=value)
+                for figures, value in zip(
+                    (report.figures, *report.against), (0.2, 0.4, 0.3, 0.1), strict=True
+                )
+            ]
+            return replace(report, figures=first, against=tuple(others))
+
+        patch.setattr(running, "evaluate", scripted)
+        benchmark(plan, results=tmp_path, page=tmp_path / "page.md", work=tmp_path / "runs")
+    (run,) = json.loads((tmp_path / "choosing.json").read_text())["runs"]
+    assert len(asked) == 1 and (run["selection"], run["validation"]) == ("train-labels", [0.2, 0.4, 0.3, 0.1])
+    (folder,) = (tmp_path / "runs" / "choosing").glob("chosen-*")
+    second = json.loads((folder / "train" / "snapshots" / "0500" / "config.json").read_text())
+    assert run["fingerprint"] == second["fingerprint"]
+    assert len(run["over_time"]) == 4 and run["over_time"][1]["map"] == run["map"]
+    assert "| chosen | rcq | resnet | none | train-labels |" in (tmp_path / "page.md").read_text()

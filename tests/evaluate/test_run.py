@@ -283,6 +283,20 @@ def test_what_does_not_fit_is_refused(
         evaluate(model, **{"protocol": "cifar10-I", "data": cifar, **arguments})
 
 
+def test_a_validation_cut_is_of_training_pictures_and_scores_no_query(model: Model, cifar: Path) -> None:
+    report = evaluate(model, "cifar10-I", cifar, R=5, validation=True)
+    asking = -(-len(DATABASE) // 10)
+    assert (report.protocol, report.queries, report.database) == (
+        "cifar10-I, validation", asking, len(DATABASE) - asking,
+    )  # fmt: skip
+    assert report.shared == 0 and not any("not the official" in note for note in report.notes)
+    assert any("no query of the protocol was scored" in note for note in report.notes)
+    before = report.map
+    (cifar / "test.parquet").unlink()
+    write_parquet(cifar / "test.parquet", QUERIES[:1])
+    assert evaluate(model, "cifar10-I", cifar, R=5, validation=True).map == before
+
+
 def test_a_folder_that_is_no_model_is_refused(cifar: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a sightbook model"):
         evaluate(tmp_path, "cifar10-I", cifar)
