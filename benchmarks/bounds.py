@@ -4,7 +4,7 @@ Run:  python benchmarks/bounds.py CODES.npz [--queries 100] [--k 10 100] [--grou
 CODES.npz is made by `benchmarks/tools/learned_codes.py`. Rows are put into groups; a group's bound is the most that any
 of its rows can score for a query, and a group whose bound lies below the k-th best score need not be read. The k-th
 best score is taken from the exact answer, so what is counted is the least that any search by these groups must read:
-a real one, which has to find the score first, reads more. Groups and their bounds:
+a real one, which has to find the score first, reads more. The engine uses the first kind (`codes/prefixes.py`). Groups:
 
 prefix p        rows that share the first p codewords; those entries and the best entry of each further codebook
 prefix p + sets the same rows; in each further codebook the best entry among the codewords that occur in the group

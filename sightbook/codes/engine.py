@@ -35,7 +35,8 @@ class Engine:
     ids     (N,) int64, strictly ascending, gaps allowed; the rows' numbers when None; kept, not copied
 
     Raises ConfigError when shapes, types or order are not as said. Searching from several threads is safe.
-    Resident at 64 bits: 8 bytes a picture each for packed, ids and the copy of the codes inside faiss.
+    Resident at 64 bits: 8 bytes a picture each for packed, ids and the copy of the codes inside faiss; where groups are
+    searched (prefixes.py), 4 for ids and 4 for the order of the rows.
     """
 
     def __init__(self, packed: Codes, M: int, K: int, ids: NDArray[np.int64] | None = None) -> None:
@@ -51,7 +52,8 @@ class Engine:
                 )
             if not (ids[1:] > ids[:-1]).all():
                 raise ConfigError("ids must ascend strictly: sort the codes by id, and give each its own")
-        self.M, self.K, self._ids, self._count = M, K, ids, len(packed)
+        self.M, self.K, self._count = M, K, len(packed)
+        self._ids: NDArray[np.int64] | NDArray[np.int32] | None = ids
         self._rows: Exact | Groups = (Groups.of(packed, M, K) if len(packed) > FEW else None) or Exact(
             packed, M, K
         )
@@ -98,7 +100,12 @@ class Engine:
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
         found = self._found(whole, k, threads, kept)
         rows = rows_of(found)
-        return rows if self._ids is None else self._ids[rows], scores_of(found)
+        ids = self._ids
+        if ids is None:
+            return rows, scores_of(found)
+        if ids.dtype == np.int64 and self._rows.is_grouped and ids[-1] < ROWS:
+            self._ids = ids.astype(np.int32)  # pays for the order of the rows that groups keep
+        return ids[rows].astype(np.int64), scores_of(found)
 
     def choose(self, among: NDArray[np.int64]) -> Chosen:
         """The rows of ids, which must ascend; ids that are not here are passed over. ConfigError when they do not."""
@@ -106,9 +113,13 @@ class Engine:
             raise ConfigError("the ids to choose from must ascend strictly, as int64: sort them, each once")
         if self._ids is None:
             return Chosen(among[(among >= 0) & (among < self._count)], self._count)
-        rows = np.searchsorted(self._ids, among)
+        ids = self._ids
+        few: NDArray[np.int64] | NDArray[np.int32] = among
+        if ids.dtype == np.int32:
+            few = among[(among >= 0) & (among < ROWS)].astype(np.int32)
+        rows = np.searchsorted(ids, few)
         rows = rows[rows < self._count]
-        return Chosen(rows[self._ids[rows] == among[: len(rows)]], self._count)
+        return Chosen(rows[ids[rows] == few[: len(rows)]], self._count)
 
     def _best(self, tables: Floats, k: int, kept: Chosen | None) -> Keys:
         if kept is None:

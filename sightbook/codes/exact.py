@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from sightbook.codes.pack import Codes
-from sightbook.codes.ranking import Keys, keys
+from sightbook.codes.prefixes import Prefixed, Watch, may_pay
+from sightbook.codes.ranking import Keys, keys, scores_of
 from sightbook.codes.sieve import Sieve
 from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Floats
@@ -22,6 +23,7 @@ class Exact:
         self.stored = Stored(packed, M, K)
         # Above 256 codebooks FastScan's 16-bit sums could overflow.
         self.sieve = Sieve(self.stored.packed, M, K) if len(packed) > FEW and M <= 256 else None
+        self._watch = Watch() if self.sieve and may_pay(len(packed), M, K) else None
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -34,7 +36,22 @@ class Exact:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
         if self.sieve is None:
             return self.stored.complete(tables, k)
-        return self._sift(self.sieve, tables, k, self.sieve.first(k), self.sieve.margins(tables))
+        found = self._sift(self.sieve, tables, k, self.sieve.first(k), self.sieve.margins(tables))
+        if self._watch is not None and self._watch.saw(tables, scores_of(found[:, -1])):
+            self._decide(self._watch)
+        return found
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether candidates come from groups by now, instead of a scan."""
+        return isinstance(self.sieve, Prefixed)
+
+    def _decide(self, watch: Watch) -> None:
+        # Searches of other threads go on with the scan meanwhile; both name the same candidates.
+        self._watch = None
+        layout = watch.layout(self.stored.packed, self.stored.M)
+        if layout is not None:
+            self.sieve = Prefixed(self.stored.packed, layout)
 
     def _sift(self, sieve: Sieve, tables: Floats, k: int, c: int, margins: list[float]) -> Keys:
         if 4 * c > len(self) or c > sieve.last(k) or min(margins) == math.inf:

@@ -38,6 +38,8 @@ class Groups:
         starts = np.append(first, len(packed)).astype(np.int64)
         return cls(packed[order[first]], order.astype(np.int32), starts, M, K)
 
+    is_grouped = False  # by prefixes: there are so few codes that none is left out
+
     @property
     def nbytes(self) -> int:
         return self._codes.nbytes + self._order.nbytes + self._starts.nbytes

@@ -24,6 +24,7 @@ from sightbook.library.catalogue import Catalogue
 
 _MAGIC = b"SBCODES1"
 NAME = "codes.bin"
+_HEADER = 4096  # bytes a header can have at most
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,21 @@ def _write(path: Path, snapshot: Snapshot) -> None:
 
 def _read(path: Path, stamp: str, code_bytes: int) -> Snapshot | None:
     try:
-        content = path.read_bytes()
-        if content[:8] != _MAGIC:
-            return None
-        start = 12 + struct.unpack_from("<I", content, 8)[0]
-        header = json.loads(content[12:start])
-        n, body = int(header["N"]), memoryview(content)[start:]
-        if header["stamp"] != stamp or header["code_bytes"] != code_bytes:
-            return None
-        if len(body) != n * (8 + code_bytes) or zlib.crc32(body) != header["crc"]:
+        with path.open("rb") as file:
+            if file.read(8) != _MAGIC:
+                return None
+            length = struct.unpack("<I", file.read(4))[0]
+            header = json.loads(file.read(min(length, _HEADER)))
+            n = int(header["N"])
+            if header["stamp"] != stamp or header["code_bytes"] != code_bytes:
+                return None
+            if path.stat().st_size != 12 + length + n * (8 + code_bytes):
+                return None
+            # Two arrays of their own, not views of one: each can be given up without the other.
+            ids = np.fromfile(file, np.int64, n)
+            packed = np.fromfile(file, np.uint8, n * code_bytes)
+        if zlib.crc32(packed.data, zlib.crc32(ids.data)) != header["crc"]:
             return None
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
-    ids = np.frombuffer(body, np.int64, n)
-    return Snapshot(stamp, ids, np.frombuffer(body, np.uint8, offset=8 * n).reshape(n, code_bytes))
+    return Snapshot(stamp, ids, packed.reshape(n, code_bytes))

@@ -1,0 +1,151 @@
+"""Groups that share a prefix: the same answers as the oracle, less read, and chosen only where that pays."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sightbook.codes import exact, oracle, prefixes
+from sightbook.codes.engine import Engine
+from sightbook.codes.pack import pack
+from sightbook.codes.prefixes import Layout, Prefixed, Watch, may_pay
+from sightbook.codes.sieve import Sieve
+
+Array = NDArray[np.float32]
+
+
+def crowded(
+    n: int, M: int, queries: int = 20, crowds: int = 40, seed: int = 0
+) -> tuple[NDArray[np.uint8], Array]:
+    """Codes around a few centres, as a collection's are, and tables of queries near them."""
+    rng = np.random.default_rng(seed)
+    books = rng.standard_normal((M, 16, 4)).astype(np.float32)
+    centres = rng.standard_normal((crowds, M, 4)).astype(np.float32)
+
+    def drawn(count: int) -> Array:
+        x: Array = centres[rng.integers(0, crowds, count)]
+        return x + np.float32(0.3) * rng.standard_normal(x.shape).astype(np.float32)
+
+    def entries(x: Array) -> Array:
+        table: Array = np.einsum("nmd,mkd->nmk", x, books)
+        return table
+
+    codes = np.concatenate([entries(drawn(5000)).argmax(axis=2) for _ in range(-(-n // 5000))])[:n]
+    return codes.astype(np.uint8), entries(drawn(queries))
+
+
+def scattered(n: int, M: int, queries: int = 20, seed: int = 0) -> tuple[NDArray[np.uint8], Array]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 16, (n, M), dtype=np.uint8), rng.standard_normal((queries, M, 16)).astype(
+        np.float32
+    )
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small collections may be grouped, after ten queries."""
+    monkeypatch.setattr(prefixes, "LARGE", 5000)
+    monkeypatch.setattr(prefixes, "ASKING", 10)
+    monkeypatch.setattr(prefixes, "ROWS_A_GROUP", 200)
+    monkeypatch.setattr(prefixes, "WAIT", 10)
+
+
+@pytest.mark.parametrize("M", [5, 16, 32])
+@pytest.mark.parametrize("draw", [crowded, scattered])
+def test_its_candidates_are_those_of_a_scan(M: int, draw: object, soon: None) -> None:
+    codes, tables = draw(20_000, M)  # type: ignore[operator]
+    packed = pack(codes, 16)
+    scan, grouped = Sieve(packed, M, 16), Prefixed(packed, Layout(packed, M))
+    for c in (1, 30, 500):
+        rows, worst = scan.candidates(tables, c)
+        again, worst_again = grouped.candidates(tables, c)
+        np.testing.assert_allclose(worst_again, worst, rtol=1e-5)
+        for q in range(len(tables)):
+            approximate = np.sort(tables[q][np.arange(M), codes[rows[q]]].sum(axis=1))
+            np.testing.assert_allclose(
+                np.sort(tables[q][np.arange(M), codes[again[q]]].sum(axis=1)), approximate, atol=0.15
+            )
+            assert len(set(again[q].tolist())) == c, "no row twice"
+
+
+@pytest.mark.parametrize("M", [6, 16])
+def test_every_row_is_in_one_group_and_below_its_bound(M: int, soon: None) -> None:
+    codes, tables = crowded(30_000, M)
+    layout = Layout(pack(codes, 16), M)
+    assert 16 < len(layout.sizes) <= 150
+    assert layout.sizes.sum() == len(codes) and (layout.sizes > 0).all()
+    assert (np.diff(layout.starts) == layout.sizes[:-1]).all()
+    order = np.argsort(layout.keys(pack(codes, 16)), kind="stable")
+    group = np.repeat(np.arange(len(layout.sizes)), layout.sizes)
+    for table in tables:
+        scores = oracle.score(table, codes[order])
+        bounds = layout.bounds(table)
+        assert (scores <= bounds[group] + 1e-4).all()
+        kth = float(np.sort(scores)[-50])
+        assert layout.cost(table, kth - 1e-3) >= 50
+
+
+def test_answers_are_the_oracles_before_and_after(soon: None) -> None:
+    codes, tables = crowded(20_000, 16, queries=30)
+    codes[5000:5100] = codes[7]  # ties, whose order is that of the ids
+    ids = np.arange(20_000, dtype=np.int64) * 3 + 5
+    engine = Engine(pack(codes, 16), 16, 16, ids)
+    states = []
+    for k in (1, 10, 100, 10, 400):
+        for q in range(len(tables)):
+            found, scores = engine.search(tables[q : q + 1], k)
+            truth, raw = oracle.search(tables[q : q + 1], codes, k, ids)
+            assert np.array_equal(found, truth) and np.array_equal(scores, raw)
+            assert found.dtype == np.int64
+            states.append(engine._rows.is_grouped)
+    assert states[8:10] == [False, True] and all(states[10:])
+    rows = engine._rows
+    assert isinstance(rows, exact.Exact) and isinstance(rows.sieve, Prefixed)
+    own = len(rows.sieve._parts) * (16 * 16 * 16 * 4 + 96 * 8)  # codebooks, and the last block of each group
+    assert engine.nbytes <= 24 * len(codes) + own
+
+
+def test_a_filtered_search_goes_on_being_exact(soon: None) -> None:
+    codes, tables = crowded(20_000, 16, queries=12)
+    ids = np.arange(20_000, dtype=np.int64) + 7
+    engine = Engine(pack(codes, 16), 16, 16, ids)
+    engine.search(tables, 10)
+    assert engine._rows.is_grouped
+    engine.search(tables, 10)
+    for share in (0.01, 0.3, 0.9):
+        kept = np.flatnonzero(np.random.default_rng(1).random(20_000) < share)
+        asked = np.sort(np.append(ids[kept], [3, 2**40]))
+        found, scores = engine.search(tables, 20, among=asked)
+        truth, raw = oracle.search(tables, codes[kept], 20, ids[kept])
+        assert np.array_equal(found, truth) and np.array_equal(scores, raw)
+
+
+def test_scattered_codes_are_scanned_on(soon: None) -> None:
+    codes, tables = scattered(20_000, 16, queries=40)
+    engine = Engine(pack(codes, 16), 16, 16)
+    for _ in range(3):
+        engine.search(tables, 10)
+    assert not engine._rows.is_grouped
+
+
+def test_it_is_decided_once_whichever_thread_asks() -> None:
+    watch, tables = Watch(), np.zeros((1, 4, 16), np.float32)
+    told: list[bool] = []
+
+    def ask() -> None:
+        told.extend(watch.saw(tables, np.zeros(1, np.float32)) for _ in range(prefixes.WAIT // 4 + 10))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told.count(True) == 1
+
+
+def test_small_or_short_codes_are_never_grouped() -> None:
+    assert not may_pay(100_000, 16, 16) and may_pay(5_000_000, 16, 16)
+    assert not may_pay(5_000_000, 4, 16) and not may_pay(5_000_000, 8, 256)
