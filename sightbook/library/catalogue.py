@@ -161,6 +161,15 @@ class Catalogue:
         )
         return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
 
+    def find(self, source: str, path: str) -> tuple[int | None, bool]:
+        """A key's picture id (None: no picture), and whether it is known as a failure."""
+        key = (source, to_column(path))
+        row = self.connection.execute("SELECT id FROM pictures WHERE source = ? AND path = ?", key).fetchone()
+        failed = self.connection.execute(
+            "SELECT 1 FROM failures WHERE source = ? AND path = ?", key
+        ).fetchone()
+        return None if row is None else int(row[0]), failed is not None
+
     def content(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
         """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
         rows = self.connection.execute("SELECT source, path, digest, code FROM pictures WHERE state = 0")

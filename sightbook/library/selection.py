@@ -15,11 +15,13 @@ Selected = tuple[set[int], set[tuple[str, str]], set[str]]
 
 def select(catalogue: Catalogue, library: Path, wanted: Iterable[Wanted]) -> Selected:
     """(picture ids, keys of failures, source ids) that `wanted` names; LibraryError for one that names nothing."""
-    ids: set[int] = set()
+    asked = list(wanted)
+    numbers = {item for item in asked if isinstance(item, int)}
+    ids = set(catalogue.keys(sorted(numbers)))
     failed: set[tuple[str, str]] = set()
     sources: set[str] = set()
-    for item in wanted:
-        found = _find(catalogue, item)
+    for item in asked:
+        found = ({item} & ids, set(), set()) if isinstance(item, int) else _find(catalogue, item)
         if not any(found):
             raise LibraryError(
                 f"nothing in {library} matches {item!r}: give a path as `sightbook search` shows it, a pattern in "
@@ -31,14 +33,10 @@ def select(catalogue: Catalogue, library: Path, wanted: Iterable[Wanted]) -> Sel
     return ids, failed, sources
 
 
-def _find(catalogue: Catalogue, item: Wanted) -> Selected:
-    if isinstance(item, int):
-        return set(catalogue.keys([item])), set(), set()
+def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
     if isinstance(item, tuple):
-        row = catalogue.known(item[0]).get(item[1])
-        if row is None:
-            return set(), set(), set()
-        return set() if row.id is None else {row.id}, {item}, set()
+        id, has_failed = catalogue.find(*item)
+        return set() if id is None else {id}, {item} if has_failed else set(), set()
     whole = {
         row.id for row in catalogue.sources() if item == row.id or item.rstrip("/") == row.root.rstrip("/")
     }
