@@ -94,8 +94,8 @@ def _curve(found: Results, plan: Plan, path: Path, key: str, labels: tuple[str, 
         axes.set_xscale("log")
     axes.set(xlabel=labels[0], ylabel=labels[1])
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8)
     if some:
+        axes.legend(fontsize=8)
         save(figure, path)
     return some
 
@@ -158,14 +158,17 @@ def _grid_of(name: str) -> Callable[[Results, Plan, Path], bool]:
         ]
         figure, axes = new_figure()
         axes.grid(False)
-        axes.imshow(table, cmap="viridis", aspect="auto")
+        image = axes.imshow(table, cmap="viridis", aspect="auto")
         axes.set_xticks(range(len(columns)), [str(value) for value in columns])
         axes.set_yticks(range(len(rows)), [str(value) for value in rows])
         axes.set(xlabel=keys[1] if len(keys) > 1 else "", ylabel=keys[0])
         for i, row in enumerate(table):
             for j, value in enumerate(row):
                 text = "–" if math.isnan(value) else f"{value:.3f}"
-                axes.text(j, i, text, ha="center", va="center", color="white", fontsize=9)
+                dark = math.isnan(value) or image.norm(value) > 0.6  # the letters, on a bright cell
+                axes.text(
+                    j, i, text, ha="center", va="center", color="black" if dark else "white", fontsize=9
+                )
         save(figure, path)
         return True
 
