@@ -109,11 +109,12 @@ def test_evaluate_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch, EVALUATE, "evaluate", "model", "--protocol", "labelled", "--data", "photos", "--labels", "l.csv",
         "--against", "m0", "--against", "m1", "--junk", "series", "-R", "50", "--jobs", "2",
         "--ap-definition", "trapezoid", "--baseline", "itq", "--baseline", "opq", "--plots", "drawn",
+        "--validation",
     )  # fmt: skip
     assert said.arguments == (Path("model"), "labelled", "photos")
     assert said.options == {
         "labels": Path("l.csv"), "against": [Path("m0"), Path("m1")], "R": 50, "junk": "series", "jobs": 2,
-        "ap_definition": "trapezoid", "baselines": ["itq", "opq"], "details": True,
+        "ap_definition": "trapezoid", "baselines": ["itq", "opq"], "details": True, "validation": True,
     }  # fmt: skip
 
 
