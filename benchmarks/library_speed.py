@@ -64,7 +64,7 @@ def main() -> None:
         print(
             f"{given.pictures:,} pictures, {figures['bits']} bits: process start to answer {figures['answer']:.3f} s "
             f"(without its cache {figures['first_answer']:.3f} s); {figures['bytes_a_picture']:.1f} bytes a picture "
-            "resident beyond those of a library of {FEW:,}",
+            f"resident beyond those of a library of {FEW:,}",
             flush=True,
         )
         figures |= removed(large, given.pictures)
