@@ -40,9 +40,8 @@ class Cell(_Frozen):
     train: str | None = None  # what of a pretrained backbone: all, last:N, head
     settings: Mapping[str, Any] = Field(default_factory=dict)
     nested: bool = False
-    selection: Literal["train-labels"] | None = (
-        None  # by a validation cut; the others are settings of training
-    )
+    # Chosen by a validation cut; the other ways to choose are settings of training.
+    selection: Literal["train-labels"] | None = None
     bits: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
     minutes: float | None = Field(None, gt=0)
@@ -200,9 +199,8 @@ class Plan(_Frozen):
                         yield Run(name, cell, bits, seeds[turn], self._digest(cell, bits, seeds[turn]))
 
     def _digest(self, cell: Cell, bits: int, seed: int) -> str:
-        unsaid = (
-            {"selection"} if cell.selection is None else set()
-        )  # the key came later than the first results
+        # The key came later than the first results, whose digests stay as they were.
+        unsaid = {"selection"} if cell.selection is None else set()
         decisive = {
             "protocol": [self.protocol, self.R, self.ap_definition, self.junk],
             "cell": cell.model_dump(exclude={"bits", "seeds"} | unsaid),

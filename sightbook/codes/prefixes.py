@@ -145,9 +145,8 @@ class Watch:
         with self._lock:
             before = self._seen
             self._seen += len(tables)
-            self._probes += [(table.copy(), float(score)) for table, score in zip(tables, kth, strict=True)][
-                :PROBES
-            ]
+            few = zip(tables[:PROBES], kth[:PROBES], strict=True)
+            self._probes += [(table.copy(), float(score)) for table, score in few]
             del self._probes[:-PROBES]
             return before < WAIT <= self._seen
 

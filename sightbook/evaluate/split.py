@@ -51,12 +51,9 @@ class Split:
             raise ConfigError(
                 f"{len(labelled)} labelled training pictures cannot be cut in two: label some more"
             )
-        asking = {each.entry.key for each in labelled[::VALIDATION]}
-        rest = [each for each in labelled if each.entry.key not in asking]
-        queries = [each for each in labelled if each.entry.key in asking]
         return labelled_only(
-            in_key_order(queries),
-            in_key_order(rest),
+            in_key_order(labelled[::VALIDATION]),
+            in_key_order(each for i, each in enumerate(labelled) if i % VALIDATION),
             ["a validation cut of the training pictures: no query of the protocol was scored"],
             len(pictures) - len(labelled),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_answers_are_the_oracles_before_and_after(soon: None) -> None:
     assert isinstance(rows, exact.Exact) and isinstance(rows.sieve, Prefixed)
     own = len(rows.sieve._parts) * (16 * 16 * 16 * 4 + 96 * 8)  # codebooks, and the last block of each group
     assert engine.nbytes <= 24 * len(codes) + own
+
+
+def test_groups_that_cannot_matter_are_not_read(soon: None) -> None:
+    codes, tables = crowded(30_000, 16)
+    packed = pack(codes, 16)
+    grouped = Prefixed(packed, Layout(packed, 16))
+    asked: list[int] = []
+
+    class Counted:
+        def __init__(self, index: Any) -> None:
+            self.search = lambda query, c: asked.append(c) or index.search(query, c)
+
+    grouped._parts = [Counted(part) for part in grouped._parts]
+    grouped.candidates(tables, 30)
+    assert len(tables) <= len(asked) < 0.5 * len(tables) * len(grouped._parts)
 
 
 def test_a_filtered_search_goes_on_being_exact(soon: None) -> None:

@@ -70,7 +70,7 @@ def test_a_library_is_made_with_it_and_a_folder_of_that_name_goes_before_it(
 
 @pytest.mark.skipif("SIGHTBOOK_DATA" not in os.environ, reason="SIGHTBOOK_DATA is not set")
 def test_it_finds_the_classes_of_real_pictures() -> None:
-    """2,000 test pictures as queries and collection at once: mAP of the whole ranking, far above chance (.1)."""
+    """2,000 test pictures as queries and collection at once: precision of the first 100, far above chance (.1)."""
     pyarrow = pytest.importorskip("pyarrow.parquet")
     table = pyarrow.read_table(Path(os.environ["SIGHTBOOK_DATA"]) / "cifar10" / "test.parquet").slice(0, 2000)
     model = Model.open("cifar10-64")
