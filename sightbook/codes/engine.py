@@ -17,6 +17,7 @@ from sightbook.codes import filtered
 from sightbook.codes.exact import FEW, Exact
 from sightbook.codes.filtered import Chosen
 from sightbook.codes.groups import Groups
+from sightbook.codes.ids import Ids
 from sightbook.codes.pack import Codes, check_packed
 from sightbook.codes.ranking import ROWS, Keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
@@ -32,11 +33,11 @@ class Engine:
     """Exact search over N codes of M codebooks of K codewords (16 or 256).
 
     packed  (N, code_bytes) uint8, as `pack.pack` writes them; kept, not copied: leave it as it is meanwhile
-    ids     (N,) int64, strictly ascending, gaps allowed; the rows' numbers when None; kept, not copied
+    ids     (N,) int64, strictly ascending, gaps allowed; the rows' numbers when None
 
     Raises ConfigError when shapes, types or order are not as said. Searching from several threads is safe.
-    Resident at 64 bits: 8 bytes a picture each for packed, ids and the copy of the codes inside faiss; where groups are
-    searched (prefixes.py), 4 for ids and 4 for the order of the rows.
+    Resident at 64 bits: 8 bytes a picture each for packed and the copy of the codes inside faiss, 2 for ids (8 where
+    these lie far apart); where groups are searched (prefixes.py), 4 for the order of the rows.
     """
 
     def __init__(self, packed: Codes, M: int, K: int, ids: NDArray[np.int64] | None = None) -> None:
@@ -53,7 +54,7 @@ class Engine:
             if not (ids[1:] > ids[:-1]).all():
                 raise ConfigError("ids must ascend strictly: sort the codes by id, and give each its own")
         self.M, self.K, self._count = M, K, len(packed)
-        self._ids: NDArray[np.int64] | NDArray[np.int32] | None = ids
+        self._ids = Ids(ids) if ids is not None and len(ids) else None
         self._rows: Exact | Groups = (Groups.of(packed, M, K) if len(packed) > FEW else None) or Exact(
             packed, M, K
         )
@@ -100,12 +101,7 @@ class Engine:
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
         found = self._found(whole, k, threads, kept)
         rows = rows_of(found)
-        ids = self._ids
-        if ids is None:
-            return rows, scores_of(found)
-        if ids.dtype == np.int64 and self._rows.is_grouped and ids[-1] < ROWS:
-            self._ids = ids.astype(np.int32)  # pays for the order of the rows that groups keep
-        return ids[rows].astype(np.int64), scores_of(found)
+        return rows if self._ids is None else self._ids.of(rows), scores_of(found)
 
     def choose(self, among: NDArray[np.int64]) -> Chosen:
         """The rows of ids, which must ascend; ids that are not here are passed over. ConfigError when they do not."""
@@ -113,13 +109,7 @@ class Engine:
             raise ConfigError("the ids to choose from must ascend strictly, as int64: sort them, each once")
         if self._ids is None:
             return Chosen(among[(among >= 0) & (among < self._count)], self._count)
-        ids = self._ids
-        few: NDArray[np.int64] | NDArray[np.int32] = among
-        if ids.dtype == np.int32:
-            few = among[(among >= 0) & (among < ROWS)].astype(np.int32)
-        rows = np.searchsorted(ids, few)
-        rows = rows[rows < self._count]
-        return Chosen(rows[ids[rows] == few[: len(rows)]], self._count)
+        return Chosen(self._ids.rows(among), self._count)
 
     def _best(self, tables: Floats, k: int, kept: Chosen | None) -> Keys:
         if kept is None:

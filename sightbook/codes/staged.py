@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.engine import AT_ONCE, Engine
+from sightbook.codes.ids import Ids
 from sightbook.codes.pack import Codes, code_bytes
 from sightbook.codes.ranking import keys, rows_of, scores_of
 from sightbook.codes.stored import Stored
@@ -27,7 +28,7 @@ class Staged:
     ) -> None:
         self._first = first
         self._scan = Engine(np.ascontiguousarray(packed[:, : code_bytes(first, K)]), first, K)
-        self._stored, self._ids = Stored(packed, M, K), ids
+        self._stored, self._ids = Stored(packed, M, K), Ids(ids) if ids is not None and len(ids) else None
 
     def __len__(self) -> int:
         return len(self._stored)
@@ -51,4 +52,4 @@ class Staged:
             every.sort(axis=1)
             found[some] = every[:, :k]
         best = rows_of(found)
-        return best if self._ids is None else self._ids[best], scores_of(found)
+        return best if self._ids is None else self._ids.of(best), scores_of(found)
