@@ -31,7 +31,7 @@ def check(
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import columns, emit, emit_json
     from sightbook.library.check import check as look
-    from sightbook.library.check import salvage as save
+    from sightbook.library.salvage import salvage as save
 
     if salvage:
         pictures, failures = save(library)
