@@ -12,9 +12,9 @@ import pytest
 from sightbook.errors import LibraryError
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.check import check, compact
-from sightbook.library.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.library.lock import writer_lock
+from sightbook.library.salvage import salvage
 from sightbook.library.schema import PictureRow
 from sightbook.model.model import Model
 from tests.library.pictures import content, fill, picture, write
