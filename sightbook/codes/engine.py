@@ -54,6 +54,7 @@ class Engine:
             if not (ids[1:] > ids[:-1]).all():
                 raise ConfigError("ids must ascend strictly: sort the codes by id, and give each its own")
         self.M, self.K, self._count = M, K, len(packed)
+        self._mark = object()  # tells whose rows were chosen
         self._ids = Ids(ids) if ids is not None and len(ids) else None
         self._rows: Exact | Groups = (Groups.of(packed, M, K) if len(packed) > FEW else None) or Exact(
             packed, M, K
@@ -81,7 +82,7 @@ class Engine:
         `among` that does not ascend.
         """
         kept = self.choose(among) if isinstance(among, np.ndarray) else among
-        if kept is not None and kept.count != self._count:
+        if kept is not None and kept.engine is not self._mark:
             raise ConfigError("these rows were chosen of another engine: choose again")
         if tables.dtype != np.float32 or tables.ndim != 3 or tables.shape[1:] != (self.M, self.K):
             raise ConfigError(
@@ -108,14 +109,18 @@ class Engine:
         if among.ndim != 1 or among.dtype != np.int64 or not (among[1:] > among[:-1]).all():
             raise ConfigError("the ids to choose from must ascend strictly, as int64: sort them, each once")
         if self._ids is None:
-            return Chosen(among[(among >= 0) & (among < self._count)], self._count)
-        return Chosen(self._ids.rows(among), self._count)
+            rows = among[(among >= 0) & (among < self._count)]
+        else:
+            rows = self._ids.rows(among)
+        groups = self._rows.only(rows) if isinstance(self._rows, Groups) and len(rows) else None
+        return Chosen(rows, self._count, self._mark, groups)
 
     def _best(self, tables: Floats, k: int, kept: Chosen | None) -> Keys:
         if kept is None:
             return self._rows.search(tables, k)
-        if isinstance(self._rows, Groups):
-            return self._rows.among(tables, k, kept.rows)
+        if kept.groups is not None:
+            return kept.groups.search(tables, k)
+        assert isinstance(self._rows, Exact)
         return filtered.search(self._rows, tables, k, kept)
 
     def _found(self, tables: Floats, k: int, threads: int, kept: Chosen | None) -> Keys:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.exact import Exact
+from sightbook.codes.groups import Groups
 from sightbook.codes.ranking import Keys, keys, rows_of, scores_of
 from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Floats
@@ -25,10 +26,13 @@ _NEVER = np.int64(np.iinfo(np.int64).max)  # a key that sorts behind every row's
 
 @dataclass(frozen=True)
 class Chosen:
-    """Some of an engine's rows, ascending: made once, for any number of searches. count: rows there are in all."""
+    """Some of an engine's rows, ascending: made once, for any number of searches. count: rows there are in all; engine:
+    a mark of whose rows; groups: those of the rows, where the engine searches groups of equal codes."""
 
     rows: NDArray[np.int64]
     count: int
+    engine: object
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

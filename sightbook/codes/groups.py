@@ -44,17 +44,15 @@ class Groups:
     def nbytes(self) -> int:
         return self._codes.nbytes + self._order.nbytes + self._starts.nbytes
 
-    def among(self, tables: Floats, k: int, kept: NDArray[np.int64]) -> Keys:
-        """As `filtered.search`, over the rows: those kept, by the scores of their codes."""
-        code_of = np.empty(len(self._order), np.int64)
-        code_of[self._order] = np.repeat(np.arange(len(self._codes)), np.diff(self._starts))
-        places = code_of[kept]
-        found = np.empty((len(tables), k), np.int64)
-        every = np.arange(len(self._codes))[None]
-        for q in range(len(tables)):
-            scores = self._codes.stored.scores(tables[q : q + 1], every)[0]
-            found[q] = np.sort(np.partition(keys(scores[places], kept), k - 1)[:k])
-        return found
+    def only(self, kept: NDArray[np.int64]) -> Groups:
+        """The groups of some of the rows: those of `kept`, at least one. The rows keep their numbers."""
+        mask = np.zeros(len(self._order), np.bool_)
+        mask[kept] = True
+        here = mask[self._order]
+        sizes = np.add.reduceat(here, self._starts[:-1], dtype=np.int64)
+        starts = np.append(0, np.cumsum(sizes[sizes > 0]))
+        stored = self._codes.stored
+        return Groups(stored.packed[sizes > 0], self._order[here], starts, stored.M, stored.K)
 
     def search(self, tables: Floats, k: int) -> Keys:
         """As `Exact.search`, over the rows."""

@@ -64,6 +64,9 @@ def test_few_distinct_codes_with_ties_everywhere() -> None:
     for share in (0.01, 0.5):
         among = ids[random.random(len(ids)) < share]
         agree(codes, np.round(tables), 50, ids, among, engine=engine)
+    agree(codes, tables, 50, ids, ids[:1], engine=engine)
+    agree(codes, tables, 50, ids, ids[:0], engine=engine)
+    agree(codes, tables, 50, ids, ids, engine=engine)
 
 
 def test_rows_without_ids_and_ids_that_are_not_here() -> None:
@@ -92,7 +95,7 @@ def test_rows_chosen_once_serve_many_searches_of_their_engine_alone() -> None:
     again = engine.search(tables, 7, among=chosen)
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
     with pytest.raises(ConfigError, match="chosen of another engine"):
-        Engine(pack(codes[:5000], 16), 8, 16).search(tables, 7, among=chosen)
+        Engine(pack(codes, 16), 8, 16, ids).search(tables, 7, among=chosen)
 
 
 def test_threads_make_no_difference() -> None:
