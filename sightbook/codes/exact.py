@@ -70,5 +70,5 @@ class Exact:
             if last < 0 or not kth[q] > low + margins[q]
         ]
         if left:
-            found[left] = self._sift(sieve, tables[left], k, 2 * c, [margins[q] for q in left])
+            found[left] = self._sift(sieve, tables[left], k, sieve.more(c), [margins[q] for q in left])
         return found

@@ -6,6 +6,8 @@ fills any list of candidates, doubling degenerates, and scoring each code once i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,13 +32,13 @@ class Groups:
     @classmethod
     def of(cls, packed: Codes, M: int, K: int) -> Groups | None:
         """Groups of packed codes (N, code_bytes), or None when more than half of the codes are distinct."""
-        if _crowding(packed) < CROWD:
+        if _crowding(packed) < CROWD or _distinct(packed) > 0.6:
             return None
         order, first = _runs(packed)
         if 2 * len(first) > len(packed):
             return None
         starts = np.append(first, len(packed)).astype(np.int64)
-        return cls(packed[order[first]], order.astype(np.int32), starts, M, K)
+        return cls(packed[order[first]], order, starts, M, K)
 
     is_grouped = False  # by prefixes: there are so few codes that none is left out
 
@@ -92,15 +94,45 @@ def _crowding(packed: Codes) -> float:
     return len(packed) * float((sizes * (sizes - 1)).sum()) / max(1, n * (n - 1))
 
 
-def _runs(packed: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct(packed: Codes) -> float:
+    # Codes for each row, estimated from one part of all codes there could be, of some SAMPLE rows: sorting takes long.
+    hashed = np.zeros(len(packed), np.uint64)
+    for column in _words(packed, np.uint64).T:
+        hashed = (hashed ^ column) * np.uint64(
+            0x9E3779B97F4A7C15
+        )  # 2⁶⁴ / golden ratio: spreads over the upper bits
+    parts = max(1, len(packed) // SAMPLE)
+    few = hashed[hashed < np.uint64((1 << 64) // parts - 1)]
+    return len(np.unique(few)) / max(1, len(few))
+
+
+def _runs(packed: Codes) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     # The rows sorted by (code, row), and the places in that order where another code begins.
-    # Codes are sorted as integers: one of 16 bits, which NumPy sorts by radix, or several of 64.
     width = packed.shape[1]
-    kind, size = (np.uint16, 2) if width <= 2 else (np.uint64, 8)
-    padded = np.zeros((len(packed), -(-width // size) * size), dtype=np.uint8)
-    padded[:, :width] = packed
-    words = padded.view(kind)
-    order = np.argsort(words[:, 0], kind="stable") if words.shape[1] == 1 else np.lexsort(words.T)
-    words = words[order]
+    if width <= 2:  # NumPy sorts 16 bits by radix
+        words = _words(packed, np.uint16)
+        order = np.argsort(words[:, 0], kind="stable").astype(np.int32)
+        words = words[order]
+    elif width <= 4:  # code and row in one integer, which it sorts with vector instructions
+        both = _words(packed, np.uint32)[:, 0].astype(np.uint64) << np.uint64(32)
+        both |= np.arange(len(packed), dtype=np.uint64)
+        both.sort()
+        order = (both & np.uint64(0xFFFFFFFF)).astype(np.int32)
+        words = (both >> np.uint64(32))[:, None]
+    else:
+        words = _words(packed, np.uint64)
+        order = np.lexsort(words.T).astype(np.int32)
+        words = words[order]
     first = np.flatnonzero(np.append(True, (words[1:] != words[:-1]).any(axis=1)))
     return order, first
+
+
+def _words(packed: Codes, kind: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+    # The same bytes as integers (N, at least one), padded with zeros.
+    size = np.dtype(kind).itemsize
+    width = -(-packed.shape[1] // size) * size
+    if width == packed.shape[1]:
+        return np.ascontiguousarray(packed).view(kind)
+    padded = np.zeros((len(packed), width), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(kind)
