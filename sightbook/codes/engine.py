@@ -37,7 +37,7 @@ class Engine:
 
     Raises ConfigError when shapes, types or order are not as said. Searching from several threads is safe.
     Resident at 64 bits: 8 bytes a picture each for packed and the copy of the codes inside faiss, 2 for ids (8 where
-    these lie far apart); where groups are searched (prefixes.py), 4 for the order of the rows.
+    these lie far apart); where groups are searched (prefixes.py), 5 more.
     """
 
     def __init__(self, packed: Codes, M: int, K: int, ids: NDArray[np.int64] | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from sightbook.codes.pack import Codes
 from sightbook.codes.prefixes import Prefixed, Watch, may_pay
 from sightbook.codes.ranking import Keys, keys, scores_of
-from sightbook.codes.sieve import Sieve
+from sightbook.codes.sieve import Sieve, margins
 from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Floats
 
@@ -22,7 +22,8 @@ class Exact:
     def __init__(self, packed: Codes, M: int, K: int) -> None:
         self.stored = Stored(packed, M, K)
         # Above 256 codebooks FastScan's 16-bit sums could overflow.
-        self.sieve = Sieve(self.stored.packed, M, K) if len(packed) > FEW and M <= 256 else None
+        sifted = len(packed) > FEW and M <= 256
+        self.sieve: Sieve | Prefixed | None = Sieve(self.stored.packed, M, K) if sifted else None
         self._watch = Watch() if self.sieve and may_pay(len(packed), M, K) else None
 
     def __len__(self) -> int:
@@ -36,39 +37,44 @@ class Exact:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
         if self.sieve is None:
             return self.stored.complete(tables, k)
-        found = self._sift(self.sieve, tables, k, self.sieve.first(k), self.sieve.margins(tables))
+        margin = margins(tables)
+        if isinstance(self.sieve, Prefixed):
+            return self.sieve.search(tables, k, margin)
+        found = self._sift(self.sieve, tables, k, self.sieve.first(k), margin)
         if self._watch is not None and self._watch.saw(tables, scores_of(found[:, -1])):
             self._decide(self._watch)
         return found
 
     @property
     def is_grouped(self) -> bool:
-        """Whether candidates come from groups by now, instead of a scan."""
+        """Whether groups are searched by now, instead of a scan."""
         return isinstance(self.sieve, Prefixed)
 
     def _decide(self, watch: Watch) -> None:
-        # Searches of other threads go on with the scan meanwhile; both name the same candidates.
+        # Searches of other threads go on with the scan meanwhile; the answers are the same.
         self._watch = None
         layout = watch.layout(self.stored.packed, self.stored.M)
         if layout is not None:
-            self.sieve = Prefixed(self.stored.packed, layout)
+            self.sieve = Prefixed(self.stored, layout)
 
-    def _sift(self, sieve: Sieve, tables: Floats, k: int, c: int, margins: list[float]) -> Keys:
-        if 4 * c > len(self) or c > sieve.last(k) or min(margins) == math.inf:
+    def _sift(self, sieve: Sieve, tables: Floats, k: int, c: int, margin: list[float]) -> Keys:
+        if 4 * c > len(self) or c > sieve.last(k) or min(margin) == math.inf:
             return self.stored.complete(tables, k)
-        rows, worst = sieve.candidates(tables, c)
+        rows, approximate = sieve.candidates(tables, c)
         scores = self.stored.scores(tables, rows)
         kth: list[float] = np.partition(scores, c - k, axis=1)[:, c - k].tolist()
         found = keys(scores, rows)
         found.sort(axis=1)
         found = found[:, :k]
-        # The certificate: a row that is no candidate scores at most worst + margin. Strictly more is needed, since an
-        # equal score with a smaller id would come first. A missing candidate is row −1.
+        # The certificate: a row that is no candidate scores at most margin more than the last candidate's approximate
+        # score. Strictly more is needed: an equal score with a smaller id would come first. −1: a missing candidate.
         left = [
             q
-            for q, (last, low) in enumerate(zip(rows[:, -1].tolist(), worst.tolist(), strict=True))
-            if last < 0 or not kth[q] > low + margins[q]
+            for q, (last, low) in enumerate(
+                zip(rows[:, -1].tolist(), approximate[:, -1].tolist(), strict=True)
+            )
+            if last < 0 or not kth[q] > low + margin[q]
         ]
         if left:
-            found[left] = self._sift(sieve, tables[left], k, sieve.more(c), [margins[q] for q in left])
+            found[left] = self._sift(sieve, tables[left], k, sieve.more(c), [margin[q] for q in left])
         return found

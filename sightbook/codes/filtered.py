@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from sightbook.codes.exact import Exact
 from sightbook.codes.groups import Groups
-from sightbook.codes.ranking import Keys, keys, rows_of, scores_of
-from sightbook.codes.stored import Stored
+from sightbook.codes.prefixes import Prefixed
+from sightbook.codes.ranking import Keys, keys, scores_of
+from sightbook.codes.sieve import margins
 from sightbook.codes.tables import Floats
 
 # Up to this share of the rows scoring all of them costs less than the candidates for the rest (1M codes of 64 bits).
@@ -50,10 +51,12 @@ def search(rows: Exact, tables: Floats, k: int, chosen: Chosen) -> Keys:
     kept = chosen.rows
     sieve = rows.sieve
     if sieve is None or len(kept) <= GATHER * len(rows):
-        return _gathered(rows.stored, tables, k, kept)
-    margins = sieve.margins(tables)
-    if min(margins) == math.inf:
-        return _gathered(rows.stored, tables, k, kept)
+        return rows.stored.among(tables, k, kept)
+    margin = margins(tables)
+    if min(margin) == math.inf:
+        return rows.stored.among(tables, k, kept)
+    if isinstance(sieve, Prefixed):
+        return sieve.search(tables, k, margin, chosen.mask)
     found = np.empty((len(tables), k), np.int64)
     left = np.arange(len(tables))
     share = len(kept) / len(rows)
@@ -61,24 +64,18 @@ def search(rows: Exact, tables: Floats, k: int, chosen: Chosen) -> Keys:
     while len(left):
         # Scoring a candidate costs as much as two or three gathered rows.
         if 3 * c > len(kept) or 4 * c > len(rows):
-            found[left] = _gathered(rows.stored, tables[left], k, kept)
+            found[left] = rows.stored.among(tables[left], k, kept)
             break
-        candidates, worst = sieve.candidates(tables[left], c)
+        candidates, approximate = sieve.candidates(tables[left], c)
         scores = rows.stored.scores(tables[left], candidates)
         every = np.where(chosen.mask[candidates] & (candidates >= 0), keys(scores, candidates), _NEVER)
         every = np.partition(every, k - 1, axis=1)[:, :k]
         every.sort(axis=1)
         last = every[:, -1]
         certain = (last != _NEVER) & (candidates[:, -1] >= 0)
-        certain &= scores_of(last).astype(np.float64) > worst.astype(np.float64) + np.array(margins)[left]
+        worst = approximate[:, -1].astype(np.float64)
+        certain &= scores_of(last).astype(np.float64) > worst + np.array(margin)[left]
         found[left[certain]] = every[certain]
         left = left[~certain]
         c *= 2
     return found
-
-
-def _gathered(stored: Stored, tables: Floats, k: int, kept: NDArray[np.int64]) -> Keys:
-    part = Stored(stored.packed.take(kept, axis=0), stored.M, stored.K)
-    found = part.complete(tables, k)
-    # The order of `kept` is that of the rows, so sorted stays sorted when row numbers take the place of places in it.
-    return keys(scores_of(found), kept[rows_of(found)])

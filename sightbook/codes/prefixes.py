@@ -1,30 +1,32 @@
-"""Candidates without reading every code: rows lie in groups that share their first codewords, and a group is read only
-when the best score any of its rows could have would bring it among the candidates.
+"""Exact search without reading every code: rows lie in groups that share their first codewords, and a group is read
+only when the best score any of its rows could have would bring it among the answers.
 
 Learned codes of a real collection crowd: of a million, the groups that can matter to a query hold a twentieth
 (docs/log.md). Random codes do not, and then scanning all of them is faster; so whether it pays is found out by the
-queries themselves, `Watch`. The candidates are those of `Sieve`, so the answers stay exact either way.
+queries themselves, `Watch`. The answers are the same either way.
 
 A group's bound: the query's entries at its shared codewords, and the largest entry of every further codebook.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.pack import Codes
+from sightbook.codes.ranking import Keys, keys, scores_of
 from sightbook.codes.sieve import Sieve
+from sightbook.codes.stored import ROUNDING, Stored, smallest
 from sightbook.codes.tables import Floats
 
 DEPTH = 4  # codebooks of a prefix: rows are sorted by 16 bits
-FINEST = 256  # groups of more than N / FINEST rows are split by their next codeword
-ROWS_A_GROUP = 1 << 15  # on average at least: each group has an index of its own, of 16 KiB at 64 bits
+FINEST = 512  # groups of more than N / FINEST rows are split by their next codeword
+ROWS_A_GROUP = 1 << 14  # on average at least: each group has an index of its own, 16 KiB of codebooks at 64 bits
 
-ASKING = 100_000  # what asking one group costs beside reading its rows, told in rows
+ASKING = 1_000_000  # what asking one group costs beside reading its rows, told in codewords read
 LARGE = 2_000_000  # rows from which groups may pay
 
 WAIT = 256  # queries after which is decided: sorting the rows costs as much as some hundred scans
@@ -62,74 +64,94 @@ class Layout:
         return number
 
     def bounds(self, table: Floats) -> NDArray[np.float64]:
-        """The most a row of each group can score for a table (M, K), but for the rounding of its float32 sum."""
+        """The most a row of each group can score for a table (M, K), rounding of its float32 sum included."""
         wide = table.astype(np.float64)
         best = wide.max(axis=1)
         entries = np.concatenate([wide[:DEPTH], best[:DEPTH, None]], axis=1).reshape(-1)
-        total: NDArray[np.float64] = entries[self._places].sum(axis=0) + best[DEPTH:].sum()
+        rounding = (self.M + 1) * ROUNDING * float(np.abs(wide).max(axis=1).sum())
+        total: NDArray[np.float64] = entries[self._places].sum(axis=0) + (best[DEPTH:].sum() + rounding)
         return total
 
     def cost(self, table: Floats, kth: float) -> float:
         """Rows to be read, and groups asked told in rows, for a query whose k-th best score is `kth`."""
         read = self.bounds(table) >= kth
-        return float(self.sizes[read].sum() + ASKING * int(read.sum()))
+        return float(self.sizes[read].sum() + ASKING / self.M * int(read.sum()))
 
 
-class Prefixed(Sieve):
-    """The candidates of a `Sieve`, by one index for each group. packed is read, not kept."""
+class Prefixed:
+    """Search by groups: the best ones first, until no further one can hold a row that belongs to the k best."""
 
-    def __init__(self, packed: Codes, layout: Layout) -> None:
-        super().__init__(packed[:0], layout.M, 16)
-        self._layout = layout
-        order = np.argsort(layout.keys(packed), kind="stable")
+    def __init__(self, stored: Stored, layout: Layout) -> None:
+        self._stored, self._layout = stored, layout
+        order = np.argsort(layout.keys(stored.packed), kind="stable")
         self._order = order.astype(np.int32)
         del order
-        self._parts: list[Any] = []
-        for start, size in zip(layout.starts.tolist(), layout.sizes.tolist(), strict=True):
-            rows = self._order[start : start + size]
-            self._parts.append(Sieve(packed[rows], layout.M, 16)._index)
+        self._groups = [
+            self._order[start : start + size]
+            for start, size in zip(layout.starts.tolist(), layout.sizes.tolist(), strict=True)
+        ]
+        self._sieves = [Sieve(stored.packed[rows], layout.M, 16) for rows in self._groups]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the groups' indexes and of the order of the rows."""
-        codebooks = 4 * self.M * self.K * self.K
-        return self._order.nbytes + sum(int(part.codes.size()) + codebooks for part in self._parts)
+        return self._order.nbytes + sum(sieve.nbytes for sieve in self._sieves)
 
-    def candidates(self, tables: Floats, c: int) -> tuple[NDArray[np.int64], Floats]:
-        """As `Sieve.candidates`."""
-        rows, worst = np.empty((len(tables), c), np.int64), np.empty(len(tables), np.float32)
-        threads = self._faiss.omp_get_max_threads()
-        self._faiss.omp_set_num_threads(1)
-        try:
-            for q, (table, margin) in enumerate(zip(tables, self.margins(tables), strict=True)):
-                rows[q], worst[q] = self._best(table, c, margin)
-        finally:
-            self._faiss.omp_set_num_threads(threads)
-        return rows, worst
+    def search(
+        self, tables: Floats, k: int, margin: list[float], kept: NDArray[np.bool_] | None = None
+    ) -> Keys:
+        """As `Exact.search`; margin: `sieve.margins` of the tables; kept (N,) bool: only rows so marked, at least k."""
+        share = 1.0 if kept is None else float(kept.mean())
+        first = int((k + k // 2) / share) + 12
+        found = np.empty((len(tables), k), np.int64)
+        for q in range(len(tables)):
+            table = tables[q : q + 1]
+            if margin[q] == math.inf:
+                every = np.arange(len(self._order)) if kept is None else np.flatnonzero(kept)
+                found[q] = self._stored.among(table, k, every)[0]
+                continue
+            best = _Best(self._stored, table, k, kept)
+            bounds = self._layout.bounds(table[0])
+            for group in np.argsort(-bounds).tolist():
+                if bounds[group] < best.kth:
+                    break
+                best = self._read(group, table, first, margin[q], best)
+            found[q] = np.sort(best.found)
+        return found
 
-    def _best(self, table: Floats, c: int, margin: float) -> tuple[NDArray[np.int64], np.float32]:
-        # The best groups first, until no further one can hold a row whose approximate score reaches the c-th so far.
-        bounds = self._layout.bounds(table) + margin
-        query = np.ascontiguousarray(table.reshape(1, -1))
-        best, places = np.empty(0, np.float32), np.empty(0, np.int64)
-        least = -np.inf
-        for group in np.argsort(-bounds).tolist():
-            if bounds[group] < least:
+    def _read(self, group: int, table: Floats, c: int, margin: float, best: _Best) -> _Best:
+        rows = self._groups[group]
+        while 4 * c <= len(rows):
+            places, approximate = self._sieves[group].candidates(table, c)
+            if places[0, -1] < 0:
                 break
-            size = int(self._layout.sizes[group])
-            found, rows = self._parts[group].search(query, min(c, size))
-            kept = (found[0] >= least) & (rows[0] >= 0)
-            best = np.concatenate([best, found[0][kept]])
-            places = np.concatenate([places, rows[0][kept] + self._layout.starts[group]])
-            if len(best) > c:
-                chosen = np.argpartition(best, len(best) - c)[len(best) - c :]
-                best, places = best[chosen], places[chosen]
-            if len(best) == c:
-                least = float(best.min())
-        order = np.argsort(-best, kind="stable")
-        rows = np.full(c, -1, np.int64)
-        rows[: len(order)] = self._order[places[order]]
-        return rows, best[order[-1]] if len(order) else np.float32(-np.inf)
+            # The most that each of them can score, and the last of them all rows that are none.
+            most = approximate[0].astype(np.float64) + margin
+            near = int(np.searchsorted(-most, -best.kth, side="right"))
+            after = best.after(rows[places[0, :near]]) if near else best
+            if most[-1] < after.kth:
+                return after
+            c *= 4
+        return best.after(rows)
+
+
+class _Best:
+    """The k best rows of a query so far, and the k-th one's score: −∞ while there are fewer."""
+
+    def __init__(self, stored: Stored, table: Floats, k: int, kept: NDArray[np.bool_] | None) -> None:
+        self._stored, self._table, self._k, self._kept = stored, table, k, kept
+        self.found: Keys = np.empty(0, np.int64)
+        self.kth = -math.inf
+
+    def after(self, rows: NDArray[np.int32]) -> _Best:
+        """These and further rows: the best of both."""
+        here = (rows if self._kept is None else rows[self._kept[rows]]).astype(np.int64)
+        further = keys(self._stored.scores(self._table, here[None])[0], here)
+        both = _Best(self._stored, self._table, self._k, self._kept)
+        both.found = smallest(np.concatenate([self.found, further]), self._k)
+        if len(both.found) == self._k:
+            both.kth = float(scores_of(both.found.max(keepdims=True))[0])
+        return both
 
 
 class Watch:

@@ -67,9 +67,9 @@ class Sieve:
         return max(8192, 4 * k) if self.K == 16 else self.first(k)
 
     def candidates(self, tables: Floats, c: int) -> tuple[NDArray[np.int64], Floats]:
-        """Rows (b, c) int64 and the worst candidate's approximate score (b,) float32, for finite tables (b, M, K).
+        """Rows (b, c) int64 and their approximate scores (b, c) float32, the best first, for finite tables (b, M, K).
 
-        No row left out has a larger approximate score. A row is −1 where faiss found fewer than c.
+        No row left out has a larger approximate score than the last. A row is −1 where faiss found fewer than c.
         """
         # The number of OpenMP threads belongs to the calling thread. One: a team costs one query more than it brings,
         # and several queries are spread by the engine's own threads, which re-score as well.
@@ -79,25 +79,25 @@ class Sieve:
             approximate, rows = self._index.search(tables.reshape(len(tables), -1), c)
         finally:
             self._faiss.omp_set_num_threads(threads)
-        return rows, approximate[:, -1]
+        return rows, approximate
 
-    def margins(self, tables: Floats) -> list[float]:
-        """By how much, at most, an exact score exceeds its approximate one, for each query; inf: do not use faiss.
 
-        FastScan rounds entries to multiples of q = (largest span of a codebook) / 255, hence at most M·q/2 in all.
-        The rest is rounding of float32: M operations each in the exact sum and in faiss's, on numbers up to
-        Σ_m max_k |table|.
-        """
-        # Plain floats: on 16 numbers they are faster than a dozen calls of NumPy, and they are 64 bits wide.
-        highs, lows = tables.max(axis=2).tolist(), tables.min(axis=2).tolist()
-        return [self._margin(high, low) for high, low in zip(highs, lows, strict=True)]
+def margins(tables: Floats) -> list[float]:
+    """By how much, at most, an exact score exceeds its approximate one, for each query; inf: do not use faiss.
 
-    def _margin(self, high: list[float], low: list[float]) -> float:
+    FastScan rounds entries to multiples of q = (largest span of a codebook) / 255, hence at most M·q/2 in all.
+    The rest is rounding of float32: M operations each in the exact sum and in faiss's, on numbers up to
+    Σ_m max_k |table|.
+    """
+    # Plain floats: on 16 numbers they are faster than a dozen calls of NumPy, and they are 64 bits wide.
+    M, K = tables.shape[1:]
+    highs, lows = tables.max(axis=2).tolist(), tables.min(axis=2).tolist()
+    found = []
+    for high, low in zip(highs, lows, strict=True):
         reach = sum(map(max, high, map(neg, low)))
-        if reach >= WIDE:
-            return math.inf
-        rounding = (2 * self.M + 16) * ROUNDING * reach
-        if self.K == 256:
-            return rounding
-        span = max(map(sub, high, low))
-        return rounding + span * (self.M * 0.5002 / 255) if span > NARROW else math.inf
+        margin = math.inf if reach >= WIDE else (2 * M + 16) * ROUNDING * reach
+        if K == 16:
+            span = max(map(sub, high, low))
+            margin += span * (M * 0.5002 / 255) if span > NARROW else math.inf
+        found.append(margin)
+    return found

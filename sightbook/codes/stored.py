@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.pack import Codes
-from sightbook.codes.ranking import Keys, keys, scores_of
+from sightbook.codes.ranking import Keys, keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
 
 CHUNK = 1 << 14  # rows scored at once: their M look-ups stay in the second-level cache
@@ -57,11 +57,17 @@ class Stored:
                     total = _sum(table, self._places(part[rows]))
                 pools[q].append(keys(total, rows + start))
                 if sum(map(len, pools[q])) >= k:
-                    pools[q] = [_smallest(np.concatenate(pools[q]), k)]
+                    pools[q] = [smallest(np.concatenate(pools[q]), k)]
                     kth = scores_of(pools[q][0].max(keepdims=True))[0]
                     # Rows still to come have larger numbers: an equal score would not bring them in.
                     floor[q] = np.nextafter(kth, np.float32(np.inf))
         return np.stack([np.sort(np.concatenate(pool)) for pool in pools])
+
+    def among(self, tables: Floats, k: int, kept: NDArray[np.int64]) -> Keys:
+        """The k best (b, k) of the kept rows, which ascend: gathered, and scored like a collection of their own."""
+        found = Stored(self.packed.take(kept, axis=0), self.M, self.K).complete(tables, k)
+        # Sorted stays sorted when row numbers take the place of places in `kept`.
+        return keys(scores_of(found), kept[rows_of(found)])
 
     def _places(self, packed: Codes) -> NDArray[np.intp]:
         # (n, code_bytes) → (M, n): where each code's entry stands in the flattened table.
@@ -124,5 +130,5 @@ def _sum(tables: Floats, places: NDArray[np.intp]) -> Floats:
     return total[: places.shape[1]]
 
 
-def _smallest(found: Keys, k: int) -> Keys:
+def smallest(found: Keys, k: int) -> Keys:
     return np.partition(found, k - 1)[:k] if len(found) > k else found
