@@ -56,11 +56,11 @@ def search(rows: Exact, tables: Floats, k: int, chosen: Chosen) -> Keys:
     if min(margin) == math.inf:
         return rows.stored.among(tables, k, kept)
     if isinstance(sieve, Prefixed):
-        return sieve.search(tables, k, margin, chosen.mask)
+        return sieve.search(tables, k, margin, chosen.mask, len(kept) / len(rows))
     found = np.empty((len(tables), k), np.int64)
     left = np.arange(len(tables))
     share = len(kept) / len(rows)
-    c = int(1.15 * sieve.first(k) / share) + 16
+    c = sieve.first(math.ceil(1.15 * k / share)) + 16
     while len(left):
         # Scoring a candidate costs as much as two or three gathered rows.
         if 3 * c > len(kept) or 4 * c > len(rows):
@@ -77,5 +77,5 @@ def search(rows: Exact, tables: Floats, k: int, chosen: Chosen) -> Keys:
         certain &= scores_of(last).astype(np.float64) > worst + np.array(margin)[left]
         found[left[certain]] = every[certain]
         left = left[~certain]
-        c *= 2
+        c = sieve.more(c)
     return found

@@ -24,7 +24,9 @@ from sightbook.codes.tables import Floats
 
 DEPTH = 4  # codebooks of a prefix: rows are sorted by 16 bits
 FINEST = 512  # groups of more than N / FINEST rows are split by their next codeword
-ROWS_A_GROUP = 1 << 14  # on average at least: each group has an index of its own, 16 KiB of codebooks at 64 bits
+ROWS_A_GROUP = (
+    1 << 14
+)  # on average at least: each group has an index of its own, 16 KiB of codebooks at 64 bits
 
 ASKING = 1_000_000  # what asking one group costs beside reading its rows, told in codewords read
 LARGE = 2_000_000  # rows from which groups may pay
@@ -98,10 +100,15 @@ class Prefixed:
         return self._order.nbytes + sum(sieve.nbytes for sieve in self._sieves)
 
     def search(
-        self, tables: Floats, k: int, margin: list[float], kept: NDArray[np.bool_] | None = None
+        self,
+        tables: Floats,
+        k: int,
+        margin: list[float],
+        kept: NDArray[np.bool_] | None = None,
+        share: float = 1.0,
     ) -> Keys:
-        """As `Exact.search`; margin: `sieve.margins` of the tables; kept (N,) bool: only rows so marked, at least k."""
-        share = 1.0 if kept is None else float(kept.mean())
+        """As `Exact.search`; margin: `sieve.margins` of the tables; kept (N,) bool: only rows so marked, this share of
+        all, at least k."""
         first = int((k + k // 2) / share) + 12
         found = np.empty((len(tables), k), np.int64)
         for q in range(len(tables)):

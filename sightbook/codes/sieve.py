@@ -21,8 +21,8 @@ from sightbook.codes.tables import Floats
 # 15 % faster with AVX-512, 5 % with AVX2 (1M codes of 16 × 16); 128 is slower again with AVX2.
 BLOCK = 96
 
-# Rows of which a scan costs as much as one candidate more, twenty times over (10M learned codes of 64 and 128 bits).
-SPARE = 20_000
+# Rows of which a scan costs some thirty times as much as one candidate more (10M learned codes of 64 and 128 bits).
+SPARE = 40_000
 
 # With a span above NARROW and sums below WIDE, FastScan's 8-bit scale, its inverse and its bias are ordinary float32
 # numbers; outside faiss is not asked.
@@ -52,7 +52,7 @@ class Sieve:
 
     def first(self, k: int) -> int:
         """Candidates to ask for at first: enough for 100 of 100 queries of random codes (k 1 to 1000, N 60k, 1M), and
-        for most of learned ones, which crowd: of those so many more as cost a twentieth of a scan."""
+        for most of learned ones, which crowd: so many more as cost a thirtieth of a scan."""
         return (k + k // 2 if self.K == 16 else k) + 12 + self._count // SPARE
 
     def more(self, c: int) -> int:
