@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sightbook.allocator import TRAINING, keep_freed_memory
 from sightbook.config import build
 from sightbook.images.frame import Frame
 from sightbook.images.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.learn import features, session, store
-from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.precision import autocast
 from sightbook.learn.views import Views
 from sightbook.model.backbone import channels_last
@@ -50,7 +50,7 @@ def main() -> None:
     options.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     facts = preprocessing(given.backbone)
     section = {"backbone": {"train": "head"}, "size": facts.size, "resize": facts.resize, "epochs": 1}
     config = build([*layers(None, 224, given.backbone), section, {"precision": given.precision}])

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sightbook.allocator import TRAINING, keep_freed_memory
 from sightbook.config import build
 from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
-from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
 from sightbook.learn.methods import METHODS
@@ -163,7 +163,7 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     if given.threads:
         torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:

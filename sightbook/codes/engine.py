@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.allocator import SEARCHING, keep_freed_memory
 from sightbook.codes import filtered
 from sightbook.codes.exact import FEW, Exact
 from sightbook.codes.filtered import Chosen
@@ -74,7 +75,8 @@ class Engine:
         """The k best for each query: ids (Q, min(k, N)) int64 and scores (Q, min(k, N)) float32.
 
         tables (Q, M, K) float32, one look-up table a query. Scores are summed in float32 over m = 0 … M−1; order is
-        (score descending, id ascending), also at the k-th place. `threads` spreads queries; one query takes one thread.
+        (score descending, id ascending), also at the k-th place. `threads` spreads queries; one query takes one thread,
+        and several make this process keep some megabytes that it frees (allocator.py).
         among: ids to choose from, ascending, or what `choose` made of them for several searches; N is then their
         number.
 
@@ -132,5 +134,6 @@ class Engine:
             return self._best(tables, k, kept)
         if threads == 1:
             return np.concatenate([self._best(block, k, kept) for block in blocks])
+        keep_freed_memory(SEARCHING)
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate(list(pool.map(lambda block: self._best(block, k, kept), blocks)))

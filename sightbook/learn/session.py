@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
+from sightbook.allocator import TRAINING, keep_freed_memory
 from sightbook.config import TrainConfig, dump
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
 from sightbook.learn import checkpoint, features, precision, snapshots, statistics, store, trainer
-from sightbook.learn.allocator import keep_freed_memory
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
 from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
@@ -48,7 +48,7 @@ def run_session(
     listener: Listener,
 ) -> TrainReport:
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
-    keep_freed_memory()
+    keep_freed_memory(TRAINING)
     ranks = from_environment()
     device = _device(device_name)
     check_batch(config.batch, ranks)
