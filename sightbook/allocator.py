@@ -20,12 +20,27 @@ SEARCHING = (16 << 20, 64 << 20, 0)
 def keep_freed_memory(limits: tuple[int, int, int]) -> bool:
     """Sets limits for this process: bytes of the largest block that is kept, bytes kept in all, bytes asked for in
     advance. False where there is no glibc, or the user chose by environment."""
-    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
+    glibc = _glibc()
+    if glibc is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     block, kept, ahead = limits
     settings = ((_M_MMAP_THRESHOLD, block), (_M_TRIM_THRESHOLD, kept), (_M_TOP_PAD, ahead))
-    return [mallopt(parameter, value) for parameter, value in settings] == [1] * len(settings)
+    return [glibc.mallopt(parameter, value) for parameter, value in settings] == [1] * len(settings)
+
+
+def give_back_freed_memory() -> None:
+    """Hands what is free to the kernel, once: after work whose temporary arrays were larger than what it leaves."""
+    glibc = _glibc()
+    if glibc is not None:
+        glibc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        _ = library.mallopt, library.malloc_trim
+    except (OSError, AttributeError):
+        return None
+    return library

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sightbook.allocator import give_back_freed_memory
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.database import explained
 from sightbook.library.folder import Facts
@@ -51,4 +52,6 @@ class Engines:
                 else:
                     engine = Staged(found.packed, facts.M, facts.K, first, found.ids)
                 self._kept = (found.stamp, first, engine)
+                del found
+                give_back_freed_memory()
             return self._kept[2]
