@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
+
+def typed(path: str | Path) -> str:
+    """The path as it stands in a command that a message tells to type: quoted where a shell needs it."""
+    return shlex.quote(str(path))
+
 
 class SightbookError(Exception):
     """A user's mistake or a failed environment; the command line prints it and exits 1."""

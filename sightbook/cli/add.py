@@ -80,6 +80,7 @@ def add(
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.errors import typed
     from sightbook.images.sources import open_sources
     from sightbook.library.library import Library
 
@@ -118,10 +119,11 @@ def add(
         speed = f" ({report.rate:,.0f} pictures/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
         if report.added:
-            emit(f"Next: sightbook search {library} PICTURE")
+            emit(f"Next: sightbook search {typed(library)} PICTURE")
     if failed and not good:
         raise PartialFailure(
-            f"none of the {failed} pictures could be read: `sightbook status {library} --failures` lists the reasons"
+            f"none of the {failed} pictures could be read: `sightbook status {typed(library)} --failures` lists the "
+            "reasons"
         )
 
 

@@ -30,6 +30,7 @@ def check(
     """
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import columns, emit, emit_json
+    from sightbook.errors import typed
     from sightbook.library.check import check as look
     from sightbook.library.salvage import salvage as save
 
@@ -37,7 +38,8 @@ def check(
         pictures, failures = save(library)
         if not as_json:
             emit(
-                f"{pictures:,} pictures and {failures:,} failures were saved; run `sightbook add {library} SOURCE` now"
+                f"{pictures:,} pictures and {failures:,} failures were saved; run "
+                f"`sightbook add {typed(library)} SOURCE` now"
             )
     found = look(library)
     if as_json:

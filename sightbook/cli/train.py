@@ -113,6 +113,7 @@ def train(
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.errors import typed
     from sightbook.learn.train import first_rank
     from sightbook.learn.train import train as learn
 
@@ -144,7 +145,7 @@ def train(
         return
     emit(report.sentence)
     emit(f"Model: {report.folder}")
-    emit(f"Next:  sightbook add LIBRARY {source[0]} --model {report.folder}")
+    emit(f"Next:  sightbook add LIBRARY {typed(source[0])} --model {typed(report.folder)}")
 
 
 def split_settings(settings: list[str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sightbook.errors import typed
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -91,7 +93,7 @@ class Report:
             ]
         return [
             "Next:",
-            f"  sightbook search {self.library} PICTURE --sheet answers.png",
+            f"  sightbook search {typed(self.library)} PICTURE --sheet answers.png",
             f"  sightbook status {self.library}",
             "and for better answers a longer training: sightbook train SOURCE --out my-model --minutes 30",
         ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sightbook.errors import LibraryError, ModelError, SightbookError
+from sightbook.errors import LibraryError, ModelError, SightbookError, typed
 from sightbook.images.names import to_native
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
@@ -152,8 +152,9 @@ def _beyond_repair(path: Path, reason: str) -> Finding:
     return Finding(
         "catalogue",
         "broken",
-        f"{path / NAME} is damaged ({reason}): restore it from a copy, or run `sightbook check {path} --salvage`, "
-        "which saves what can be read into a new one; the next `sightbook add` completes it",
+        f"{path / NAME} is damaged ({reason}): restore it from a copy, or run "
+        f"`sightbook check {typed(path)} --salvage`, which saves what can be read into a new one; the next "
+        "`sightbook add` completes it",
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_sources
 from sightbook.library import folder
@@ -71,7 +71,7 @@ def migrate(
             if away:
                 raise LibraryError(
                     f"{', '.join(away)} cannot be read now, and codes are made from the pictures: mount its drive, or "
-                    f"take it out by `sightbook remove {path} {away[0]}`"
+                    f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
                 )
             _follow_moved(catalogue, path, listener)
             _begin(catalogue, path, model)

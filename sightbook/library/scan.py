@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from sightbook.errors import LibraryError, PictureError, SourceError
+from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
@@ -83,7 +83,7 @@ def resolve(
                     listener(
                         Notice(
                             f"{row.root} is not there any more; if it is {source.root} now, stop and add that with "
-                            f"--moved-from {row.root}, so that its pictures keep their ids"
+                            f"--moved-from {typed(row.root)}, so that its pictures keep their ids"
                         )
                     )
     return sources
