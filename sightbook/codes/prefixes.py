@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.pack import Codes
 from sightbook.codes.ranking import Keys, keys, scores_of
-from sightbook.codes.sieve import Sieve
+from sightbook.codes.sieve import Sieve, Sieves
 from sightbook.codes.stored import ROUNDING, Stored, smallest
 from sightbook.codes.tables import Floats
 
@@ -30,6 +30,8 @@ ROWS_A_GROUP = (
 
 ASKING = 1_000_000  # what asking one group costs beside reading its rows, told in codewords read
 LARGE = 2_000_000  # rows from which groups may pay
+
+MORE = 4  # times as many groups are asked at each step; the first one alone: its scores rule others out
 
 WAIT = 256  # queries after which is decided: sorting the rows costs as much as some hundred scans
 PROBES = 16  # of these queries that decide
@@ -119,27 +121,39 @@ class Prefixed:
                 continue
             best = _Best(self._stored, table, k, kept)
             bounds = self._layout.bounds(table[0])
-            for group in np.argsort(-bounds).tolist():
-                if bounds[group] < best.kth:
+            order = np.argsort(-bounds)
+            start, count = 0, 1
+            while start < len(order):
+                groups = order[start : start + count]
+                groups = groups[bounds[groups] >= best.kth]
+                if not len(groups):
                     break
-                best = self._read(group, table, first, margin[q], best)
+                best = self._read(groups, table, first, margin[q], best)
+                start, count = start + count, MORE * count
             found[q] = np.sort(best.found)
         return found
 
-    def _read(self, group: int, table: Floats, c: int, margin: float, best: _Best) -> _Best:
-        rows = self._groups[group]
-        while 4 * c <= len(rows):
-            places, approximate = self._sieves[group].candidates(table, c)
+    def _read(self, groups: NDArray[np.int64], table: Floats, c: int, margin: float, best: _Best) -> _Best:
+        ends = np.cumsum(self._layout.sizes[groups])
+        before = self._layout.starts[groups] - (ends - self._layout.sizes[groups])
+        sieves = [self._sieves[group] for group in groups.tolist()]
+        sieve = Sieves(sieves) if len(sieves) > 1 else sieves[0]
+        while 4 * c <= ends[-1]:
+            places, approximate = sieve.candidates(table, c)
             if places[0, -1] < 0:
                 break
             # The most that each of them can score, and the last of them all rows that are none.
             most = approximate[0].astype(np.float64) + margin
-            near = int(np.searchsorted(-most, -best.kth, side="right"))
-            after = best.after(rows[places[0, :near]]) if near else best
+            near = places[0, : np.searchsorted(-most, -best.kth, side="right")]
+            after = best
+            if len(near):
+                after = best.after(self._order[near + before[np.searchsorted(ends, near, side="right")]])
             if most[-1] < after.kth:
                 return after
             c *= 4
-        return best.after(rows)
+        for group in groups.tolist():
+            best = best.after(self._groups[group])
+        return best
 
 
 class _Best:

@@ -127,9 +127,9 @@ def test_groups_that_cannot_matter_are_not_read(soon: None, monkeypatch: pytest.
     asked: list[int] = []
     read = Prefixed._read
 
-    def counted(self: Prefixed, group: int, *rest: Any) -> Any:
-        asked.append(group)
-        return read(self, group, *rest)
+    def counted(self: Prefixed, groups: NDArray[np.int64], *rest: Any) -> Any:
+        asked.extend(groups.tolist())
+        return read(self, groups, *rest)
 
     monkeypatch.setattr(Prefixed, "_read", counted)
     grouped.search(tables, 30, margins(tables))
