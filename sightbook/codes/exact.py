@@ -35,14 +35,15 @@ class Exact:
 
     def search(self, tables: Floats, k: int) -> Keys:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
-        if self.sieve is None:
+        sieve, watch = self.sieve, self._watch  # another thread may exchange them meanwhile
+        if sieve is None:
             return self.stored.complete(tables, k)
         margin = margins(tables)
-        if isinstance(self.sieve, Prefixed):
-            return self.sieve.search(tables, k, margin)
-        found = self._sift(self.sieve, tables, k, self.sieve.first(k), margin)
-        if self._watch is not None and self._watch.saw(tables, scores_of(found[:, -1])):
-            self._decide(self._watch)
+        if isinstance(sieve, Prefixed):
+            return sieve.search(tables, k, margin)
+        found = self._sift(sieve, tables, k, sieve.first(k), margin)
+        if watch is not None and watch.saw(tables, scores_of(found[:, -1])):
+            self._decide(watch)
         return found
 
     @property

@@ -120,6 +120,27 @@ def test_answers_are_the_oracles_before_and_after(soon: None) -> None:
     assert engine.nbytes <= 22 * len(codes) + own + 100  # 100: where blocks of ids begin
 
 
+@pytest.mark.parametrize("seen", range(1, 7))
+def test_an_index_that_another_thread_groups_meanwhile_answers_on(seen: int, soon: None) -> None:
+    """The other thread's change is met at each place where the search looks at what it changes."""
+    codes, tables = crowded(20_000, 16, queries=2)
+    engine = Engine(pack(codes, 16), 16, 16)
+    rows = engine._rows
+    assert isinstance(rows, exact.Exact)
+    grouped = Prefixed(rows.stored, Layout(rows.stored.packed, 16))
+    states = {"sieve": [rows.sieve] * seen + [grouped], "_watch": [rows._watch] * seen + [None]}
+
+    class Exchanged(exact.Exact):
+        def __getattribute__(self, name: str) -> Any:
+            if name in states:
+                return states[name].pop(0) if len(states[name]) > 1 else states[name][0]
+            return super().__getattribute__(name)
+
+    rows.__class__ = Exchanged
+    found, _ = engine.search(tables, 10)
+    assert np.array_equal(found, oracle.search(tables, codes, 10)[0])
+
+
 def test_groups_that_cannot_matter_are_not_read(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
     codes, tables = crowded(30_000, 16)
     packed = pack(codes, 16)
