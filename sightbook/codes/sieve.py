@@ -64,7 +64,7 @@ class Sieve:
 
         IndexPQ errs so little that a failed certificate means ties, and its second pass would cost as much as all rows.
         """
-        return max(8192, 4 * k) if self.K == 16 else self.first(k)
+        return max(8192, 4 * k, self._count // (SPARE // 80)) if self.K == 16 else self.first(k)
 
     def candidates(self, tables: Floats, c: int) -> tuple[NDArray[np.int64], Floats]:
         """Rows (b, c) int64 and their approximate scores (b, c) float32, the best first, for finite tables (b, M, K).
@@ -93,9 +93,8 @@ class Sieves(Sieve):
 
         self.M, self.K, self._count = sieves[0].M, sieves[0].K, sum(sieve._count for sieve in sieves)
         shards: Any = faiss.IndexShards
-        self._index = shards(
-            self.M * self.K, False, True
-        )  # no threads of its own; rows in the order of the sieves
+        # No threads of its own; rows numbered in the order of the sieves.
+        self._index = shards(self.M * self.K, False, True)
         for sieve in sieves:
             self._index.add_shard(sieve._index)
         self._faiss = faiss
