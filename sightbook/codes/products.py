@@ -11,6 +11,7 @@ import numpy as np
 from sightbook.codes.tables import Floats
 
 SEED = 1234
+_ROUNDS = 10  # of k-means; 60 gave no better answers (docs/log.md)
 
 
 def clusters(x: Floats, M: int, K: int) -> Floats:
@@ -27,6 +28,27 @@ def clusters(x: Floats, M: int, K: int) -> Floats:
         quantizer.cp.min_points_per_centroid = 1  # fewer than it likes are no news to the caller
         quantizer.train(rows)
         words: Floats = faiss.vector_to_array(quantizer.centroids).reshape(M, K, -1)
+    return words
+
+
+def clusterings(x: Floats, M: int, K: int) -> Floats:
+    """Rows x (N, d) float32 → codebooks (M, K, d) float32: M k-means of the same rows, each begun elsewhere.
+
+    K rows begin a clustering; which, differs from codebook to codebook. The clusterings then disagree where a row lies
+    between clusters, and the sum over them tells more than each (cluster ensembles). Begun from the same rows they
+    would be alike: .71 instead of .75 mAP on general photos at 64 bits (docs/log.md). Rows are repeated where there are
+    fewer than K. The machine's load does not matter. Raises ValueError when there is no row.
+    """
+    if len(x) == 0:
+        raise ValueError("there is no row to cluster")
+    rows = np.ascontiguousarray(np.tile(x, (-(-K // len(x)), 1)) if len(x) < K else x, np.float32)
+    words = np.empty((M, K, x.shape[1]), np.float32)
+    with one_thread() as faiss:
+        for m in range(M):
+            means = faiss.Clustering(rows.shape[1], K)
+            means.niter, means.seed, means.min_points_per_centroid = _ROUNDS, SEED + m, 1
+            means.train(rows, faiss.IndexFlatL2(rows.shape[1]))
+            words[m] = faiss.vector_to_array(means.centroids).reshape(K, -1)
     return words
 
 

@@ -12,6 +12,9 @@ By the metric of the model, with x_m the query's m-th sub-vector:
 The score of a stored picture is Σ_m table[m, code_m] (the asymmetric score; with a quantized query it is the symmetric
 one).
 
+Codebooks share an embedding in one of two ways, which its length tells: D = M·d, each has a part of it (x_m); or D = d,
+each sees all of it (x_m = x): M clusterings of one and the same description.
+
 Sums over the d components are made in order, by elementwise operations, never by a matrix product: BLAS sums in another
 order for another batch size, and then a picture's code could depend on the pictures beside it.
 """
@@ -31,19 +34,16 @@ Metric = Literal["inner", "distance", "near-cosine"]
 
 # Table entries worked on at once: 1 MiB, so that the running sum stays in the second-level cache.
 CHUNK = 1 << 18
+_MANY = 8  # embeddings from which on matrix products pay
 
 
 def tables(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Floats:
-    """Embeddings x (Q, D) float32 and codebooks (M, K, d) float32, D = M·d → tables (Q, M, K) float32.
+    """Embeddings x (Q, D) float32 and codebooks (M, K, d) float32, D = M·d or D = d → tables (Q, M, K) float32.
 
-    Raises ConfigError when D is not M·d.
+    Raises ConfigError when D is neither.
     """
     M, K, d = _shape(codebooks)
-    if x.ndim != 2 or x.shape[1] != M * d:
-        raise ConfigError(
-            f"embeddings of shape {x.shape} do not fit {M} codebooks of {d} dimensions: need (Q, {M * d})"
-        )
-    sub = np.asarray(x, dtype=np.float32).reshape(-1, M, d)
+    sub = _parts(np.asarray(x, dtype=np.float32), M, d)
     words = np.ascontiguousarray(np.asarray(codebooks, dtype=np.float32).transpose(2, 0, 1))  # (d, M, K)
     out = np.empty((len(sub), M, K), dtype=np.float32)
     step = max(1, CHUNK // (M * K))
@@ -102,13 +102,64 @@ def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
         )
     codes = np.empty((len(x), M), dtype=np.uint8)
     step = max(1, CHUNK // (M * K))
+    quick = _Quick(codebooks) if metric == "near-cosine" and len(x) >= _MANY else None
     for start in range(0, len(x), step):
-        codes[start : start + step] = tables(x[start : start + step], codebooks, metric).argmax(axis=2)
+        some = x[start : start + step]
+        if quick is None:
+            codes[start : start + step] = tables(some, codebooks, metric).argmax(axis=2)
+            continue
+        found, sure = quick.assign(_parts(np.asarray(some, dtype=np.float32), M, codebooks.shape[2]))
+        if not sure.all():
+            found[~sure] = tables(some[~sure], codebooks, metric).argmax(axis=2)
+        codes[start : start + step] = found
     return codes
 
 
+class _Quick:
+    """Near-cosine codes by matrix products, several times faster than sums in order, and whether each is sure.
+
+    A product of d terms errs by at most d roundings of the sum of magnitudes, in whatever order; a row whose best
+    entry leads the second by less than both errors together is not sure.
+    """
+
+    def __init__(self, codebooks: Floats) -> None:
+        self.words = np.asarray(codebooks, dtype=np.float32)
+        self.lengths = np.linalg.norm(self.words.astype(np.float64), axis=2).max(axis=1)
+        self.bias = (0.25 * (self.words.astype(np.float64) ** 2).sum(axis=2)).astype(np.float32)
+
+    def assign(self, sub: Floats) -> tuple[Codes, NDArray[np.bool_]]:
+        """Sub-vectors (n, M, d) float32 → codes (n, M) uint8, sure (n,) bool."""
+        M, _, d = self.words.shape
+        codes = np.empty((len(sub), M), dtype=np.uint8)
+        sure = np.ones(len(sub), dtype=bool)
+        for m in range(M):
+            part = sub[:, m]
+            entries = part @ self.words[m].T - self.bias[m]
+            best = entries.argmax(axis=1)
+            rows = np.arange(len(part))
+            lead = entries[rows, best].astype(np.float64)
+            entries[rows, best] = -np.inf
+            reach = np.linalg.norm(part.astype(np.float64), axis=1) * self.lengths[m] + self.lengths[m] ** 2
+            # 2 (d + 8) for each of the two entries, on either side of the comparison.
+            sure &= lead - entries.max(axis=1) > 4 * (d + 8) * 2.0**-24 * reach
+            codes[:, m] = best
+        return codes, sure
+
+
+def _parts(x: Floats, M: int, d: int) -> Floats:
+    """x (Q, M·d) or (Q, d) → what each codebook sees of it, (Q, M, d). ConfigError for another length."""
+    if x.ndim == 2 and x.shape[1] == M * d:
+        return x.reshape(-1, M, d)
+    if x.ndim == 2 and x.shape[1] == d:
+        return np.broadcast_to(x[:, None, :], (len(x), M, d))
+    raise ConfigError(
+        f"embeddings of shape {x.shape} do not fit {M} codebooks of {d} dimensions: need (Q, {M * d}), or (Q, {d}) for "
+        "codebooks that all see the whole embedding"
+    )
+
+
 def reconstruct(codes: Codes, codebooks: Floats) -> Floats:
-    """Codes (N, M) uint8 → hard-quantized embeddings ẑ (N, D) float32.
+    """Codes (N, M) uint8 → hard-quantized embeddings ẑ (N, M·d) float32: a codeword for each codebook.
 
     Raises ConfigError when shapes do not fit or a code is not below K.
     """

@@ -30,6 +30,7 @@ def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     trained = config.trained
     budget = f"{train.epochs} epochs" if train.epochs is not None else f"{train.minutes:g} minutes"
     network = config.network["backbone"]
+    assert config.frame is not None, "what learns from pictures takes pictures"
     frame, size = config.frame, config.frame.size
     name = network.get("name") or network["transformers"]["model_type"]
     given = {name: value for name, value in train.terms.model_dump().items() if value is not None}

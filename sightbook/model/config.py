@@ -17,8 +17,8 @@ from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
 from sightbook.model.released import find, names
 
-# 1: inner products only; 2: `metric`.
-FORMAT = 2
+# 1: inner products only; 2: `metric`; 3: `shared`, `described`, models of vectors (no `frame`).
+FORMAT = 3
 
 Pretraining = Literal["none", "self-supervised", "labels"]
 Selection = Literal["last", "label-free", "train-labels"]
@@ -32,10 +32,12 @@ class ModelConfig:
     M: int
     K: int
     D: int
-    frame: Frame
+    frame: Frame | None  # None: the model takes vectors, not pictures
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     metric: Metric = "inner"
+    shared: bool = False  # every codebook sees the whole embedding (d = D), not a part of its own
+    described: bool = False  # embeddings are made of features by description.safetensors, not by the encoder
     nested: tuple[int, ...] = ()
     features: int = 0  # F, the numbers of the backbone before the head; 0: the encoder does not give them
     pretraining: str = "none"
@@ -50,8 +52,8 @@ class ModelConfig:
 
     @property
     def d(self) -> int:
-        """Length of a sub-vector."""
-        return self.D // self.M
+        """Length of what one codebook sees: of a sub-vector, or of the whole embedding."""
+        return self.D if self.shared else self.D // self.M
 
     @property
     def bits(self) -> int:
@@ -90,11 +92,14 @@ class ModelConfig:
             )
         known = {item.name for item in fields(cls)}
         try:
-            content["frame"] = Frame(**content["frame"])
+            if content["frame"] is not None:
+                content["frame"] = Frame(**content["frame"])
+            elif not content.get("described"):
+                raise ValueError("it has neither a frame for pictures nor a description of vectors")
             content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
             content["nested"] = tuple(content.get("nested", ()))
             config = cls(**{key: value for key, value in content.items() if key in known})
-            if config.D % config.M or config.K not in (16, 256):
+            if (not config.shared and config.D % config.M) or config.K not in (16, 256):
                 raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")
             if config.metric not in get_args(Metric):
                 raise ValueError(f"metric {config.metric!r} is unknown")

@@ -12,11 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.describe.description import Description
 from sightbook.files import write_atomic
 from sightbook.model.config import ModelConfig
 
-# Files that a query needs; the weights for further training are not among them, so a library's copy checks out.
-_CHECKED = ("encoder.onnx", "codebooks.safetensors")
+DESCRIPTION = "description.safetensors"
+
+
+# The weights for further training are not among these files, so a library's copy checks out.
+def query_files(config: ModelConfig) -> tuple[str, ...]:
+    """The files that encoding a query needs, config.json apart."""
+    encoder = () if config.frame is None else ("encoder.onnx",)
+    return (*encoder, *((DESCRIPTION,) if config.described else ()), "codebooks.safetensors")
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Writes the map from features to embeddings to description.safetensors."""
+    from safetensors.numpy import save
+
+    write_atomic(folder / DESCRIPTION, save(description.tensors()))
 
 
 def write_codebooks(folder: Path, codebooks: NDArray[np.float32]) -> None:
@@ -35,17 +49,19 @@ def write_config(
     `before` is called with the completed config just before config.json makes the folder a model.
     """
     files: dict[str, Mapping[str, Any]] = {}
-    for name in _CHECKED:
+    for name in query_files(config):
         content = (folder / name).read_bytes()
         files[name] = {"bytes": len(content), "blake2b": hashlib.blake2b(content, digest_size=16).hexdigest()}
     decisive = {
         "files": {name: facts["blake2b"] for name, facts in files.items()},
-        "frame": asdict(config.frame),
+        "frame": None if config.frame is None else asdict(config.frame),
         "M": config.M,
         "K": config.K,
         "D": config.D,
         "metric": config.metric,
     }
+    if config.shared:
+        decisive["shared"] = True
     fingerprint = hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
     config = replace(config, files=files, fingerprint=fingerprint, sightbook=version)
     if before is not None:

@@ -1,7 +1,9 @@
 """A trained model as everything but training uses it: pictures → embeddings → codes, without torch.
 
 Data flow: bytes → `prepare` (decode + one fixed view, uint8) → `embed` (encoder.onnx; scaling to mean and deviation is
-inside the graph) → x (N, D) float32 with unit sub-vectors → `assign` (nearest codewords) → codes (N, M) uint8 → `pack`.
+inside the graph) → x (N, D) float32 → `assign` (the best codewords) → codes (N, M) uint8 → `pack`.
+A described model has two steps in `embed`: encoder.onnx → features (N, F) → `describe` → x. One of vectors begins
+there.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from numpy.typing import NDArray
 
 from sightbook.codes import pack as packing
 from sightbook.codes import tables as lookup
+from sightbook.describe.description import Description
+from sightbook.describe.learn import Strength
+from sightbook.describe.vectors import checked
 from sightbook.errors import ModelError
 from sightbook.images.decode import decode
 from sightbook.images.frame import Frame
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
-
-QUERY_FILES = ("encoder.onnx", "codebooks.safetensors", "config.json")
+from sightbook.model.folder import DESCRIPTION, query_files
 
 
 class Model:
@@ -37,6 +41,7 @@ class Model:
         self.threads = threads
         self._whole: Model = self
         self._session: Any = None
+        self._description: Description | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -66,6 +71,27 @@ class Model:
             )
         return cls(path, config, codebooks, threads)
 
+    @classmethod
+    def fit(
+        cls,
+        vectors: Any,
+        out: str | os.PathLike[str],
+        *,
+        bits: int = 64,
+        strength: Strength | None = None,
+    ) -> Model:
+        """Learns codes of `bits` bits (a multiple of 8, 16 to 128) for vectors (N, F) of any origin, writes the model
+        to the new folder `out` and opens it: `describe` and `assign` then code any vector of that kind.
+
+        No labels, no torch; seconds for some thousand vectors. A mapped array is read as far as it is needed. strength:
+        by default chosen by the vectors themselves (`sightbook.describe.learn`). ConfigError for vectors that are not
+        finite or of no length, and for a folder that is not empty.
+        """
+        from sightbook import __version__
+        from sightbook.model.fit import fit_vectors
+
+        return cls.open(fit_vectors(vectors, Path(out), bits, __version__, strength=strength))
+
     def prefix(self, bits: int) -> Model:
         """The same model with codes of their first `bits` bits only, to evaluate or to search with.
 
@@ -81,7 +107,8 @@ class Model:
             )
         M = bits // (self.bits // self.M)
         shorter = [length for length in self.config.nested if length < bits]
-        config = replace(self.config, M=M, D=M * self.d, nested=tuple(shorter))
+        D = self.D if self.config.shared else M * self.d
+        config = replace(self.config, M=M, D=D, nested=tuple(shorter))
         model = Model(self.folder, config, np.ascontiguousarray(self.codebooks[:M]), self.threads)
         model._whole = self._whole
         return model
@@ -117,8 +144,18 @@ class Model:
         return self.config.bits
 
     @property
+    def takes_vectors(self) -> bool:
+        """Whether it was learned from vectors, and takes such instead of pictures."""
+        return self.config.frame is None
+
+    @property
     def frame(self) -> Frame:
-        """The one fixed view the encoder sees."""
+        """The one fixed view the encoder sees. ModelError when the model takes vectors."""
+        if self.config.frame is None:
+            raise ModelError(
+                f"{self.folder} was learned from vectors of {self.config.features} numbers and takes no pictures: give "
+                "it vectors (Model.describe, Library.search_vectors)"
+            )
         return self.config.frame
 
     @property
@@ -139,6 +176,8 @@ class Model:
             )
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
+        if self.config.described:
+            return self.embed_with_features(pixels)[0]
         x: NDArray[np.float32] = self._encoder().run(["x"], {"pixels": np.ascontiguousarray(pixels)})[0]
         return x if self.is_whole else np.ascontiguousarray(x[:, : self.D])
 
@@ -151,8 +190,23 @@ class Model:
             raise ModelError(
                 f"{self.folder} does not give its backbone's features: train it again with this version"
             )
+        if self.config.described:
+            (features,) = self._encoder().run(["features"], {"pixels": np.ascontiguousarray(pixels)})
+            return self.describe(features), features
         x, features = self._encoder().run(["x", "features"], {"pixels": np.ascontiguousarray(pixels)})
         return x[:, : self.D], features
+
+    def describe(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Features, or the vectors of a model that takes such, (N, F) → embeddings (N, D) float32.
+
+        ModelError when the model's embeddings are not made of features; ConfigError for vectors of another length or
+        that are not finite.
+        """
+        if not self.config.described:
+            raise ModelError(
+                f"the embeddings of {self.folder} come from its encoder as they are: use Model.embed"
+            )
+        return self._head().apply(checked(features))
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
@@ -186,9 +240,20 @@ class Model:
                 "scan_bits"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for name in QUERY_FILES:  # config.json last: a folder without it is not taken for a model
+        for name in (
+            *query_files(self.config),
+            "config.json",
+        ):  # config.json last: a folder without it is not taken for a model
             shutil.copyfile(self.folder / name, folder / name)
         return Model.open(folder, threads=self.threads)
+
+    def _head(self) -> Description:
+        if not self.is_whole:
+            return self._whole._head()
+        with self._lock:
+            if self._description is None:
+                self._description = _read_description(self.folder / DESCRIPTION)
+            return self._description
 
     def _encoder(self) -> Any:
         if not self.is_whole:
@@ -212,6 +277,18 @@ def open_session(path: Path, threads: int | None = None) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a family of its own exceptions without a common base
         raise ModelError(f"{path} cannot be loaded ({error}): copy it again or train again") from None
+
+
+def _read_description(path: Path) -> Description:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return Description.of(load_file(path))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}): copy the whole model folder, or train again"
+        ) from None
 
 
 def _read_codebooks(path: Path) -> NDArray[np.float32]:

@@ -1,0 +1,238 @@
+"""Learning a description from a collection's own neighbourhoods, in closed form.
+
+With x = unit(unit(f) − mean) and N(x) the k nearest others of x by cosine:
+
+1. local whitening: S = mean over x and n in N(x) of (x − n)(x − n)ᵀ, W = (S + λ · tr(S)/F · I)^(−1/2), y = unit(W x).
+   What differs between neighbours counts less. Neighbours are found again in y, and W learned anew from them. (Kin:
+   within-class covariance normalization, Hatch and others 2006; learned whitening from matching pairs, Mikolajczyk and
+   Matas 2007, Radenović and others 2018; unsupervised discriminant projection, Yang and others 2007. Pairs are
+   neighbours here.)
+2. regression to neighbours: R = ridge regression (μ times the mean variance) from y to (1 − o) · mean of N(y) + o · y,
+   z = unit(R y). (Kin: database-side augmentation, Turcot and Lowe 2009, made a linear map, so that new pictures and
+   queries go the same way.)
+3. the first d principal components of z.
+
+All three are linear up to length, so they are one map (`Description`). How strong 1 and 2 should be depends on the
+collection (`Strength`), and is chosen without labels. docs/neighbours.md tells what each gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.tables import Floats
+from sightbook.describe.description import Description
+from sightbook.describe.nearest import distinct, neighbours, without_copies
+from sightbook.describe.vectors import balance, checked, unit
+from sightbook.errors import ConfigError
+
+Doubles = NDArray[np.float64]
+
+# Rows that are looked at, and rows whose neighbours (among those) are learned from: more of either changes little.
+BANK, ANCHORS = 131_072, 20_000
+NUMBERS = 256  # of a description, at most
+_NEIGHBOURS = 4
+_ROUNDS = 2  # local whitenings, each from the neighbours that the one before found
+# Pictures at which the regression counts half: it knows nothing of directions that few pictures do not show.
+_HALF = 100
+_AGREEMENT, _COMPARED = 3_000, 10  # pictures that the strength is chosen by, and neighbours that are compared
+SEED = 1234
+_ROWS = 8_192  # in a product
+
+
+@dataclass(frozen=True)
+class Strength:
+    """whitening λ: small takes out all that neighbours differ in, large leaves it. ridge μ: large keeps to the few
+    directions that neighbours share most; own o: the part of itself in what a picture is drawn to."""
+
+    whitening: float = 1.0
+    ridge: float = 0.3
+    own: float = 0.3
+
+    def __str__(self) -> str:
+        return f"whitening {self.whitening:g}, ridge {self.ridge:g}, own {self.own:g}"
+
+
+# What is tried: small classes want the first kind of regression, large ones the second.
+STRENGTHS = tuple(
+    Strength(whitening, *regression)
+    for regression in ((0.3, 0.3), (1.0, 0.5))
+    for whitening in (0.3, 1.0, 3.0)
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A description, and what it was learned from: rows looked at, distinct ones among them, how strongly.
+
+    agreement: by strength, the share of neighbours that two descriptions of different features have in common; empty
+    where the strength was given or there were too few rows.
+    """
+
+    description: Description
+    rows: int
+    distinct: int
+    strength: Strength
+    agreement: dict[Strength, float]
+
+
+def learn(
+    features: Any,
+    *,
+    d: int = NUMBERS,
+    k: int = _NEIGHBOURS,
+    strength: Strength | None = None,
+    seed: int = SEED,
+) -> Learned:
+    """Features (N, F), any floats, a mapped array too → a description of min(d, F) numbers.
+
+    At most BANK rows, drawn by `seed`, are looked at. Copies count once. strength: None tries STRENGTHS and takes the
+    one under which two disjoint halves of the features agree most about who is whose neighbour. Of one picture, or of
+    copies of one, a description is made that tells nothing apart.
+
+    Raises ConfigError for vectors that are not finite or of no length, and for settings that are not above 0.
+    """
+    if d < 1 or k < 1 or (strength is not None and not (strength.whitening > 0 and strength.ridge > 0)):
+        raise ConfigError(f"d {d}, k {k} and strength ({strength}) must be above 0")
+    every = checked(features)
+    looked = sample(every, BANK, seed)
+    rows = np.asarray(looked[distinct(looked)], np.float32)
+    scale = balance(rows)
+    u = unit(rows * scale)
+    centre = u.mean(axis=0, dtype=np.float64).astype(np.float32)
+    x = unit(u - centre)
+    del u, rows
+    x = x[without_copies(x)]
+    agreement: dict[Strength, float] = {}
+    if strength is None:
+        agreement = _agreement(x, k, seed)
+        strength = max(agreement, key=lambda tried: agreement[tried]) if agreement else Strength()
+    (weights,) = _weights(x, k, [strength], seed)
+    z = _mapped(x, weights)
+    axes = np.linalg.eigh(_square(z - z.mean(axis=0)))[1][:, ::-1][:, : min(d, z.shape[1])]
+    # The sign of an axis is arbitrary: its largest number is made positive.
+    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0))
+    whole = np.ascontiguousarray(weights @ axes, np.float32)
+    middle = _mapped(x, whole).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Learned(Description(scale, centre, whole, middle), len(looked), len(x), strength, agreement)
+
+
+def sample(rows: NDArray[Any], count: int, seed: int) -> NDArray[Any]:
+    """At most `count` of the rows, drawn by `seed`, in their order."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))]
+
+
+def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> list[Doubles]:
+    """The map (F, F) of local whitening and regression for each of the strengths, which share one whitening; x (N, F)
+    of length 1."""
+    if len(x) < 3:  # a picture and its only neighbour say nothing about others
+        return [np.eye(x.shape[1]) for _ in strengths]
+    k = min(k, len(x) - 1)
+    anchors = sample(np.arange(len(x)), ANCHORS, seed)
+    whitening, y = np.eye(x.shape[1]), x
+    places, _ = neighbours(y, k, anchors)
+    for _ in range(_ROUNDS):
+        whitening = _whitening(x, anchors, places, strengths[0].whitening)
+        y = _mapped(x, whitening)
+        places, _ = neighbours(y, k, anchors)
+    return [whitening @ _regression(y, anchors, places, strength) for strength in strengths]
+
+
+def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: float) -> Doubles:
+    """W (F, F) = (S + λ · tr(S)/F · I)^(−1/2).
+
+    Σ (x − n)(x − n)ᵀ over all pairs is Xᵀ X weighted by how often a row takes part, less XᵀN + NᵀX, N the sums of
+    neighbours: two products, however many neighbours there are.
+    """
+    F, k = x.shape[1], places.shape[1]
+    part = np.bincount(places.ravel(), minlength=len(x)).astype(np.float32)
+    part[anchors] += k
+    taking = np.flatnonzero(part)
+    S = np.zeros((F, F))
+    for start in range(0, len(taking), _ROWS):
+        some = taking[start : start + _ROWS]
+        S += (x[some] * part[some, None]).T @ x[some]
+    cross = _cross(x, x, anchors, places)
+    S = (S - cross - cross.T) / places.size
+    mean = max(float(np.trace(S)) / F, 1e-12)
+    values, vectors = np.linalg.eigh(S)
+    scaled = vectors / np.sqrt(np.maximum(values, 0) + strength * mean)
+    return np.asarray(scaled @ vectors.T * np.sqrt(mean))
+
+
+def _regression(
+    y: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: Strength
+) -> Doubles:
+    """R (F, F): ridge regression from y to (1 − o) · mean of its neighbours + o · y, drawn towards plain y where
+    pictures are few."""
+    F = y.shape[1]
+    G = np.zeros((F, F))
+    for start in range(0, len(anchors), _ROWS):
+        some = y[anchors[start : start + _ROWS]]
+        G += some.T @ some
+    target = (1 - strength.own) * _cross(y, y, anchors, places) / places.shape[1] + strength.own * G
+    mean = max(float(np.trace(G)) / F, 1e-12)
+    R = np.linalg.solve(G + strength.ridge * mean * np.eye(F), target)
+    # By how much R scales a picture's own numbers on the whole: plain y is scaled alike before the two are mixed.
+    gain = float(np.sqrt(np.trace(R.T @ G @ R) / max(float(np.trace(G)), 1e-12)))
+    trust = len(y) / (len(y) + _HALF)
+    return np.asarray(trust * R + (1 - trust) * gain * np.eye(F))
+
+
+def _cross(x: Floats, near: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64]) -> Doubles:
+    """Σ over anchors of x · (sum of its neighbours)ᵀ, (F, F)."""
+    total = np.zeros((x.shape[1], near.shape[1]))
+    for start in range(0, len(anchors), _ROWS):
+        some = places[start : start + _ROWS]
+        sums = near[some[:, 0]].copy()
+        for j in range(1, some.shape[1]):
+            sums += near[some[:, j]]
+        total += x[anchors[start : start + _ROWS]].T @ sums
+    return total
+
+
+def _agreement(x: Floats, k: int, seed: int) -> dict[Strength, float]:
+    """By strength: how many of a picture's nearest others are the same by descriptions of two disjoint halves of the
+    features.
+
+    Each half is described by itself, so only what both show of the pictures can agree.
+    """
+    some = sample(x, _AGREEMENT, seed)
+    if len(some) < 10 * _COMPARED or x.shape[1] < 16:
+        return {}
+    halves = np.array_split(np.random.default_rng(seed).permutation(x.shape[1]), 2)
+    parts = [unit(some[:, np.sort(half)]) for half in halves]
+    found = {}
+    for whitening in sorted({each.whitening for each in STRENGTHS}):
+        alike = [each for each in STRENGTHS if each.whitening == whitening]
+        maps = [_weights(part, k, alike, seed) for part in parts]
+        for strength, *both in zip(alike, *maps, strict=True):
+            one, two = (
+                neighbours(_mapped(part, weights), _COMPARED)[0]
+                for part, weights in zip(parts, both, strict=True)
+            )
+            found[strength] = float((one[:, :, None] == two[:, None, :]).any(axis=2).mean())
+    return found
+
+
+def _mapped(x: Floats, weights: Doubles | Floats) -> Floats:
+    """unit(x W), block by block."""
+    W = np.ascontiguousarray(weights, np.float32)
+    y = np.empty((len(x), W.shape[1]), np.float32)
+    for start in range(0, len(x), _ROWS):
+        y[start : start + _ROWS] = unit(x[start : start + _ROWS] @ W)
+    return y
+
+
+def _square(x: Floats) -> Doubles:
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), _ROWS):
+        total += x[start : start + _ROWS].T @ x[start : start + _ROWS]
+    return total

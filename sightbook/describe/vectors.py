@@ -1,0 +1,72 @@
+"""Vectors as people bring them → rows that can be learned from: float32, finite, of comparable dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.codes.tables import Floats
+from sightbook.errors import ConfigError
+
+# A dimension that varies so many times more than the middle one is brought down to that: it would be all there is.
+_LOUDEST = 30.0
+_ROWS = 16_384  # looked at at once
+
+
+def checked(features: Any) -> NDArray[Any]:
+    """`features` as an (N, F) array of numbers, not copied where it is one.
+
+    ConfigError says what it is instead, or which row holds values that are not finite (a float16 that overflowed, say).
+    """
+    try:
+        rows = np.asarray(features)
+    except ValueError:
+        raise ConfigError(
+            "the vectors have different lengths: give one array (N, F) of N vectors of F numbers"
+        ) from None
+    if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"vectors must be one array (N, F) of N vectors of F numbers, not {rows.dtype} of shape {rows.shape}"
+        )
+    bad = [
+        start + int(np.argmin(finite))
+        for start in range(0, len(rows), _ROWS)
+        if not (finite := _finite(rows[start : start + _ROWS])).all()
+    ]
+    if bad:
+        raise ConfigError(
+            f"vector {bad[0]} holds values that are not finite (NaN, or too large for {rows.dtype}): leave it out, or "
+            "give wider numbers"
+        )
+    return rows
+
+
+def _finite(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    if rows.dtype.kind != "f":
+        return np.ones(len(rows), bool)
+    # Squares are summed later on, in float32.
+    return np.asarray(
+        (np.abs(rows) < 1e18).all(axis=1) if rows.dtype.itemsize > 2 else np.isfinite(rows).all(axis=1)
+    )
+
+
+def unit(rows: NDArray[Any]) -> Floats:
+    """Rows of length 1, float32; a row of zeros stays one."""
+    x = np.asarray(rows, np.float32)
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.maximum(lengths, np.float32(1e-12)), np.float32)
+
+
+def balance(rows: NDArray[Any]) -> Floats:
+    """A factor (F,) float32 for each dimension: 1, but for those that vary over 30 times as much as the middle one.
+
+    The middle is that of the dimensions that vary at all: dead ones say nothing.
+    """
+    deviation = np.asarray(rows, np.float64).std(axis=0)
+    alive = deviation[deviation > 0]
+    if not len(alive):
+        return np.ones(rows.shape[1], np.float32)
+    most = _LOUDEST * float(np.median(alive))
+    return np.asarray(np.where(deviation > most, most / np.maximum(deviation, 1e-300), 1), np.float32)
