@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,9 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sightbook import __version__
 from sightbook.codes.tables import Metric
+from sightbook.describe.learn import Strength
 from sightbook.images.frame import Frame
+from sightbook.model import fit as fitting
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
+from sightbook.model.model import open_session
 
 
 def tiny_model(
@@ -51,16 +56,7 @@ def tiny_model(
         helper.make_node("LpNormalization", ["sub"], ["unit"], axis=2, p=2),
         helper.make_node("Reshape", ["unit", "whole"], ["x"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", D])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    proto.ir_version = 8
-    onnx.save(proto, folder / "encoder.onnx")
+    _save(folder, nodes, constants, size=size, output="x", width=D)
     codebooks = random.normal(size=(M, K, d)).astype(np.float32)
     if metric == "inner":
         codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
@@ -71,3 +67,53 @@ def tiny_model(
     )  # fmt: skip
     write_config(folder, config, __version__)
     return folder
+
+
+def tiny_described(folder: Path, *, bits: int = 32, size: int = 16, seed: int = 0, fine: bool = True) -> Path:
+    """Writes the folder of a described model: a random linear encoder that gives `features`, and what `fit` learns of
+    random pictures. fine: with the constants of fine codes."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    pooled, F = size // 4, 24
+    constants = {
+        "half": np.float32(127.5),
+        "weight": random.normal(size=(3 * pooled * pooled, F)).astype(np.float32),
+        "flat": np.array([0, -1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "half"], ["centred"]),
+        helper.make_node("Div", ["centred", "half"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["nchw"], ["pool"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Reshape", ["pool", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weight"], ["features"]),
+    ]
+    _save(folder, nodes, constants, size=size, output="features", width=F)
+    pixels = random.integers(0, 256, (300, size, size, 3), np.uint8)
+    session = open_session(folder / "encoder.onnx", 1)
+    (features,) = session.run(["features"], {"pixels": pixels})
+    fitted = fitting.fit(features, bits, strength=Strength())
+    fitting.write(
+        fitted if fine else replace(fitted, fine=None),
+        folder,
+        __version__,
+        frame=Frame(size, size, "bilinear"),
+    )
+    return folder
+
+
+def _save(
+    folder: Path, nodes: list[Any], constants: dict[str, Any], *, size: int, output: str, width: int
+) -> None:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")

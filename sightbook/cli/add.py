@@ -27,6 +27,15 @@ def add(
             show_default=False,
         ),
     ] = None,
+    fine: Annotated[
+        bool | None,
+        typer.Option(
+            "--fine/--no-fine",
+            help="Whether a new library keeps a fine code of each picture, for better first answers; when not given: "
+            "if the model has them and the pictures are at most 1,000,000.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Jobs = None,
     moved_from: Annotated[
         str | None,
@@ -82,12 +91,15 @@ def add(
     from sightbook.cli.show import showing
     from sightbook.errors import typed
     from sightbook.images.sources import open_sources
+    from sightbook.library import folder
     from sightbook.library.library import Library
 
     what: dict[str, Any] = {
         "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "prune": "all" if prune_all else prune,
     }  # fmt: skip
     if dry_run:
+        if fine is not None and folder.exists(library):
+            Library.open(library, fine=fine).close()  # refuses what `add` would refuse
         with showing() as listener:
             plan = Library.plan(library, source, **what, listener=listener)
         if as_json:
@@ -97,7 +109,7 @@ def add(
         return
     if model is not None:
         open_sources(source)  # a mistyped SOURCE leaves no empty library behind
-    with showing() as listener, Library.open(library, create_with=model) as opened:
+    with showing() as listener, Library.open(library, create_with=model, fine=fine) as opened:
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures

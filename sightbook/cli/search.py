@@ -30,6 +30,14 @@ def search(
             show_default=False,
         ),
     ] = None,
+    no_fine: Annotated[
+        bool,
+        typer.Option(
+            "--no-fine",
+            help="Search by the short codes alone, where there are fine codes.",
+            show_default=False,
+        ),
+    ] = False,
     as_json: Json = False,
     sheet: Annotated[
         Path | None,
@@ -65,7 +73,7 @@ def search(
     with Library.open(library) as opened:
         for query in image:
             try:
-                found = opened.search(query, k=k, scan_bits=scan_bits)
+                found = opened.search(query, k=k, scan_bits=scan_bits, fine=False if no_fine else None)
             except PictureError as error:
                 bad.append({"query": query, "reason": str(error)})
                 note(f"{query} is skipped: {error}")

@@ -52,6 +52,7 @@ def text(found: Status, *, every_failure: bool) -> str:
             "model",
             f"{found.method}, {found.bits} bits ({found.M} codebooks of {found.K}), {found.fingerprint[:12]}",
         ),
+        *([("fine codes", f"{found.fine_bytes} bytes a picture")] if found.fine_bytes else []),
         ("pretraining", found.pretraining),
         ("on disk", f"{found.bytes / 1e6:,.1f} MB"),
         ("created", found.created),

@@ -83,6 +83,17 @@ class Engine:
         Raises ConfigError for tables of another shape or type, tables that are not finite, k < 1, threads < 1, or
         `among` that does not ascend.
         """
+        rows, scores = self.ranked(tables, k, threads, among=among)
+        return self.ids_of(rows), scores
+
+    def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids of rows, of any shape."""
+        return rows if self._ids is None else self._ids.of(rows)
+
+    def ranked(
+        self, tables: Floats, k: int, threads: int = 1, *, among: NDArray[np.int64] | Chosen | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """`search` with rows in place of ids."""
         kept = self.choose(among) if isinstance(among, np.ndarray) else among
         if kept is not None and kept.engine is not self._mark:
             raise ConfigError("these rows were chosen of another engine: choose again")
@@ -103,8 +114,7 @@ class Engine:
         k = min(k, self._count if kept is None else len(kept))
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
         found = self._found(whole, k, threads, kept)
-        rows = rows_of(found)
-        return rows if self._ids is None else self._ids.of(rows), scores_of(found)
+        return rows_of(found), scores_of(found)
 
     def choose(self, among: NDArray[np.int64]) -> Chosen:
         """The rows of ids, which must ascend; ids that are not here are passed over. ConfigError when they do not."""

@@ -41,7 +41,23 @@ class Staged:
         candidates: how many the scan hands on for each query; default 20 for each answer, at least 1,000.
         Raises ConfigError as `Engine.search` does.
         """
-        count = max(k, max(_LEAST, _PER_ANSWER * k) if candidates is None else candidates)
+        rows, scores = self.ranked(tables, k, candidates, threads)
+        return self.ids_of(rows), scores
+
+    def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids of rows, of any shape."""
+        return rows if self._ids is None else self._ids.of(rows)
+
+    @staticmethod
+    def handed_on(k: int) -> int:
+        """How many the scan hands on for k answers, unless told otherwise."""
+        return max(_LEAST, _PER_ANSWER * k)
+
+    def ranked(
+        self, tables: Floats, k: int, candidates: int | None = None, threads: int = 1
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """`search` with rows in place of ids."""
+        count = max(k, self.handed_on(k) if candidates is None else candidates)
         rows, _ = self._scan.search(np.ascontiguousarray(tables[:, : self._first]), count, threads)
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns -0 into 0
         step = max(1, AT_ONCE // max(1, rows.shape[1]))
@@ -51,5 +67,4 @@ class Staged:
             every = keys(self._stored.scores(whole[some], rows[some]), rows[some])
             every.sort(axis=1)
             found[some] = every[:, :k]
-        best = rows_of(found)
-        return best if self._ids is None else self._ids.of(best), scores_of(found)
+        return rows_of(found), scores_of(found)

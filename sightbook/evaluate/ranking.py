@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.engine import Engine
+from sightbook.codes.fine import CANDIDATES, sums, totals
 from sightbook.codes.pack import pack
 from sightbook.codes.ranking import keys, rows_of
+from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Metric
 
 Scores = NDArray[np.float32]
@@ -41,6 +43,41 @@ def code_ranker(tables: NDArray[np.float32], codes: NDArray[np.uint8]) -> Ranker
         if junk is None and 0 < depth * _SHALLOW <= N:
             return engine.search(tables[start:stop], depth)[0]
         return rank(score(start, stop), depth, junk)
+
+    return ranks
+
+
+def fine_ranker(
+    by_code: Ranker,
+    tables: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    asked: NDArray[np.int8],
+    fine: NDArray[np.int8],
+    *,
+    gain: np.float32,
+    R: int,
+) -> Ranker:
+    """As a library with fine codes (`codes.fine`) answers: the first max(400, R) of `by_code`, the ranker of tables (Q,
+    M, K) and codes (N, M), in the order of their totals, the rest behind them as they were.
+
+    asked (Q, d) and fine (N, d) int8.
+    """
+    N, (M, K) = len(codes), tables.shape[1:]
+    stored = Stored(pack(codes, K), M, K)
+    first = min(N, max(CANDIDATES, R))
+
+    def ranks(start: int, stop: int, depth: int, junk: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        ids = by_code(start, stop, max(depth, first), junk).copy()
+        for row, found in enumerate(ids):
+            best = found[:first]
+            best = best[best >= 0][None]  # a ranking that junk made shorter ends in -1
+            if best.size:
+                q = slice(start + row, start + row + 1)
+                scores = stored.scores(np.add(tables[q], np.float32(0), order="C"), best)
+                order = keys(totals(scores, sums(asked[q], fine, best), gain), best)
+                order.sort(axis=1)
+                found[: best.size] = rows_of(order)[0]
+        return ids[:, :depth]
 
     return ranks
 

@@ -26,13 +26,16 @@ _BATCH = 128
 @dataclass
 class Seen:
     """What one model makes of the pictures: x (Q, D) float32 of the queries, codes of both parts, (Q, M) and (N, M)
-    uint8; database_x (N, D) float32 for the first model only, which is compared with float search."""
+    uint8; database_x (N, D) float32 for the first model only, which is compared with float search; query_fine (Q, D)
+    and fine (N, D) int8, the fine codes, where the model has them."""
 
     x: NDArray[np.float32]
     query_codes: NDArray[np.uint8]
     codes: NDArray[np.uint8]
     database_x: NDArray[np.float32] | None
     metric: Metric = "inner"
+    query_fine: NDArray[np.int8] | None = None
+    fine: NDArray[np.int8] | None = None
 
     def prefix(self, model: Model) -> Seen:
         """What a prefix of the model makes of the same pictures."""
@@ -76,6 +79,7 @@ def read(
     thumbnails = np.zeros((n, 192), np.uint8)
     x = [np.zeros((n if i == 0 else Q, model.D), np.float32) for i, model in enumerate(models)]
     codes = [np.zeros((n, model.M), np.uint8) for model in models]
+    fine = [np.zeros((n, model.fine_bytes), np.int8) for model in models]
     failed: dict[tuple[str, str], Failed] = {}
     raw = np.zeros((n, models[0].config.features if features else 0), np.float32)
 
@@ -96,6 +100,8 @@ def read(
                         embedded = models[i].embed(pixels)
                     _check_finite(models[i], embedded)
                     codes[i][rows] = models[i].assign(embedded)
+                    if models[i].fine_bytes:
+                        fine[i][rows] = models[i].fine(embedded)
                     kept = [j for j, row in enumerate(rows) if row < len(x[i])]
                     x[i][[rows[j] for j in kept]] = embedded[kept]
                 if number == 0:
@@ -124,6 +130,8 @@ def read(
                 codes[i][second],
                 x[i][second] if i == 0 else None,
                 model.config.metric,
+                fine[i][first] if model.fine_bytes else None,
+                fine[i][second] if model.fine_bytes else None,
             )
             for i, model in enumerate(models)
         ],

@@ -29,13 +29,22 @@ class Figures:
 
 @dataclass(frozen=True)
 class ModelFigures(Figures):
-    """A row about a model, with what must stand beside it: where its weights and its choice come from."""
+    """A row about a model, with what must stand beside it: where its weights and its choice come from. fine: what its
+    fine codes (`codes.fine`) add, None where it has none; bits then counts both."""
 
     model: str = ""
     fingerprint: str = ""
     method: str = ""
     pretraining: str = ""
     selection: str = ""
+    fine: Figures | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> ModelFigures:
+        """From plain types; `fine` is absent in older reports. Raises KeyError and TypeError as they come."""
+        plain = {item.name: content[item.name] for item in fields(cls) if item.name != "fine"}
+        fine = content.get("fine")
+        return cls(**plain, fine=None if fine is None else Figures(**fine))
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ class Report:
     the junk rule.
 
     `per_query` holds each ranking's average precision by query, (Q,) float64 in content order, for comparing runs by
-    bootstrap ("model", "model symmetric", baselines by name, "against 0" …); `details` what the plots show, where it
-    was asked for. Neither is part of the document.
+    bootstrap ("model", "model symmetric", "model fine", baselines by name, "against 0" …); `details` what the plots
+    show, where it was asked for. Neither is part of the document.
     """
 
     figures: ModelFigures
@@ -105,10 +114,10 @@ class Report:
                 not in ("figures", *_NOT_TOLD, "baselines", "against", "nested", "failed", "notes")
             }
             return cls(
-                figures=ModelFigures(**{item.name: content[item.name] for item in fields(ModelFigures)}),
+                figures=ModelFigures.of(content),
                 baselines={name: Figures(**one) for name, one in content["baselines"].items()},
-                against=tuple(ModelFigures(**one) for one in content["against"]),
-                nested=tuple(ModelFigures(**one) for one in content["nested"]),
+                against=tuple(ModelFigures.of(one) for one in content["against"]),
+                nested=tuple(ModelFigures.of(one) for one in content["nested"]),
                 failed=tuple(dict(one) for one in content["failed"]),
                 notes=tuple(content["notes"]),
                 **plain,
@@ -124,9 +133,12 @@ class Report:
         score = "mAP" if whole else f"mAP@{self.R}"
         ranks = list(self.figures.precision)
         rows = [["", "bits", score, "symmetric", *(f"P@{n}" for n in ranks)]]
-        rows.append(_row(f"{self.figures.model} ({self.figures.method})", self.figures, ranks))
-        rows.extend(_row("  its first bits alone", one, ranks) for one in self.nested)
-        rows.extend(_row(f"{other.model} ({other.method})", other, ranks) for other in self.against)
+        for each in (self.figures, *self.against):
+            rows.append(_row(f"{each.model} ({each.method})", each, ranks))
+            if each.fine is not None:
+                rows.append(_row("  with fine code", each.fine, ranks))
+            if each is self.figures:
+                rows.extend(_row("  its first bits alone", one, ranks) for one in self.nested)
         rows.extend(
             _row(_BASELINE_TITLES.get(name, name), one, ranks) for name, one in self.baselines.items()
         )
@@ -174,6 +186,8 @@ _BASELINE_TITLES = {
 
 def title_of(report: Report, name: str) -> str:
     """What people should read for a name of `Report.per_query`."""
+    if name.endswith(" fine"):
+        return f"{title_of(report, name.removesuffix(' fine'))}, with fine code"
     if name == "model":
         return f"{report.figures.method}, {report.figures.bits} bits"
     if name.startswith("against "):

@@ -1,7 +1,7 @@
 """Judging a model on labelled pictures: `evaluate` is what the command and Python users call.
 
 Data flow: protocol → Split of labelled pictures → `read` (pixels → embeddings, codes, thumbnails) → one ranking per
-model, symmetric form and baseline → `judge` → Report.
+model, its fine codes, symmetric form and baseline → `judge` → Report.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sightbook.evaluate.judge import Judged, judge, judge_chance
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
-from sightbook.evaluate.ranking import Ranker, code_ranker
+from sightbook.evaluate.ranking import Ranker, code_ranker, fine_ranker
 from sightbook.evaluate.reading import Reading, read
 from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
@@ -99,6 +99,7 @@ def evaluate(
             except LeftOut as reason:
                 notes.append(f"the baseline {name} was left out: {reason}")
     rankings = 2 * len(models) + 2 * len(models[0].config.nested)
+    rankings += sum(each.fine_bytes > 0 for each in models)
     rankings += sum(1 + (b.symmetric is not None) for b in chosen.values())
     meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
     per_query: dict[str, NDArray[np.float64]] = {}
@@ -114,11 +115,27 @@ def evaluate(
     rows = []
     for i, (each, seen) in enumerate(zip(models, reading.seen, strict=True)):
         title = "model" if i == 0 else f"against {i - 1}"
-        asymmetric = judged(title, code_ranker(each.tables(seen.x), seen.codes))
+        tables = each.tables(seen.x)
+        by_code = code_ranker(tables, seen.codes)
+        asymmetric = judged(title, by_code)
         symmetric = judged(
             f"{title} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
         )
-        rows.append(_model_row(each, asymmetric, symmetric))
+        fine = None
+        if seen.query_fine is not None and seen.fine is not None:
+            # A definition that judges the whole ranking says nothing of how many answers are asked for.
+            ranker = fine_ranker(
+                by_code,
+                tables,
+                seen.codes,
+                seen.query_fine,
+                seen.fine,
+                gain=each.fine_gain,
+                R=0 if whole else R,
+            )
+            found = judged(f"{title} fine", ranker)
+            fine = Figures(found.map, found.mean_precision, bits=each.bits + 8 * each.fine_bytes)
+        rows.append(_model_row(each, asymmetric, symmetric, fine))
     nested = []
     for bits in models[0].config.nested:
         each, seen = models[0].prefix(bits), reading.seen[0].prefix(models[0].prefix(bits))
@@ -193,7 +210,9 @@ def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | Non
         raise ConfigError(f"jobs is {jobs}: give at least 1")
 
 
-def _model_row(model: Model, asymmetric: Judged, symmetric: Judged) -> ModelFigures:
+def _model_row(
+    model: Model, asymmetric: Judged, symmetric: Judged, fine: Figures | None = None
+) -> ModelFigures:
     return ModelFigures(
         asymmetric.map,
         asymmetric.mean_precision,
@@ -204,6 +223,7 @@ def _model_row(model: Model, asymmetric: Judged, symmetric: Judged) -> ModelFigu
         method=model.config.method,
         pretraining=model.config.pretraining,
         selection=model.config.selection,
+        fine=fine,
     )
 
 

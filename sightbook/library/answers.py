@@ -1,4 +1,5 @@
-"""Searching a library: query pictures → the look-up tables of its model → the engine over its codes → keys of the best.
+"""Searching a library: query pictures → the look-up tables of its model → the engine over its codes (and fine codes,
+where it keeps them) → keys of the best.
 
 Model and engine belong to one state of the catalogue. A writer may move it on at any moment, and a migration may
 exchange the model: then the question is asked again of the new state, so that no answer mixes two.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightbook.codes.engine import Engine
+    from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
@@ -45,10 +47,12 @@ class Answers:
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
         with self._lock, explained(self._path):
-            fingerprint = self._catalogue.fingerprint
-            if fingerprint != self._facts.fingerprint:
-                self._facts = folder.facts_of(self._path, fingerprint)
-                self._model = None
+            with self._catalogue.one_state():
+                fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
+            if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
+                if fingerprint != self._facts.fingerprint:
+                    self._model = None
+                self._facts = folder.facts_of(self._path, fingerprint, fine)
                 self._engines = Engines(self._path, self._facts, self._catalogue)
             return self._facts
 
@@ -75,6 +79,7 @@ class Answers:
         k: int,
         scan_bits: int | None,
         among: Collection[int] | None,
+        fine: bool | None,
     ) -> list[Hit]:
         """`Library.search`."""
         import numpy as np
@@ -88,17 +93,22 @@ class Answers:
             model = self.model
             x = model.embed(np.stack([pixels(query, model) for query in queries]))
             try:
-                return self._hits(model, x, k, scan_bits, among)
+                return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
                 continue  # just now: ask the new model
         raise LibraryError(f"{self._path} changes its model again and again: try later")
 
     def search_embeddings(
-        self, x: NDArray[np.float32], k: int, scan_bits: int | None, among: Collection[int] | None
+        self,
+        x: NDArray[np.float32],
+        k: int,
+        scan_bits: int | None,
+        among: Collection[int] | None,
+        fine: bool | None,
     ) -> list[Hit]:
         """`Library.search_embeddings`."""
         try:
-            return self._hits(self.model, x, k, scan_bits, among)
+            return self._hits(self.model, x, k, scan_bits=scan_bits, among=among, fine=fine)
         except Migrated:
             raise LibraryError(
                 f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
@@ -109,22 +119,28 @@ class Answers:
         model: Model,
         x: NDArray[np.float32],
         k: int,
+        *,
         scan_bits: int | None,
         among: Collection[int] | None,
+        fine: bool | None,
     ) -> list[Hit]:
         """Raises Migrated when the codes are not those of `model` any more."""
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
+        if fine and not self.facts.fine:
+            raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
         tables = model.tables(x)
+        finely = fine is not False and model.fine_bytes > 0
+        queries, gain = (model.fine(x), model.fine_gain) if finely else (None, None)
         first = model.M if scan_bits is None else model.prefix(scan_bits).M
         for _ in range(_ROUNDS):
             with self._lock:
                 if model.fingerprint != self._facts.fingerprint:
                     raise Migrated
-                engine = self._engines.current(first)
-            ids, scores = _found(engine, tables, k, among)
+                engine = self._engines.current(first, gain)
+            ids, scores = _found(engine, tables, queries, k, among)
             with self._lock, explained(self._path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
@@ -140,15 +156,24 @@ class Answers:
 
 
 def _found(
-    engine: Engine | Staged, tables: NDArray[np.float32], k: int, among: Collection[int] | None
+    engine: Engine | Staged | Fine,
+    tables: NDArray[np.float32],
+    queries: NDArray[np.int8] | None,
+    k: int,
+    among: Collection[int] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """ids and scores; several queries are spread over the cores."""
     import numpy as np
 
+    from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
     from sightbook.images.pool import cores
 
     threads = 1 if len(tables) == 1 else cores()
-    if among is None or isinstance(engine, Staged):
+    chosen = None if among is None else np.unique(np.fromiter(among, np.int64))
+    if isinstance(engine, Fine):
+        assert queries is not None
+        return engine.search(tables, queries, k, threads, among=chosen)
+    if isinstance(engine, Staged):
         return engine.search(tables, k, threads=threads)
-    return engine.search(tables, k, threads, among=np.unique(np.fromiter(among, np.int64)))
+    return engine.search(tables, k, threads, among=chosen)

@@ -12,15 +12,18 @@ import secrets
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sightbook.library.database import connect_reader, connect_writer, transaction
 from sightbook.library.schema import (
-    FORMAT,
+    FINE,
     GOOD,
     MISSING,
+    PLAIN,
     SCHEMA,
     UNREADABLE,
+    WITH_FINE,
     Counts,
     FailureRow,
     KeyRow,
@@ -47,8 +50,11 @@ class Catalogue:
         self.connection = connection
 
     @classmethod
-    def create(cls, path: Path, fingerprint: str) -> Catalogue:
-        """Opens `path` for writing, laying out the tables when it has none yet."""
+    def create(
+        cls, path: Path, fingerprint: str, fine: int | None = None, *, asked: bool = False
+    ) -> Catalogue:
+        """Opens `path` for writing, laying out the tables when it has none yet; `fine` as in `keep_fine`, asked: by the
+        user."""
         catalogue = cls(connect_writer(path))
         if catalogue.connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             with transaction(catalogue.connection):
@@ -57,7 +63,9 @@ class Catalogue:
                 catalogue._set("fingerprint", fingerprint)
                 catalogue._set("generation", 0)
                 catalogue._set("stamp", _new_stamp(0))
-                catalogue.connection.execute(f"PRAGMA user_version = {FORMAT}")
+                catalogue.keep_fine(fine)
+                if asked:
+                    catalogue._set("fine asked", 1)
         return catalogue
 
     @classmethod
@@ -84,6 +92,28 @@ class Catalogue:
     def fingerprint(self) -> str:
         """Fingerprint of the model all codes come from."""
         return str(self._get("fingerprint"))
+
+    @property
+    def fine(self) -> int | None:
+        """Bytes of each picture's fine code; 0: none are kept, as was asked for; None: the model has none."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = 'fine'").fetchone()
+        return None if row is None else int(row[0])
+
+    @property
+    def fine_by_default(self) -> bool:
+        """Whether fine codes are kept though nobody asked for them."""
+        return (
+            bool(self.fine)
+            and not self.connection.execute("SELECT 1 FROM meta WHERE key = 'fine asked'").fetchone()
+        )
+
+    @property
+    def ever_held(self) -> bool:
+        """Whether an id was ever given."""
+        return (
+            self.connection.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'pictures'").fetchone()
+            is not None
+        )
 
     @property
     def stamp(self) -> str:
@@ -129,28 +159,49 @@ class Catalogue:
         found = self._by_ids("SELECT id, source, path, size, digest FROM pictures WHERE id IN ({})", ids)
         return sorted(MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in found)
 
-    def codes(self) -> tuple[str, array[int], bytearray]:
-        """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
-        ids, joined = array("q"), bytearray()  # not a list of rows: that takes ten times the room
+    @contextmanager
+    def one_state(self) -> Iterator[None]:
+        """What is read inside is of one committed state, whatever a writer does meanwhile."""
+        if self.connection.in_transaction:
+            yield
+            return
         self.connection.execute("BEGIN")
         try:
-            stamp = self.stamp
-            cursor = self.connection.execute("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id")
-            while rows := cursor.fetchmany(_ROWS):
-                ids.extend([row[0] for row in rows])
-                joined += b"".join([row[1] for row in rows])
+            yield
         finally:
             self.connection.execute("COMMIT")
-        return stamp, ids, joined
 
-    def page(self, after: int, count: int) -> list[tuple[int, str, str, str, bytes, bytes]]:
-        """(id, source, path, root, digest, packed code) of up to `count` good pictures with ids above `after`."""
+    def codes(self) -> tuple[str, array[int], bytearray]:
+        """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
+        with self.one_state():
+            return (self.stamp, *self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id"))
+
+    def fine_codes(self) -> tuple[str, array[int], bytearray]:
+        """The same of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
+        with self.one_state():
+            return (
+                self.stamp,
+                *self._joined(
+                    "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
+                    "WHERE p.state = 0 ORDER BY p.id"
+                ),
+            )
+
+    def page(
+        self, after: int, count: int, *, fine: bool = False
+    ) -> list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]:
+        """(id, source, path, root, digest, packed code) of up to `count` good pictures with ids above `after`.
+
+        fine: and the fine code of each, in a library that keeps them.
+        """
+        more, join = (", f.code", "JOIN fine f ON f.id = p.id ") if fine else ("", "")
         rows = self.connection.execute(
-            "SELECT p.id, p.source, p.path, s.root, p.digest, p.code FROM pictures p JOIN sources s ON s.id = p.source "
+            f"SELECT p.id, p.source, p.path, s.root, p.digest, p.code{more} FROM pictures p "
+            f"JOIN sources s ON s.id = p.source {join}"
             f"WHERE p.state = {GOOD} AND p.id > ? ORDER BY p.id LIMIT ?",
             (after, count),
         )
-        return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], row[5]) for row in rows]
+        return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], *row[5:]) for row in rows]
 
     def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
         """Key and whereabouts by id; ids that are gone are absent."""
@@ -174,6 +225,13 @@ class Catalogue:
         """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
         rows = self.connection.execute("SELECT source, path, digest, code FROM pictures WHERE state = 0")
         return {(source, from_column(path)): (digest, code) for source, path, digest, code in rows}
+
+    def fine_content(self) -> dict[tuple[str, str], bytes]:
+        """Fine codes by key, of the good pictures that have one."""
+        rows = self.connection.execute(
+            "SELECT p.source, p.path, f.code FROM pictures p JOIN fine f ON f.id = p.id WHERE p.state = 0"
+        )
+        return {(source, from_column(path)): code for source, path, code in rows}
 
     def failures(self) -> list[FailureRow]:
         """All failures, by source and path."""
@@ -256,16 +314,24 @@ class Catalogue:
     ) -> None:
         """One batch: pictures new or changed (a known key keeps its id), failures, and keys whose file vanished.
 
-        A picture that was good and fails now leaves the searches but keeps its id and what was known of it.
+        A picture that was good and fails now leaves the searches but keeps its id and what was known of it. Each
+        picture has its fine code where the library keeps them, and none where it does not.
         """
         with transaction(self.connection):
+            width = self.fine or 0
+            assert all(len(row.fine) == width for row in pictures), "a fine code is missing, or one too many"
             self.connection.executemany(
                 "INSERT INTO pictures (source, path, size, mtime_ns, digest, width, height, code) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET size = excluded.size, "
                 "mtime_ns = excluded.mtime_ns, digest = excluded.digest, width = excluded.width, "
                 f"height = excluded.height, code = excluded.code, state = {GOOD}",
-                [(row.source, to_column(row.path), *row[2:]) for row in pictures],
+                [(row.source, to_column(row.path), *row[2:8]) for row in pictures],
             )
+            if width:
+                self.connection.executemany(
+                    "INSERT OR REPLACE INTO fine (id, code) SELECT id, ? FROM pictures WHERE source = ? AND path = ?",
+                    [(row.fine, row.source, to_column(row.path)) for row in pictures],
+                )
             self._forget((row.source, row.path) for row in pictures)
             self.connection.executemany(
                 "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
@@ -283,10 +349,15 @@ class Catalogue:
         self, ids: Iterable[int], failures: Iterable[tuple[str, str]] = (), sources: Iterable[str] = ()
     ) -> int:
         """Deletes pictures, failure rows, whole sources; returns how many pictures went. Their ids never come back."""
+        numbers, whole = [(id,) for id in ids], [(source,) for source in sources]
         with transaction(self.connection):
+            if self.fine:
+                self.connection.executemany("DELETE FROM fine WHERE id = ?", numbers)
+                self.connection.executemany(
+                    "DELETE FROM fine WHERE id IN (SELECT id FROM pictures WHERE source = ?)", whole
+                )
             before = self.connection.total_changes
-            self.connection.executemany("DELETE FROM pictures WHERE id = ?", [(id,) for id in ids])
-            whole = [(source,) for source in sources]
+            self.connection.executemany("DELETE FROM pictures WHERE id = ?", numbers)
             self.connection.executemany("DELETE FROM pictures WHERE source = ?", whole)
             removed = self.connection.total_changes - before
             self._forget(failures)
@@ -300,7 +371,55 @@ class Catalogue:
         self._set("fingerprint", fingerprint)
         self._advance()
 
+    def keep_fine(self, fine: int | None) -> None:
+        """From now on keeps fine codes of so many bytes, empty at first; 0 or None: none (see `fine`). Inside the
+        caller's transaction."""
+        self.connection.execute("DROP TABLE IF EXISTS fine")
+        self.connection.execute("DELETE FROM meta WHERE key = 'fine'")
+        if fine is not None:
+            self._set("fine", fine)
+        if fine:
+            self.connection.execute(FINE)
+        # Part of the transaction like everything else.
+        self.connection.execute(f"PRAGMA user_version = {WITH_FINE if fine else PLAIN}")
+
+    def decline_fine(self) -> None:
+        """Keeps no fine codes after all, in a catalogue that never held a picture."""
+        with transaction(self.connection):
+            self.keep_fine(0)
+            self._advance()
+
+    def mend_fine(self) -> tuple[int, int]:
+        """Has the next `add` read every picture again that could be found without a sound fine code, and drops fine
+        codes of no picture: how many of each. Until then such a picture is left out of searches."""
+        width = self.fine
+        if not width:
+            return 0, 0
+        with transaction(self.connection):
+            self.connection.execute(FINE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+            stray = self.connection.execute(
+                "DELETE FROM fine WHERE id NOT IN (SELECT id FROM pictures)"
+            ).rowcount
+            # One that no size or time fits is read again in any case, and not found before (migrate.py).
+            lacking = self.connection.execute(
+                "UPDATE pictures SET size = -1, mtime_ns = -1, "
+                f"state = CASE WHEN state = {GOOD} THEN {MISSING} ELSE state END "
+                f"WHERE (size != -1 OR state = {GOOD}) AND NOT EXISTS "
+                f"(SELECT 1 FROM fine f WHERE f.id = pictures.id AND length(f.code) = {width})"
+            ).rowcount
+            if stray or lacking:
+                self._advance()
+        return lacking, stray
+
     # Parts
+
+    def _joined(self, statement: str) -> tuple[array[int], bytearray]:
+        ids, joined = array("q"), bytearray()  # not a list of rows: that takes ten times the room
+        cursor = self.connection.execute(statement)
+        while rows := cursor.fetchmany(_ROWS):
+            ids.extend([row[0] for row in rows])
+            joined += b"".join([row[1] for row in rows])
+        return ids, joined
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:
         join = f"x JOIN sources s ON s.id = x.source WHERE {where}"

@@ -25,8 +25,9 @@ from sightbook.library.database import connect_reader, explained
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 from sightbook.library.schema import FORMAT, GOOD, MISSING, UNREADABLE
+from sightbook.library.snapshot import FINE_NAME as FINE_CODES
 from sightbook.library.snapshot import NAME as CODES
-from sightbook.library.snapshot import is_fresh, load
+from sightbook.library.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.model.config import ModelConfig
 
 Verdict = Literal["ok", "repaired", "note", "broken"]
@@ -69,7 +70,7 @@ def _leftovers(path: Path) -> Iterator[Finding]:
     left = [
         each for pattern in (".model.*", f".{folder.JSON}.*", f".{NAME}.*") for each in path.glob(pattern)
     ]
-    left += list((path / "cache").glob(f".{CODES}.*"))
+    left += [each for name in (CODES, FINE_CODES) for each in (path / "cache").glob(f".{name}.*")]
     for each in left:
         shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
     if left:
@@ -80,7 +81,7 @@ def _migration(path: Path) -> Iterator[Finding]:
     """Finishes the swap of a migration, and tells of one that was stopped before it."""
     try:
         with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
-            folder.catch_up(path, catalogue.fingerprint)
+            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             if not (path / folder.NEW_MODEL).exists():
                 return
             done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
@@ -139,6 +140,8 @@ def _catalogue(path: Path, facts: Facts | None) -> tuple[Catalogue | None, list[
         return None, [_beyond_repair(path, faults[0])]
     catalogue = Catalogue(connection)
     said = list(_rows(path, catalogue, facts))
+    if facts is not None and not said:
+        said += _fine(path)
     if any(finding.verdict == "broken" for finding in said):
         catalogue.close()
         return None, said
@@ -178,20 +181,50 @@ def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Fin
             yield _beyond_repair(path, f"{count} pictures have {what}")
 
 
+def _fine(path: Path) -> Iterator[Finding]:
+    """Every picture that can be found has its fine code, where the library keeps them; they are made of pictures, so
+    the next `add` makes what is lacking."""
+    catalogue = Catalogue.write(path / NAME)
+    try:
+        lacking, stray = catalogue.mend_fine()
+    finally:
+        catalogue.close()
+    if lacking:
+        yield Finding(
+            "fine codes",
+            "repaired",
+            f"{lacking:,} pictures had none, or a damaged one: the next `sightbook add` reads them again, until then "
+            "they are left out of searches",
+        )
+    if stray:
+        yield Finding("fine codes", "repaired", f"{stray:,} of pictures that are gone were removed")
+
+
 def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
     """The engine's copy of all codes: made anew unless it is the catalogue's, row for row."""
-    cache = path / "cache"
+    cache, width = path / "cache", catalogue.fine or 0
     stamp, ids, joined = catalogue.codes()
-    if (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes):
-        snapshot = load(catalogue, cache, facts.code_bytes, save=False)
-        if snapshot.ids.tobytes() == ids.tobytes() and snapshot.packed.tobytes() == joined:
-            yield Finding("cache", "ok", f"{len(ids):,} codes")
+    fine = catalogue.fine_codes()[2] if width else None
+    fresh = (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes)
+    if fresh and (not width or is_fine_fresh(cache, stamp, len(ids), width)):
+        snapshot = load(catalogue, cache, facts.code_bytes, save=False, fine=True)
+        if (
+            snapshot.ids.tobytes() == ids.tobytes()
+            and snapshot.packed.tobytes() == joined
+            and (fine is None or (snapshot.fine is not None and snapshot.fine.tobytes() == fine))
+        ):
+            yield Finding("cache", "ok", f"{len(ids):,} codes" + (" and fine codes" if width else ""))
             return
         yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")
     else:
         yield Finding("cache", "ok", "made anew from the catalogue")
-    (cache / CODES).unlink(missing_ok=True)
-    load(catalogue, cache, facts.code_bytes)
+    _make_anew(cache, catalogue, facts)
+
+
+def _make_anew(cache: Path, catalogue: Catalogue, facts: Facts) -> None:
+    for name in (CODES, FINE_CODES):
+        (cache / name).unlink(missing_ok=True)
+    load(catalogue, cache, facts.code_bytes, fine=True)
 
 
 def _sources(catalogue: Catalogue) -> Iterator[Finding]:
@@ -244,8 +277,7 @@ def compact(path: Path) -> tuple[int, int]:
             catalogue.connection.execute("VACUUM")
             catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             facts = folder.read_facts(path)
-            (path / "cache" / CODES).unlink(missing_ok=True)
-            load(catalogue, path / "cache", facts.code_bytes)
+            _make_anew(path / "cache", catalogue, facts)
         finally:
             catalogue.close()
         return before, folder.size(path)

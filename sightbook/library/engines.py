@@ -11,7 +11,10 @@ from sightbook.library.database import explained
 from sightbook.library.folder import Facts
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sightbook.codes.engine import Engine
+    from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
 
 
@@ -24,34 +27,42 @@ class Engines:
 
     def __init__(self, library: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._library, self._facts, self._catalogue = library, facts, catalogue
-        self._kept: tuple[str, int, Engine | Staged] | None = None
+        self._kept: tuple[str, int, bool, Engine | Staged, Fine | None] | None = None
 
     def _check(self) -> None:
         if self._catalogue.fingerprint != self._facts.fingerprint:
             raise Migrated
 
-    def current(self, first: int) -> Engine | Staged:
-        """An engine that scans the first `first` codebooks; all M of them: the exact one."""
+    def current(self, first: int, gain: np.float32 | None = None) -> Engine | Staged | Fine:
+        """An engine that scans the first `first` codebooks; all M of them: the exact one.
+
+        gain: what fine codes weigh; the engine then goes by them, too, where the library keeps them.
+        """
         from sightbook.codes.engine import Engine
+        from sightbook.codes.fine import Fine
         from sightbook.codes.staged import Staged
         from sightbook.library.snapshot import load
 
         facts = self._facts
         with explained(self._library):
             self._check()
-            stamp = self._catalogue.stamp
-            if self._kept is None or self._kept[:2] != (stamp, first):
+            stamp, kept = self._catalogue.stamp, self._kept
+            finely = gain is not None
+            if kept is None or kept[:2] != (stamp, first) or (finely and not kept[2]):
                 # While a writer is at work each batch is a new state: the cache is written once, not at each of them.
-                opening = self._kept is None
+                opening = kept is None or (finely and not kept[2])
                 try:
-                    found = load(self._catalogue, self._library / "cache", facts.code_bytes, save=opening)
+                    found = load(
+                        self._catalogue, self._library / "cache", facts.code_bytes, save=opening, fine=finely
+                    )
                 finally:
                     self._check()  # codes of another length are no damage then
                 if first == facts.M:
                     engine: Engine | Staged = Engine(found.packed, facts.M, facts.K, found.ids)
                 else:
                     engine = Staged(found.packed, facts.M, facts.K, first, found.ids)
-                self._kept = (found.stamp, first, engine)
+                fine = None if gain is None or found.fine is None else Fine(engine, found.fine, gain)
+                kept = self._kept = (found.stamp, first, finely, engine, fine)
                 del found
                 give_back_freed_memory()
-            return self._kept[2]
+            return kept[4] if finely and kept[4] is not None else kept[3]

@@ -32,7 +32,8 @@ def to_faiss(library: Library, out: Path) -> int:
     """Writes an index that faiss opens by itself: `faiss.read_index(out).search(x, k)`, x (Q, D) float32 embeddings of
     encoder.onnx, gives the library's ids and raw scores. Returns the number of pictures.
 
-    Equal scores may come in another order. ConfigError for a model whose score faiss cannot express (metric distance).
+    Fine codes stay behind: it searches by codes alone, as `Library.search(…, fine=False)` does. Equal scores may come
+    in another order. ConfigError for a model whose score faiss cannot express (metric distance).
     """
     import faiss
 
@@ -92,22 +93,24 @@ def _for_inner_product(
 def to_parquet(library: Library, out: Path) -> int:
     """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id.
 
-    A path that is not UTF-8 is written with its odd bytes as escapes.
+    A library that keeps fine codes gives them, too: fine, d bytes that are int8. A path that is not UTF-8 is written
+    with its odd bytes as escapes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    bytes_ = library.facts.code_bytes
+    bytes_, fine = library.facts.code_bytes, library.facts.fine_bytes
     schema = pa.schema(
         [
             ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()), ("root", pa.string()),
             ("digest", pa.binary(16)), ("code", pa.binary(bytes_)),
+            *([("fine", pa.binary(fine))] if fine else []),
         ],
         metadata=_facts(library),
     )  # fmt: skip
     count = 0
     with replace_atomic(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for rows in library.rows(_ROWS):
+        for rows in library.rows(_ROWS, fine=bool(fine)):
             told = [(id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows]
             columns = list(zip(*told, strict=True))
             writer.write_table(
@@ -178,10 +181,12 @@ def _entries(library: Library, listener: Listener) -> Iterator[Entry]:
 
 def _facts(library: Library) -> dict[str, str]:
     facts = library.facts
+    constants = library.model.config.fine if facts.fine else None
     return {
         "sightbook.fingerprint": facts.fingerprint,
         "sightbook.M": str(facts.M),
         "sightbook.K": str(facts.K),
+        **{f"sightbook.fine.{name}": repr(value) for name, value in (constants or {}).items()},
     }
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sightbook.errors import LibraryError, ModelError, typed
 from sightbook.files import write_atomic
 from sightbook.library import catalogue as tables
+from sightbook.library import fine as keeping
 from sightbook.library import lock
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.database import explained
@@ -26,7 +27,10 @@ from sightbook.library.lock import writer_lock
 if TYPE_CHECKING:
     from sightbook.model.model import Model
 
-FORMAT = 1
+# 1: codes only; 2: with fine codes. A library without them stays 1: older programs go on with it, and never add
+# pictures without a fine code to one that keeps them.
+PLAIN, WITH_FINE = 1, 2
+FORMAT = WITH_FINE  # read up to
 JSON = "library.json"
 NEW_MODEL = "model.new"  # of a migration that is under way
 
@@ -37,12 +41,23 @@ _OURS_BEGIN = (f"{tables.NAME}-", ".model.", f".{JSON}.")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """library.json: what must be known before anything else is touched."""
+    """library.json: what must be known before anything else is touched. fine: as `library.fine` says."""
 
     fingerprint: str
     M: int
     K: int
     created: str
+    fine: int | None = None
+
+    @property
+    def format(self) -> int:
+        """The library's format."""
+        return WITH_FINE if self.fine else PLAIN
+
+    @property
+    def fine_bytes(self) -> int:
+        """Bytes of a fine code; 0: none are kept."""
+        return self.fine or 0
 
     @property
     def bits(self) -> int:
@@ -72,8 +87,13 @@ def read_facts(path: Path) -> Facts:
             "(pip install -U sightbook)"
         )
     try:
+        fine = content.get("fine")
         facts = Facts(
-            str(content["fingerprint"]), int(content["M"]), int(content["K"]), str(content["created"])
+            str(content["fingerprint"]),
+            int(content["M"]),
+            int(content["K"]),
+            str(content["created"]),
+            None if fine is None else int(fine),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LibraryError(
@@ -86,18 +106,18 @@ def read_facts(path: Path) -> Facts:
     return facts
 
 
-def facts_of(path: Path, fingerprint: str) -> Facts:
+def facts_of(path: Path, fingerprint: str, fine: int | None) -> Facts:
     """What library.json says, or will say once the swap of a migration is finished: the facts of the model whose
-    fingerprint the catalogue names. LibraryError when that model is not here."""
+    fingerprint the catalogue names, with the fine codes that are in it. LibraryError when that model is not here."""
     facts = read_facts(path)
     if facts.fingerprint == fingerprint:
-        return facts
+        return replace(facts, fine=fine)
     from sightbook.model.config import ModelConfig
 
     with contextlib.suppress(ModelError):
         config = ModelConfig.read(model_of(path, fingerprint))
         if config.fingerprint == fingerprint:
-            return Facts(fingerprint, config.M, config.K, facts.created)
+            return Facts(fingerprint, config.M, config.K, facts.created, fine)
     raise LibraryError(
         f"the catalogue of {path} does not belong to its library.json: copy the whole library again, "
         "or build a new one from the same sources"
@@ -135,11 +155,14 @@ def size(path: Path) -> int:
     return total
 
 
-def create(path: Path, model: Model) -> Facts:
+def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
     """Makes a library for the codes of `model`, or finishes one whose making was interrupted. Copies the model in.
 
-    Raises LibraryError when the folder holds other things, or an unfinished library with pictures of another model.
+    fine: whether it keeps fine codes; None: where the model has them. Raises LibraryError when the folder holds other
+    things, or an unfinished library with pictures of another model, or with other fine codes than asked for;
+    ModelError when the model has none that are asked for.
     """
+    wanted = keeping.at_making(model, fine)
     with explained(path):
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -152,37 +175,64 @@ def create(path: Path, model: Model) -> Facts:
         with writer_lock(path):
             if exists(path):  # another process was faster
                 return read_facts(path)
-            opened = Catalogue.create(path / tables.NAME, model.fingerprint)
+            opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
             try:
-                if opened.fingerprint != model.fingerprint:
-                    if any(row.good for row in opened.counts().values()):
-                        raise LibraryError(
-                            f"{path} has lost its {JSON} and holds codes of another model (fingerprint "
-                            f"{opened.fingerprint[:12]}): give that model, or another place for a new library"
-                        )
+                held = any(row.good for row in opened.counts().values())
+                if held and opened.fingerprint != model.fingerprint:
+                    raise LibraryError(
+                        f"{path} has lost its {JSON} and holds codes of another model (fingerprint "
+                        f"{opened.fingerprint[:12]}): give that model, or another place for a new library"
+                    )
+                if held and fine is not None and bool(opened.fine) != fine:
+                    raise LibraryError(
+                        f"{path} has lost its {JSON} and holds pictures {_with_fine(opened.fine)} fine codes: leave "
+                        f"{'--fine' if fine else '--no-fine'} out, or give another place for a new library"
+                    )
+                if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
                     opened.close()
                     for name in (tables.NAME, f"{tables.NAME}-wal", f"{tables.NAME}-shm"):
                         (path / name).unlink(missing_ok=True)
-                    opened = Catalogue.create(path / tables.NAME, model.fingerprint)
+                    opened = Catalogue.create(
+                        path / tables.NAME, model.fingerprint, wanted, asked=fine is True
+                    )
+                wanted = opened.fine
             finally:
                 opened.close()
             copy_model(model, path / "model")
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            write_atomic(path / JSON, _told(model.fingerprint, model.M, model.K, model.bits, created))
+            write_atomic(path / JSON, _told(Facts(model.fingerprint, model.M, model.K, created, wanted)))
     return read_facts(path)
 
 
-def catch_up(path: Path, fingerprint: str) -> bool:
+def check_fine(path: Path, facts: Facts, asked: bool | None) -> None:
+    """LibraryError when fine codes are asked for, or declined, and the library that is there does otherwise."""
+    if asked is not None and asked != bool(facts.fine):
+        raise LibraryError(
+            f"{path} was made {_with_fine(facts.fine)} fine codes, which stays so: leave "
+            f"{'--fine' if asked else '--no-fine'} out, or give another place for a new library"
+        )
+
+
+def _with_fine(fine: int | None) -> str:
+    return "with" if fine else "without"
+
+
+def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
     """Finishes the swap of a migration that was committed: the model and library.json become those that the catalogue,
-    whose fingerprint this is, has codes of. Whether there was something to do; the caller holds the writer lock.
+    whose fingerprint and fine codes these are, has codes of. Whether there was something to do; the caller holds the
+    writer lock.
     """
     from sightbook.model.config import ModelConfig
 
     waiting = path / NEW_MODEL
     if not (waiting / "config.json").exists() or ModelConfig.read(waiting).fingerprint != fingerprint:
-        return False
+        facts = read_facts(path)
+        if facts.fingerprint != fingerprint or facts.fine == fine:
+            return False
+        write_atomic(path / JSON, _told(replace(facts, fine=fine)))  # declined just before a crash
+        return True
     config = ModelConfig.read(waiting)
-    told = _told(config.fingerprint, config.M, config.K, config.bits, read_facts(path).created)
+    told = _told(Facts(config.fingerprint, config.M, config.K, read_facts(path).created, fine))
     # Each step leaves a state that this function goes on from.
     old = path / ".model.old"
     shutil.rmtree(old, ignore_errors=True)
@@ -194,8 +244,17 @@ def catch_up(path: Path, fingerprint: str) -> bool:
     return True
 
 
-def _told(fingerprint: str, M: int, K: int, bits: int, created: str) -> str:
-    content = {"format": FORMAT, "fingerprint": fingerprint, "M": M, "K": K, "bits": bits, "created": created}
+def _told(facts: Facts) -> str:
+    content: dict[str, Any] = {
+        "format": facts.format,
+        "fingerprint": facts.fingerprint,
+        "M": facts.M,
+        "K": facts.K,
+        "bits": facts.bits,
+        "created": facts.created,
+    }
+    if facts.fine is not None:
+        content["fine"] = facts.fine
     return json.dumps(content, indent=2) + "\n"
 
 

@@ -17,7 +17,9 @@ from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry, locate
 from sightbook.images.names import to_native
 from sightbook.interrupt import deferred_interrupt
+from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
+from sightbook.library.fine import UNASKED, too_many
 from sightbook.library.results import AddPlan, AddReport, Failure
 from sightbook.library.scan import Plan, find_moved, is_there, resolve, scan
 from sightbook.library.schema import FailureRow, PictureRow
@@ -54,6 +56,15 @@ def add(
         catalogue, library, specs,
         moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
     )  # fmt: skip
+    if too_many(catalogue, sum(len(plan.todo) for plan in plans)):
+        listener(
+            Notice(
+                f"more than {UNASKED:,} pictures: no fine codes are kept; a new library with --fine keeps them, at "
+                f"{catalogue.fine} bytes a picture"
+            )
+        )
+        catalogue.decline_fine()
+        folder.catch_up(library, catalogue.fingerprint, catalogue.fine)
     removed = 0
     for plan in plans:
         _settle(catalogue, plan)
@@ -152,6 +163,7 @@ class _Run:
 
     def __init__(self, catalogue: Catalogue, plans: dict[str, Plan], listener: Listener) -> None:
         self.catalogue, self.plans, self.listener = catalogue, plans, listener
+        self._fine = bool(catalogue.fine)
         self.added = self.changed = self.same = 0
         self.failures: list[Failure] = []
         self.gone: list[tuple[str, str]] = []
@@ -182,10 +194,18 @@ class _Run:
             entry = result.entry
             if isinstance(result, Encoded):
                 code = model.pack(result.codes[None])[0].tobytes()
+                fine = model.fine(result.x[None])[0].tobytes() if self._fine else b""
                 stat = (entry.size, entry.mtime_ns)
                 self._good.append(
                     PictureRow(
-                        entry.source, entry.path, *stat, result.digest, result.width, result.height, code
+                        entry.source,
+                        entry.path,
+                        *stat,
+                        result.digest,
+                        result.width,
+                        result.height,
+                        code,
+                        fine,
                     )
                 )
             else:

@@ -45,18 +45,27 @@ class Library:
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, create_with: Model | str | os.PathLike[str] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        create_with: Model | str | os.PathLike[str] | None = None,
+        fine: bool | None = None,
     ) -> Library:
         """Opens a library; with `create_with` (a model or its folder) one that does not exist yet is made.
 
-        Raises LibraryError when there is none, it is damaged, newer than this program, or made with another model;
-        ModelError when `create_with` is no model.
+        fine: whether it keeps fine codes, a second, longer code of each picture that orders the best answers better;
+        decided when it is made. None: where the model has them, unless the first `add` finds more than 1,000,000
+        pictures. Raises LibraryError when there is none, it is damaged, newer than this program, made with another
+        model, or made with `fine` otherwise; ModelError when `create_with` is no model, or has no fine codes that are
+        asked for.
         """
         path = Path(path)
         if create_with is not None and not folder.exists(path):
             from sightbook.model.model import Model
 
-            folder.create(path, create_with if isinstance(create_with, Model) else Model.open(create_with))
+            folder.create(
+                path, create_with if isinstance(create_with, Model) else Model.open(create_with), fine
+            )
         facts = folder.read_facts(path)
         with explained(path):
             catalogue = Catalogue.read(path / NAME)
@@ -66,7 +75,12 @@ class Library:
                         f"the catalogue of {path} has format {catalogue.format}, this program reads up to {FORMAT}: "
                         "update sightbook (pip install -U sightbook)"
                     )
-                facts = folder.facts_of(path, catalogue.fingerprint if catalogue.format else "")
+                facts = (
+                    folder.facts_of(path, catalogue.fingerprint, catalogue.fine)
+                    if catalogue.format
+                    else folder.facts_of(path, "", None)
+                )
+                folder.check_fine(path, facts, fine)
             except BaseException:
                 catalogue.close()
                 raise
@@ -133,7 +147,7 @@ class Library:
         with explained(self.path), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
-                folder.catch_up(self.path, catalogue.fingerprint)
+                folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
                 return ingest.add(
                     catalogue,
                     self.path,
@@ -188,6 +202,7 @@ class Library:
         *,
         scan_bits: int | None = None,
         among: Collection[int] | None = None,
+        fine: bool | None = None,
     ) -> list[Hit]:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
@@ -195,10 +210,12 @@ class Library:
         several searches in one, told apart by `Hit.query`. A query that is in the library finds itself.
         scan_bits: scan the first bits of each code only, where the model has nested codes, and score the best of them
         by the whole code: faster in large libraries, but a picture may be missed. among: the ids to choose from, where
-        not all pictures are meant; those that are not in the library are passed over.
-        Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1).
+        not all pictures are meant; those that are not in the library are passed over. fine: None goes by fine codes,
+        too, where the library keeps them: the first max(400, 2k) by code are put in the order of both together; False
+        leaves them out. Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError
+        (k < 1, or fine=True where there are no fine codes).
         """
-        return self._answers.search(images, k, scan_bits, among)
+        return self._answers.search(images, k, scan_bits, among, fine)
 
     def search_embeddings(
         self,
@@ -207,10 +224,11 @@ class Library:
         *,
         scan_bits: int | None = None,
         among: Collection[int] | None = None,
+        fine: bool | None = None,
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        return self._answers.search_embeddings(x, k, scan_bits, among)
+        return self._answers.search_embeddings(x, k, scan_bits, among, fine)
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
@@ -235,7 +253,7 @@ class Library:
         ]
         return Status(
             path=str(self.path),
-            format=folder.FORMAT,
+            format=facts.format,
             pictures=sum(source.pictures for source in sources),
             missing=sum(source.missing for source in sources),
             unreadable=sum(source.unreadable for source in sources),
@@ -243,6 +261,7 @@ class Library:
             bits=facts.bits,
             M=facts.M,
             K=facts.K,
+            fine_bytes=facts.fine_bytes,
             fingerprint=facts.fingerprint,
             method=config.method,
             pretraining=config.pretraining,
@@ -293,12 +312,17 @@ class Library:
             found = load(self._catalogue, self.path / "cache", self.facts.code_bytes)
         return found.ids, found.packed
 
-    def rows(self, count: int) -> Iterator[list[tuple[int, str, str, str, bytes, bytes]]]:
-        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id."""
+    def rows(
+        self, count: int, *, fine: bool = False
+    ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:
+        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id.
+
+        fine: and the fine code of each, in a library that keeps them.
+        """
         after = 0
         while True:
             with self._lock, explained(self.path):
-                found = self._catalogue.page(after, count)
+                found = self._catalogue.page(after, count, fine=fine)
             if not found:
                 return
             yield found

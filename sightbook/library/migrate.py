@@ -21,6 +21,7 @@ from sightbook.images.sources import open_sources
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
+from sightbook.library.fine import at_migration
 from sightbook.library.ingest import planned
 from sightbook.library.lock import writer_lock
 from sightbook.library.scan import is_there
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 _BATCH, _SECONDS = 512, 5.0
+# `fine` stands in it only where fine codes come: a migration to any other model can be gone on with by older programs.
+_COLUMNS = ("id", "size", "mtime_ns", "digest", "width", "height", "code")
 _TABLE = """CREATE TABLE IF NOT EXISTS migration (
     id INTEGER PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL
+    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL{fine}
 )"""
 
 
@@ -53,7 +56,8 @@ def migrate(
 ) -> MigrateReport:
     """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
 
-    Searches go on with the old codes until all is done, then with the new ones; other writers wait. Ctrl-C and crashes
+    Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
+    until all is done, then with the new ones; other writers wait. Ctrl-C and crashes
     cost a batch: the same call goes on. LibraryError when a source is not there (its pictures would be lost), when the
     library has that model already, or another process writes it.
     """
@@ -62,7 +66,7 @@ def migrate(
         folder.read_facts(path)
         catalogue = Catalogue.write(path / NAME)
         try:
-            folder.catch_up(path, catalogue.fingerprint)
+            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             if catalogue.fingerprint == model.fingerprint:
                 raise LibraryError(
                     f"{path} has the codes of {model.folder} already: there is nothing to migrate"
@@ -74,10 +78,11 @@ def migrate(
                     f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
                 )
             _follow_moved(catalogue, path, listener)
-            _begin(catalogue, path, model)
-            _encode(catalogue, model, jobs, listener)
-            report = _swap(catalogue, model, started)
-            folder.catch_up(path, catalogue.fingerprint)
+            fine = at_migration(catalogue, model)
+            _begin(catalogue, path, model, bool(fine))
+            _encode(catalogue, model, bool(fine), jobs, listener)
+            report = _swap(catalogue, model, fine, started)
+            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             return report
         finally:
             catalogue.close()
@@ -97,21 +102,25 @@ def _follow_moved(catalogue: Catalogue, path: Path, listener: Listener) -> None:
             catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 
 
-def _begin(catalogue: Catalogue, path: Path, model: Model) -> None:
-    """Starts a migration to the model, or goes on with one that was begun; one to another model is dropped."""
+def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
+    """Starts a migration to the model, or goes on with one that was begun; one to another model, or without the fine
+    codes that are wanted, is dropped."""
+    table = _TABLE.format(fine=", fine BLOB NOT NULL" if fine else "")
     with transaction(catalogue.connection):
-        catalogue.connection.execute(_TABLE)
+        catalogue.connection.execute(table)
         begun = catalogue.connection.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
-        if begun is None or begun[0] != model.fingerprint:
-            catalogue.connection.execute("DELETE FROM migration")
+        columns = {row[1] for row in catalogue.connection.execute("PRAGMA table_info(migration)")}
+        if begun is None or begun[0] != model.fingerprint or ("fine" in columns) != fine:
+            catalogue.connection.execute("DROP TABLE migration")
+            catalogue.connection.execute(table)
             catalogue.connection.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES ('migration', ?)", (model.fingerprint,)
             )
     folder.copy_model(model, path / folder.NEW_MODEL)
 
 
-def _encode(catalogue: Catalogue, model: Model, jobs: int | None, listener: Listener) -> None:
-    """Codes of every known picture that is in its source and not encoded yet, in batches."""
+def _encode(catalogue: Catalogue, model: Model, fine: bool, jobs: int | None, listener: Listener) -> None:
+    """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
     from sightbook.model.encode import Encoded, encode
 
     done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
@@ -124,12 +133,11 @@ def _encode(catalogue: Catalogue, model: Model, jobs: int | None, listener: List
     good: list[tuple[object, ...]] = []
     bad: list[FailureRow] = []
     committed = time.monotonic()
+    marks = ", ".join("?" * (len(_COLUMNS) + fine))
 
     def commit() -> None:
         with transaction(catalogue.connection):
-            catalogue.connection.executemany(
-                "INSERT OR REPLACE INTO migration VALUES (?, ?, ?, ?, ?, ?, ?)", good
-            )
+            catalogue.connection.executemany(f"INSERT OR REPLACE INTO migration VALUES ({marks})", good)
             catalogue.connection.executemany(
                 "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -146,7 +154,8 @@ def _encode(catalogue: Catalogue, model: Model, jobs: int | None, listener: List
                 if isinstance(result, Encoded):
                     code = model.pack(result.codes[None])[0].tobytes()
                     facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
-                    good.append((ids[entry.key], *facts, code))
+                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
+                    good.append((ids[entry.key], *facts, code, *more))
                 else:
                     bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, result.reason, time.time()))
                 if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
@@ -167,7 +176,7 @@ def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
                 yield row.id, entry
 
 
-def _swap(catalogue: Catalogue, model: Model, started: float) -> MigrateReport:
+def _swap(catalogue: Catalogue, model: Model, fine: int | None, started: float) -> MigrateReport:
     """One transaction: after it every search finds the new codes."""
     width = (model.bits + 7) // 8
     connection = catalogue.connection
@@ -187,6 +196,11 @@ def _swap(catalogue: Catalogue, model: Model, started: float) -> MigrateReport:
             f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
             "WHERE id NOT IN (SELECT id FROM migration)"
         )
+        catalogue.keep_fine(fine)
+        if fine:
+            connection.execute(
+                "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
+            )
         encoded = connection.execute("SELECT count(*) FROM migration").fetchone()[0]
         states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
         connection.execute("DROP TABLE migration")

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result. `score` is raw / M: 1 for the best code a query can have, 0 for an unrelated one.
+    """One result. `score` is raw / M: 1 for the best code a query can have, 0 for an unrelated one. Where fine codes
+    are searched by, raw is the total of both, so a score may be somewhat above 1.
 
     rank counts from 1; query is the position of the query picture it answers; (source, path) is the picture's key;
     locator names it for people; kind and root say what the source is and where it stood when it was last added.
@@ -101,7 +102,8 @@ class SourceStatus:
 class Status:
     """A library at a glance. pictures: searchable ones; unreadable: once good, their present file is not.
 
-    failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk.
+    failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk; fine_bytes
+    what each picture's fine code takes, 0 where none are kept.
     """
 
     path: str
@@ -113,6 +115,7 @@ class Status:
     bits: int
     M: int
     K: int
+    fine_bytes: int
     fingerprint: str
     method: str
     pretraining: str

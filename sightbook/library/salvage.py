@@ -27,7 +27,8 @@ def salvage(path: Path) -> tuple[int, int]:
     """Saves what can be read of a damaged catalogue into a new one: (pictures, failures) saved.
 
     The damaged one stays beside it as catalogue.damaged-TIME.sqlite. Ids and codes are kept; pictures that were lost
-    come back with the next `add`. LibraryError when nothing can be read, or the model is broken, too.
+    come back with the next `add`, as do those whose fine code was. LibraryError when nothing can be read, or the model
+    is broken, too.
     """
     with explained(path), writer_lock(path):
         facts, said = model_of(path)
@@ -36,7 +37,7 @@ def salvage(path: Path) -> tuple[int, int]:
             raise LibraryError(f"{path} cannot be salvaged: {broken}")
         fresh = path / f".{NAME}.salvaged"
         _remove(fresh)
-        target = Catalogue.create(fresh, facts.fingerprint)
+        target = Catalogue.create(fresh, facts.fingerprint, facts.fine)
         try:
             counts = _copied(path / NAME, target, facts)
             target.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -69,18 +70,19 @@ def _remove(database: Path) -> None:
 def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
     """Copies what can be read of each table, row by row where a whole range cannot."""
     counts = {}
+    widths = {"pictures": facts.code_bytes, "fine": facts.fine_bytes}
     connection = sqlite3.connect(f"file:{damaged}?mode=ro", uri=True, isolation_level=None)
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
-        for table in ("sources", "pictures", "failures"):
+        for table in ("sources", "pictures", "failures", *(("fine",) if facts.fine else ())):
             columns = [row[1] for row in target.connection.execute(f"PRAGMA table_info({table})")]
             kept = 0
             target.connection.execute("PRAGMA foreign_keys = OFF")
             target.connection.execute("BEGIN IMMEDIATE")
             for row in _readable(connection, table, columns):
                 values = dict(zip(columns, row, strict=True))
-                code = values.get("code", b"")
-                if table == "pictures" and not (isinstance(code, bytes) and len(code) == facts.code_bytes):
+                code, width = values.get("code"), widths.get(table)
+                if width is not None and not (isinstance(code, bytes) and len(code) == width):
                     continue
                 with contextlib.suppress(sqlite3.Error, UnicodeError):
                     marks = ",".join("?" * len(columns))
@@ -90,6 +92,7 @@ def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
             counts[table] = kept
         target.connection.execute("DELETE FROM pictures WHERE source NOT IN (SELECT id FROM sources)")
         target.connection.execute("DELETE FROM failures WHERE source NOT IN (SELECT id FROM sources)")
+        target.mend_fine()
         counts["pictures"] = target.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
         # Ids that were given and are lost must not be given again: where the counter is lost, too, room is left.
         highest = target.connection.execute("SELECT coalesce(max(id), 0) FROM pictures").fetchone()[0]
@@ -107,7 +110,7 @@ def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
 def _readable(connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[tuple[object, ...]]:
     """The rows of a table that SQLite can still give, whatever lies between them."""
     names = ", ".join(columns)
-    if table != "pictures":
+    if table not in ("pictures", "fine"):
         with contextlib.suppress(sqlite3.Error):
             yield from connection.execute(f"SELECT {names} FROM {table}")
         return
@@ -116,7 +119,7 @@ def _readable(connection: sqlite3.Connection, table: str, columns: list[str]) ->
     while last < highest:
         try:
             rows = connection.execute(
-                f"SELECT {names} FROM pictures WHERE id > ? ORDER BY id LIMIT 256", (last,)
+                f"SELECT {names} FROM {table} WHERE id > ? ORDER BY id LIMIT 256", (last,)
             ).fetchall()
             if not rows:
                 return
@@ -125,7 +128,7 @@ def _readable(connection: sqlite3.Connection, table: str, columns: list[str]) ->
         except sqlite3.Error:
             row = None
             with contextlib.suppress(sqlite3.Error):
-                row = connection.execute(f"SELECT {names} FROM pictures WHERE id = ?", (last + 1,)).fetchone()
+                row = connection.execute(f"SELECT {names} FROM {table} WHERE id = ?", (last + 1,)).fetchone()
             if row is not None:
                 yield row
                 step = 1

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from sightbook.images.entry import Kind
 
-FORMAT = 1
+# 1: codes only; 2: with fine codes. A catalogue without them stays 1: older programs go on with it.
+PLAIN, WITH_FINE = 1, 2
+FORMAT = WITH_FINE  # read up to
 
 # What a picture's row stands for. Only GOOD ones are searched; the others keep id and code and may come back.
 GOOD, MISSING, UNREADABLE = 0, 1, 2
@@ -33,6 +35,8 @@ CREATE TABLE failures (
 ) WITHOUT ROWID;
 """
 
+FINE = "CREATE TABLE fine (id INTEGER PRIMARY KEY, code BLOB NOT NULL)"
+
 
 class SourceRow(NamedTuple):
     """One source: where its pictures are read from. `root` may change, `id` and the keys under it stay."""
@@ -45,7 +49,8 @@ class SourceRow(NamedTuple):
 
 
 class PictureRow(NamedTuple):
-    """A picture to be written: `digest` is the blake2b-128 of its bytes, `code` the packed code."""
+    """A picture to be written: `digest` is the blake2b-128 of its bytes, `code` the packed code, `fine` the fine code
+    where the library keeps such."""
 
     source: str
     path: str
@@ -55,6 +60,7 @@ class PictureRow(NamedTuple):
     width: int
     height: int
     code: bytes
+    fine: bytes = b""
 
 
 class KeyRow(NamedTuple):

@@ -7,6 +7,7 @@ of a second, and it is written by the program, not by hand.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,7 +18,8 @@ from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
 from sightbook.model.released import find, names
 
-# 1: inner products only; 2: `metric`; 3: `shared`, `described`, models of vectors (no `frame`).
+# 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no
+# `frame`).
 FORMAT = 3
 
 Pretraining = Literal["none", "self-supervised", "labels"]
@@ -38,6 +40,9 @@ class ModelConfig:
     metric: Metric = "inner"
     shared: bool = False  # every codebook sees the whole embedding (d = D), not a part of its own
     described: bool = False  # embeddings are made of features by description.safetensors, not by the encoder
+    fine: Mapping[str, float] | None = (
+        None  # of fine codes (codes/fine.py): limit and weight; None: it has none
+    )
     nested: tuple[int, ...] = ()
     features: int = 0  # F, the numbers of the backbone before the head; 0: the encoder does not give them
     pretraining: str = "none"
@@ -103,6 +108,13 @@ class ModelConfig:
                 raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")
             if config.metric not in get_args(Metric):
                 raise ValueError(f"metric {config.metric!r} is unknown")
+            if config.fine is not None and not (
+                config.described
+                and set(config.fine) == {"limit", "weight"}
+                and 0 < config.fine["limit"] < math.inf
+                and 0 <= config.fine["weight"] < math.inf
+            ):
+                raise ValueError(f"fine codes by {config.fine} are none")
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path} is damaged ({error}): restore it or train again") from None
         return config

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes.fine import STEPS, quantize
+from sightbook.codes.oracle import score
 from sightbook.codes.products import clusterings
-from sightbook.codes.tables import Floats
+from sightbook.codes.tables import Floats, Metric, assign, tables
 from sightbook.describe.description import Description
 from sightbook.describe.learn import SEED, Strength, learn, sample
 from sightbook.describe.vectors import checked
@@ -31,15 +33,21 @@ METHOD = "neighbours"
 K = 256
 _CLUSTERED = 1 << 16  # rows that k-means sees, at most: 256 for each codeword
 _NESTED = (16, 32, 64)
+_METRIC: Metric = "near-cosine"
+# Fine codes: how much their products vary beside code scores, measured over so many pairs of pictures.
+_SHARE = 0.25
+_ASKED, _STORED = 500, 5000
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A description and codebooks (M, K, d) float32; facts: how they were learned, as plain types."""
+    """A description and codebooks (M, K, d) float32; facts: how they were learned, as plain types; fine: the constants
+    of fine codes, limit and weight; None: the model has none."""
 
     description: Description
     codebooks: Floats
     facts: Mapping[str, Any]
+    fine: Mapping[str, float] | None = None
 
 
 def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed: int = SEED) -> Fitted:
@@ -59,6 +67,7 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
     described = time.monotonic()
     x = learned.description.apply(sample(rows, _CLUSTERED, seed))
     codebooks = clusterings(x, bits // 8, K)
+    fine = _fine(x, learned.description, codebooks, seed)
     facts = {
         "pictures": len(rows),
         "looked_at": learned.rows,
@@ -69,7 +78,25 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
         "seconds_description": round(described - started, 1),
         "seed": seed,
     }
-    return Fitted(learned.description, codebooks, facts)
+    return Fitted(learned.description, codebooks, facts, fine)
+
+
+def _fine(x: Floats, description: Description, codebooks: Floats, seed: int) -> dict[str, float]:
+    """The constants of fine codes: the largest number of a description, and the weight under which their products vary
+    a quarter as much, from picture to picture, as code scores do."""
+    stored = sample(x, _STORED, seed)
+    asked = sample(stored, _ASKED, seed)
+    y = stored + description.middle
+    limit = float(np.abs(y).max()) or 1.0
+    codes = assign(stored, codebooks, _METRIC)
+    scores = np.stack([score(table, codes) for table in tables(asked, codebooks, _METRIC)])
+    products = (
+        quantize(asked + description.middle, limit).astype(np.float32)
+        @ quantize(y, limit).astype(np.float32).T
+    )
+    by_code = float(scores.std(axis=1, dtype=np.float64).mean())
+    by_fine = float(products.std(axis=1, dtype=np.float64).mean()) * (limit / STEPS) ** 2
+    return {"limit": limit, "weight": _SHARE * by_code / by_fine if by_fine > 0 else 0.0}
 
 
 def write(
@@ -99,9 +126,10 @@ def write(
         frame=frame,
         mean=mean,
         std=std,
-        metric="near-cosine",
+        metric=_METRIC,
         shared=True,
         described=True,
+        fine=fitted.fine,
         nested=tuple(bits for bits in _NESTED if bits < 8 * M),
         features=fitted.description.F,
         pretraining=pretraining,
@@ -155,6 +183,4 @@ What the vectors were made by, sightbook does not know.
 
 def codes_of(features: NDArray[Any], fitted: Fitted) -> NDArray[np.uint8]:
     """Codes (N, M) uint8 of features (N, F)."""
-    from sightbook.codes.tables import assign
-
-    return assign(fitted.description.apply(features), fitted.codebooks, "near-cosine")
+    return assign(fitted.description.apply(features), fitted.codebooks, _METRIC)

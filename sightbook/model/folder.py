@@ -62,6 +62,8 @@ def write_config(
     }
     if config.shared:
         decisive["shared"] = True
+    if config.fine is not None:
+        decisive["fine"] = dict(config.fine)
     fingerprint = hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest()
     config = replace(config, files=files, fingerprint=fingerprint, sightbook=version)
     if before is not None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
 from sightbook.codes import tables as lookup
 from sightbook.describe.description import Description
@@ -108,7 +109,7 @@ class Model:
         M = bits // (self.bits // self.M)
         shorter = [length for length in self.config.nested if length < bits]
         D = self.D if self.config.shared else M * self.d
-        config = replace(self.config, M=M, D=D, nested=tuple(shorter))
+        config = replace(self.config, M=M, D=D, nested=tuple(shorter), fine=None)
         model = Model(self.folder, config, np.ascontiguousarray(self.codebooks[:M]), self.threads)
         model._whole = self._whole
         return model
@@ -142,6 +143,11 @@ class Model:
     def bits(self) -> int:
         """Bits of a code."""
         return self.config.bits
+
+    @property
+    def fine_bytes(self) -> int:
+        """Bytes of a fine code, one for each number of an embedding; 0: the model has none."""
+        return 0 if self.config.fine is None else self.D
 
     @property
     def takes_vectors(self) -> bool:
@@ -216,6 +222,19 @@ class Model:
         """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
         return self.assign(self.embed(pixels))
 
+    def fine(self, x: NDArray[np.float32]) -> NDArray[np.int8]:
+        """Embeddings (N, D) → fine codes (N, D) int8, of stored pictures and of queries alike (`codes.fine`).
+
+        ModelError when the model has none.
+        """
+        limit = self._fine_constant("limit")
+        return fine_codes.quantize(np.asarray(x, np.float32) + self._head().middle, limit)
+
+    @property
+    def fine_gain(self) -> np.float32:
+        """What the product of two fine codes weighs beside a code score. ModelError when the model has none."""
+        return fine_codes.gain(self._fine_constant("weight"), self._fine_constant("limit"))
+
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
         return lookup.tables(x, self.codebooks, self.config.metric)
@@ -246,6 +265,14 @@ class Model:
         ):  # config.json last: a folder without it is not taken for a model
             shutil.copyfile(self.folder / name, folder / name)
         return Model.open(folder, threads=self.threads)
+
+    def _fine_constant(self, name: str) -> float:
+        if self.config.fine is None:
+            raise ModelError(
+                f"{self.folder} has no fine codes: only described models have (config.json, `described`); fit or train "
+                "such a one"
+            )
+        return self.config.fine[name]
 
     def _head(self) -> Description:
         if not self.is_whole:

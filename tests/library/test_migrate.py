@@ -141,11 +141,11 @@ def test_a_crash_after_the_swap_is_finished_by_whoever_comes_next(
     with monkeypatch.context() as patch:
         original = folder.catch_up
 
-        def counted(path: Path, fingerprint: str) -> bool:
+        def counted(path: Path, fingerprint: str, fine: int | None) -> bool:
             if fingerprint == longer.fingerprint:
                 patch.setattr(Path, "rename", renaming)
                 patch.setattr(folder, "write_atomic", writing)
-            return original(path, fingerprint)
+            return original(path, fingerprint, fine)
 
         patch.setattr(folder, "catch_up", counted)
         if step < 3:
