@@ -9,7 +9,12 @@ from sightbook.errors import ConfigError
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
-DEFAULT_METHOD = "rcq"
+DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
+# What method neighbours goes by; every other setting is one of learning by steps.
+CLOSED_FORM = {
+    *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
+    *("features.folder", "features.limit_gib"),
+}
 
 _PHOTO: Settings = {
     "size": 224,
@@ -26,6 +31,7 @@ _PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
 # What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
 # those that the method reads: any other is refused with it.
 METHODS: dict[str, Settings] = {
+    "neighbours": {"K": 256},
     "rcq": {
         "terms": {
             "contrast_z": 1.0,

@@ -50,7 +50,7 @@ def run_session(
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory(TRAINING)
     ranks = from_environment()
-    device = _device(device_name)
+    device = device_named(device_name)
     check_batch(config.batch, ranks)
     join(ranks, device)
     try:
@@ -161,7 +161,8 @@ def report_of(folder: Path, model: ModelConfig) -> TrainReport:
     )
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device that --device names; ConfigError when it is not usable here."""
     if name == "auto":
         if torch.cuda.is_available():
             # Under torchrun each process of a machine has a GPU of its own.

@@ -65,6 +65,7 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
         "distinct": learned.distinct,
         "strength": asdict(learned.strength),
         "agreement": {str(strength): round(share, 4) for strength, share in learned.agreement.items()},
+        "agreement_before": None if learned.before is None else round(learned.before, 4),
         "seconds": round(time.monotonic() - started, 1),
         "seconds_description": round(described - started, 1),
         "seed": seed,
