@@ -228,7 +228,7 @@ class TrainConfig(_Frozen):
             if self.backbone.train != "head" or self.K != 256:
                 raise ValueError(
                     "method neighbours learns from the features of a frozen backbone, 256 codewords a codebook: it "
-                    "needs a pretrained --backbone with --train head, and K=256"
+                    "needs a pretrained --backbone with --train head, and K=256 (16 codewords: --method rcq)"
                 )
         elif self.strength is not None:
             raise ValueError(f"strength would do nothing in method {self.method}: it belongs to neighbours")

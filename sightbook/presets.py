@@ -118,8 +118,9 @@ FROZEN: dict[str, Settings] = {
 FROZEN_WIDE: dict[str, Settings] = {
     "rcq": {"K": 256, "terms": {"relation_z": 1.0}, "optimizer": {"rate": 3e-5}},
 }
-# Training pictures from which on a frozen backbone gets codebooks of 256 codewords: ten for each.
-WIDE_FROM = 2560
+# Training pictures from which on a frozen backbone gets codebooks of 256 codewords: measured (docs/log.md), some more
+# than two for each.
+WIDE_FROM = 600
 
 
 def layers(

@@ -1,7 +1,7 @@
 """Features of the fixed view of every picture, computed once: what a described model is learned from.
 
-Data flow: entries → `images.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the network on a
-GPU → float16 in a mapped file, a row a picture, with the digest of its content → `Fixed`.
+Data flow: entries → `images.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the network on
+a GPU → float16 in a mapped file, a row a picture, with the digest of its content → `Fixed`.
 
 The file belongs to what made it (encoder, pictures, frame); a run that was stopped goes on with the pictures that are
 left, anything else is made anew.

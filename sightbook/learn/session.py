@@ -309,9 +309,9 @@ def _told(run: trainer.Run) -> str:
 
 @torch.no_grad()
 def _some_features(run: trainer.Run) -> torch.Tensor:
-    """Features (n, F) to start codes from: those of the cache, else of fixed views of about a thousand pictures."""
+    """Features (n, F) of fixed views to start codes from: those of the cache, else of about a thousand pictures."""
     if run.features is not None:
-        rows = run.features.rows.reshape(-1, run.features.rows.shape[2])
+        rows = run.features.fixed
         return torch.from_numpy(rows[:: -(-len(rows) // _CLUSTERED)].astype("float32")).to(run.device)
     run.network.eval()
     chunks = statistics.sample(run.store, run.config.seed, run.device)

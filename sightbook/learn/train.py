@@ -213,7 +213,8 @@ def _resolve(
     backbone = _one_of("backbone", backbone, _named_backbone(asked))
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
-    method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen else DEFAULT_METHOD))
+    pretrained = backbone not in (None, "vit", "resnet")
+    method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
     if method == "neighbours":
         _refuse_steps(asked)
         section = {**section, "train": "head"} if isinstance(section, Mapping) else {"train": "head"}
@@ -222,7 +223,7 @@ def _resolve(
     suits = pictures >= WIDE_FROM and "M" not in asked and (not isinstance(bits, int) or bits % 8 == 0)
     wide = asked.get("K", 256 if suits else 16) == 256
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
-    if backbone not in (None, "vit", "resnet"):
+    if pretrained:
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)
     if method == "neighbours":

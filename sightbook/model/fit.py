@@ -24,7 +24,7 @@ from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.model.config import ModelConfig
+from sightbook.model.config import FORMAT, ModelConfig
 from sightbook.model.folder import write_codebooks, write_config, write_description
 
 METHOD = "neighbours"
@@ -109,6 +109,7 @@ def write(
         network=network or {},
         trained={**fitted.facts, **(trained or {})},
         verdict=verdict or {},
+        format=FORMAT,
     )
     write_description(folder, fitted.description)
     write_codebooks(folder, fitted.codebooks)
