@@ -1,8 +1,5 @@
 """Vectors in a `.npy` file: mapped, checked, and never unpickled."""
 
-# Plain strings, as in the other kinds of sources.
-# ruff: noqa: PTH118
-
 from __future__ import annotations
 
 import os
@@ -18,7 +15,16 @@ from sightbook.images.names import shown
 
 # What NumPy raises for a header that is not one: of the wrong kind, cut short, too deep, or of more numbers than there
 # are bytes in the file.
-_REFUSED = (ValueError, TypeError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError, EOFError)
+_REFUSED = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+)
 
 
 def is_npy(path: str | os.PathLike[str]) -> bool:
@@ -35,8 +41,8 @@ def open_npy(path: str) -> NDArray[Any]:
     rows = _map(path)
     if rows.ndim != 2 or 0 in rows.shape:
         raise SourceError(
-            f"The file {shown(path)} holds an array of shape {rows.shape}, and vectors are (N, F), N rows of F numbers: "
-            "write it with numpy.save(file, array)."
+            f"The file {shown(path)} holds an array of shape {rows.shape}, and vectors are (N, F), N rows of F "
+            "numbers: write it with numpy.save(file, array)."
         )
     return rows
 
@@ -58,8 +64,8 @@ def _map(path: str) -> NDArray[Any]:
     except _REFUSED as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise SourceError(
-            f"The file {shown(path)} is no array of numbers as NumPy saves it, or is cut short ({reason}): write it with "
-            "numpy.save(file, array)."
+            f"The file {shown(path)} is no array of numbers as NumPy saves it, or is cut short ({reason}): write it "
+            "with numpy.save(file, array)."
         ) from error
     if rows.dtype.kind not in "fiu":
         raise SourceError(

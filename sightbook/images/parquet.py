@@ -101,7 +101,7 @@ def _opened(origin: Origin) -> _Rows:
 
 
 def picture_column(schema: Any) -> str | None:
-    """`image` or `img`: a struct with `bytes`, or binary itself; as the name pyarrow reads it by. None: there is none."""
+    """`image` or `img`: a struct with `bytes`, or binary itself; as the name pyarrow reads it by, or None."""
     from pyarrow import types
 
     def is_bytes(kind: Any) -> bool:
@@ -128,8 +128,8 @@ def _picture_column(table: Table) -> str:
         return found
     listed = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
     raise SourceError(
-        f"The Parquet file {shown(table.root)} has no column `image` or `img` that holds pictures as bytes, and none of "
-        f"vectors (it has {listed or 'no columns'}): rename or write the column in the Hugging Face layout."
+        f"The Parquet file {shown(table.root)} has no column `image` or `img` that holds pictures as bytes, and none "
+        f"of vectors (it has {listed or 'no columns'}): rename or write the column in the Hugging Face layout."
     )
 
 

@@ -1,5 +1,5 @@
-"""Sources: folders, tar and Parquet files, CIFAR-10's batches, files of vectors, single pictures, globs of those, as one
-stream."""
+"""Sources: folders, tar and Parquet files, CIFAR-10's batches, single pictures, files of vectors, globs of those, as
+one stream."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
 # ruff: noqa: PTH110, PTH111, PTH116, PTH118, PTH207
@@ -32,7 +32,8 @@ _Thing = Literal["folder", "tar", "parquet", "cifar", "vectors", "picture"]
 
 @dataclass
 class Source:
-    """One root with pictures, or with vectors (kind vectors). `id` with an entry's path is the picture's key; the root may move, the id stays.
+    """One root with pictures, or with vectors (of the kind `vectors`). `id` with an entry's path is the picture's key;
+    the root may move, the id stays.
 
     `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `exclude` are globs of
     what is not taken (`excluded` says what they match).

@@ -1,4 +1,4 @@
-"""An open Parquet file: its row groups in batches, its labels; which of its columns is wanted, the kinds of sources say."""
+"""An open Parquet file: its row groups in batches, its labels. Which column is wanted, the kinds of sources say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Table:
         self.starts = list(accumulate(sizes, initial=0))
 
     def __len__(self) -> int:
-        return self.starts[-1]
+        return int(self.starts[-1])
 
     def close(self) -> None:
         self.file.close()

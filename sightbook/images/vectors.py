@@ -5,7 +5,7 @@ which goes through the file once, in batches. `read_vectors` gives all of them a
 """
 
 # Plain strings, as in the other kinds of sources.
-# ruff: noqa: PTH111, PTH207
+# ruff: noqa: PTH110, PTH111, PTH207
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def read_many(entries: Iterable[Entry], count: int) -> Iterator[tuple[list[Entry
     for origin, some in groupby(entries, key=lambda entry: entry.origin):
         if origin is None or origin.kind != "vectors":
             place = "a source" if origin is None else shown(origin.root)
-            raise SourceError(f"There are pictures in {place}, and vectors are wanted here: give a file of vectors.")
+            raise SourceError(
+                f"There are pictures in {place}, and vectors are wanted here: give a file of vectors."
+            )
         while batch := list(islice(some, count)):
             origin.check()
             yield batch, _opened(origin).take([int(entry.path) for entry in batch])
@@ -130,7 +132,7 @@ class _Array:
     def take(self, rows: Sequence[int]) -> list[Vector | str]:
         """The vectors of some rows; reading is fast where they follow each other."""
         first, last = rows[0], rows[-1]
-        if last - first == len(rows) - 1 and 0 <= first and last < len(self._rows):
+        if last - first == len(rows) - 1 and first >= 0 and last < len(self._rows):
             return list(_narrow(self._rows[first : last + 1]))
         return [
             _narrow(self._rows[row]) if 0 <= row < len(self._rows) else "the file has no such row any more"

@@ -34,8 +34,8 @@ _NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8. A vector's width is the count
-    of its numbers, its height 1."""
+    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8. A vector's width is the
+    count of its numbers, its height 1."""
 
     entry: Entry
     digest: bytes
@@ -145,7 +145,9 @@ def _fitting(vectors: list[Vector | str], F: int) -> list[Vector | str]:
         for vector in vectors
     ]
     try:
-        checked(np.stack([vector for vector in sized if not isinstance(vector, str)] or [np.zeros(F)]))
+        checked(
+            np.stack([vector for vector in sized if not isinstance(vector, str)] or [np.zeros(F, np.float32)])
+        )
         return sized
     except ConfigError:
         return [vector if isinstance(vector, str) or _is_finite(vector) else _NOT_FINITE for vector in sized]
