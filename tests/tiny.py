@@ -10,8 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sightbook import __version__
 from sightbook.codes.tables import Metric
+from sightbook.describe.description import Description
 from sightbook.images.frame import Frame
 from sightbook.model.config import ModelConfig
+from sightbook.model.fit import Fitted, write
 from sightbook.model.folder import write_codebooks, write_config
 
 
@@ -71,3 +73,54 @@ def tiny_model(
     )  # fmt: skip
     write_config(folder, config, __version__)
     return folder
+
+
+def tiny_vectors_model(
+    folder: Path, *, F: int = 12, M: int = 4, K: int = 16, d: int = 8, seed: int = 0
+) -> Path:
+    """A model that takes vectors of F numbers, its description and codebooks random."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_described(folder, np.random.default_rng(seed), F, M, K, d, None)
+    return folder
+
+
+def tiny_described_model(
+    folder: Path, *, M: int = 4, K: int = 16, d: int = 8, size: int = 16, seed: int = 0, inner: str = "row"
+) -> Path:
+    """A model of pictures whose encoder gives features, mean-pooled pixels, that a random description makes x of.
+
+    inner: what a value inside the encoder is called.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["nchw"], [inner], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", [inner], ["features"]),
+    ]
+    F = 3 * (size // 4) ** 2
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", F])],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")
+    _write_described(folder, random, F, M, K, d, Frame(size, size, "bilinear"))
+    return folder
+
+
+def _write_described(
+    folder: Path, random: np.random.Generator, F: int, M: int, K: int, d: int, frame: Frame | None
+) -> None:
+    def normal(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    description = Description(abs(normal(F)), 0.1 * normal(F), normal(F, d), 0.1 * normal(d))
+    fitted = Fitted(description, normal(M, K, d), {})
+    write(fitted, folder, __version__, frame=frame, card=lambda config: "")

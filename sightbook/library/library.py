@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightbook.errors import LibraryError
 from sightbook.images.entry import locate
@@ -199,6 +199,22 @@ class Library:
         Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1).
         """
         return self._answers.search(images, k, scan_bits, among)
+
+    def search_vectors(
+        self,
+        vectors: NDArray[Any],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
+    ) -> list[Hit]:
+        """`search` in a library of vectors: one (F,), or several (Q, F), told apart by `Hit.query`; any floats or
+        integers.
+
+        Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
+        finite, and k < 1.
+        """
+        return self._answers.search_vectors(vectors, k, scan_bits, among)
 
     def search_embeddings(
         self,
