@@ -128,11 +128,21 @@ class TermsConfig(_Frozen):
     teacher_tau: float | None = Field(None, gt=0)
 
 
+class StrengthConfig(_Frozen):
+    """How strongly a described model follows its collection (`sightbook.describe.learn.Strength`)."""
+
+    whitening: float = Field(1.0, gt=0)
+    ridge: float = Field(0.3, gt=0)
+    own: float = Field(0.3, ge=0, le=1)
+
+
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
     # `presets.layers` lays its own choice over this one, which alone needs no terms.
-    method: Literal["rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq"] = "transclippedclr"
+    method: Literal["neighbours", "rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq"] = (
+        "transclippedclr"
+    )
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
@@ -170,6 +180,13 @@ class TrainConfig(_Frozen):
     optimizer: OptimizerConfig = OptimizerConfig()
     terms: TermsConfig = TermsConfig()
     features: FeaturesConfig = FeaturesConfig()
+    # Of method neighbours; None: chosen by the pictures.
+    strength: StrengthConfig | None = None
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the method learns in closed form, without steps, from the features of a frozen backbone."""
+        return self.method == "neighbours"
 
     @property
     def bits(self) -> int:
@@ -207,7 +224,15 @@ class TrainConfig(_Frozen):
 
     @model_validator(mode="after")
     def _fit(self) -> TrainConfig:
-        if self.D % self.M:
+        if self.closed_form:
+            if self.backbone.train != "head" or self.K != 256:
+                raise ValueError(
+                    "method neighbours learns from the features of a frozen backbone, 256 codewords a codebook: it "
+                    "needs a pretrained --backbone with --train head, and K=256 (16 codewords: --method rcq)"
+                )
+        elif self.strength is not None:
+            raise ValueError(f"strength would do nothing in method {self.method}: it belongs to neighbours")
+        elif self.D % self.M:
             raise ValueError(
                 f"D {self.D} is not a multiple of M {self.M}: {self.M} equal sub-vectors are needed"
             )
@@ -221,7 +246,7 @@ class TrainConfig(_Frozen):
             raise ValueError(
                 f"nested {list(self.nested)} must be ascending multiples of 8 bits below the whole code's {self.bits}"
             )
-        if (self.epochs is None) == (self.minutes is None):
+        if not self.closed_form and (self.epochs is None) == (self.minutes is None):
             raise ValueError("the budget is either epochs or minutes")
         if self.clip < 0 or (isinstance(self.clip, float) and self.clip >= 1):
             raise ValueError(f"clip {self.clip} is neither a count (0, 1, 2 …) nor a fraction in [0, 1)")

@@ -9,7 +9,12 @@ from sightbook.errors import ConfigError
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
-DEFAULT_METHOD = "rcq"
+DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
+# What method neighbours goes by; every other setting is one of learning by steps.
+CLOSED_FORM = {
+    *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
+    *("features.folder", "features.limit_gib"),
+}
 
 _PHOTO: Settings = {
     "size": 224,
@@ -26,6 +31,7 @@ _PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
 # What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
 # those that the method reads: any other is refused with it.
 METHODS: dict[str, Settings] = {
+    "neighbours": {"K": 256},
     "rcq": {
         "terms": {
             "contrast_z": 1.0,
@@ -112,8 +118,9 @@ FROZEN: dict[str, Settings] = {
 FROZEN_WIDE: dict[str, Settings] = {
     "rcq": {"K": 256, "terms": {"relation_z": 1.0}, "optimizer": {"rate": 3e-5}},
 }
-# Training pictures from which on a frozen backbone gets codebooks of 256 codewords: ten for each.
-WIDE_FROM = 2560
+# Training pictures from which on a frozen backbone gets codebooks of 256 codewords: measured (docs/log.md), some more
+# than two for each.
+WIDE_FROM = 600
 
 
 def layers(

@@ -43,7 +43,10 @@ EPOCH = {"epochs": 1}
         ({"batch": 2.5}, "batch must be a valid integer, got a number with a fractional part"),
         ({"size": 30, "backbone": {"kind": "vit"}}, "size 30 is not a multiple of backbone.patch 4"),
         ({"size": 64}, "resize 32 is smaller than size 64: raise the one or lower the other"),
-        ({"method": "spq2"}, "method must be 'rcq', 'transclippedclr', 'spq', 'mecoq', 'sscq' or 'dccq'"),
+        (
+            {"method": "spq2"},
+            "method must be 'neighbours', 'rcq', 'transclippedclr', 'spq', 'mecoq', 'sscq' or 'dccq'",
+        ),
         ({"codebooks": "random"}, "codebooks must be 'learned' or 'frozen'"),
         (
             {"quantizer": "kmeans"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sightbook import __version__
 from sightbook.codes.tables import Metric
+from sightbook.describe.description import Description
 from sightbook.describe.learn import Strength
 from sightbook.images.frame import Frame
-from sightbook.model import fit as fitting
 from sightbook.model.config import ModelConfig
+from sightbook.model.fit import Fitted, fit, write
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.model import open_session
 
@@ -56,7 +56,16 @@ def tiny_model(
         helper.make_node("LpNormalization", ["sub"], ["unit"], axis=2, p=2),
         helper.make_node("Reshape", ["unit", "whole"], ["x"]),
     ]
-    _save(folder, nodes, constants, size=size, output="x", width=D)
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", D])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")
     codebooks = random.normal(size=(M, K, d)).astype(np.float32)
     if metric == "inner":
         codebooks /= np.linalg.norm(codebooks, axis=2, keepdims=True)
@@ -66,6 +75,46 @@ def tiny_model(
         metric=metric,
     )  # fmt: skip
     write_config(folder, config, __version__)
+    return folder
+
+
+def tiny_vectors_model(
+    folder: Path, *, F: int = 12, M: int = 4, K: int = 16, d: int = 8, seed: int = 0
+) -> Path:
+    """A model that takes vectors of F numbers, its description and codebooks random."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_described(folder, np.random.default_rng(seed), (F, M, K, d), None)
+    return folder
+
+
+def tiny_described_model(
+    folder: Path, *, M: int = 4, K: int = 16, d: int = 8, size: int = 16, seed: int = 0, inner: str = "row"
+) -> Path:
+    """A model of pictures whose encoder gives features, mean-pooled pixels, that a random description makes x of.
+
+    inner: what a value inside the encoder is called.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["nchw"], [inner], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", [inner], ["features"]),
+    ]
+    F = 3 * (size // 4) ** 2
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", F])],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")
+    _write_described(folder, random, (F, M, K, d), Frame(size, size, "bilinear"))
     return folder
 
 
@@ -90,12 +139,20 @@ def tiny_described(folder: Path, *, bits: int = 32, size: int = 16, seed: int = 
         helper.make_node("Reshape", ["pool", "flat"], ["row"]),
         helper.make_node("MatMul", ["row", "weight"], ["features"]),
     ]
-    _save(folder, nodes, constants, size=size, output="features", width=F)
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", F])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    proto.ir_version = 8
+    onnx.save(proto, folder / "encoder.onnx")
     pixels = random.integers(0, 256, (300, size, size, 3), np.uint8)
-    session = open_session(folder / "encoder.onnx", 1)
-    (features,) = session.run(["features"], {"pixels": pixels})
-    fitted = fitting.fit(features, bits, strength=Strength())
-    fitting.write(
+    (features,) = open_session(folder / "encoder.onnx", 1).run(["features"], {"pixels": pixels})
+    fitted = fit(features, bits, strength=Strength())
+    write(
         fitted if fine else replace(fitted, fine=None),
         folder,
         __version__,
@@ -104,16 +161,14 @@ def tiny_described(folder: Path, *, bits: int = 32, size: int = 16, seed: int = 
     return folder
 
 
-def _save(
-    folder: Path, nodes: list[Any], constants: dict[str, Any], *, size: int, output: str, width: int
+def _write_described(
+    folder: Path, random: np.random.Generator, shape: tuple[int, int, int, int], frame: Frame | None
 ) -> None:
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size, 3])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", width])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    proto.ir_version = 8
-    onnx.save(proto, folder / "encoder.onnx")
+    F, M, K, d = shape
+
+    def normal(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    description = Description(abs(normal(F)), 0.1 * normal(F), normal(F, d), 0.1 * normal(d))
+    fitted = Fitted(description, normal(M, K, d), {})
+    write(fitted, folder, __version__, frame=frame, card=lambda config: "")

@@ -85,6 +85,7 @@ def add(
       sightbook add library/ photos/ --exclude drafts --dry-run
       sightbook add library/ photos/ --prune
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
+      sightbook add vectors-library/ embeddings.parquet --model vectors-model/
     """
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
@@ -93,6 +94,8 @@ def add(
     from sightbook.images.sources import open_sources
     from sightbook.library import folder
     from sightbook.library.library import Library
+    from sightbook.library.scan import refuse_other_kind
+    from sightbook.model.config import ModelConfig
 
     what: dict[str, Any] = {
         "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "prune": "all" if prune_all else prune,
@@ -108,9 +111,11 @@ def add(
             emit("\n".join(_told(plan, prune=prune or prune_all)))
         return
     if model is not None:
-        open_sources(source)  # a mistyped SOURCE leaves no empty library behind
+        # A mistyped SOURCE leaves no empty library behind.
+        refuse_other_kind(open_sources(source), ModelConfig.read(model), library)
     with showing() as listener, Library.open(library, create_with=model, fine=fine) as opened:
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
+        vectors = opened.model.takes_vectors
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures
     if as_json:
@@ -128,10 +133,11 @@ def add(
         shown = ", ".join(
             f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
         )
-        speed = f" ({report.rate:,.0f} pictures/s)" if report.rate else ""
+        speed = f" ({report.rate:,.0f} {'vectors' if vectors else 'pictures'}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
         if report.added:
-            emit(f"Next: sightbook search {typed(library)} PICTURE")
+            query = "VECTOR.npy" if vectors else "PICTURE"
+            emit(f"Next: sightbook search {typed(library)} {query}")
     if failed and not good:
         raise PartialFailure(
             f"none of the {failed} pictures could be read: `sightbook status {typed(library)} --failures` lists the "

@@ -11,7 +11,8 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help='Pictures: a folder (any depth), a .tar, a .parquet, a picture, or a quoted pattern like "shards/*.tar".',
+        help='Pictures: a folder (any depth), a .tar, a .parquet, a picture, or a quoted pattern like "shards/*.tar"; '
+        "or vectors: a .npy or a .parquet.",
         show_default=False,
     ),
 ]

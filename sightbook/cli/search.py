@@ -11,6 +11,7 @@ import typer
 from sightbook.cli.options import Json, LibraryFolder
 
 if TYPE_CHECKING:
+    from sightbook.library.library import Library
     from sightbook.library.results import Hit
 
 
@@ -18,7 +19,11 @@ def search(
     library: LibraryFolder,
     image: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE...", help="The picture files to ask with.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="The picture files to ask with; in a library of vectors .npy files.",
+            show_default=False,
+        ),
     ],
     *,
     k: Annotated[int, typer.Option("-k", min=1, metavar="K", help="Answers per picture.")] = 10,
@@ -50,17 +55,19 @@ def search(
 ) -> None:
     """Find the pictures that look most like yours, best first.
 
-    A score of 1 is the most alike, 0 is unrelated. Several pictures are several searches.
+    A score of 1 is the most alike, 0 is unrelated. Several pictures are several searches. A library of vectors is asked
+    with .npy files of one vector (F,) or several (Q, F), each of them a search.
 
     \b
     Examples:
       sightbook search library/ photo.jpg
       sightbook search library/ one.jpg two.jpg -k 20 --sheet answers.png
       sightbook search library/ photo.jpg --json
+      sightbook search vectors-library/ query.npy
     """
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import columns, emit, emit_json, note
-    from sightbook.errors import PictureError
+    from sightbook.errors import ConfigError, PictureError, SourceError
     from sightbook.library.library import Library
 
     if sheet is not None:
@@ -71,15 +78,25 @@ def search(
     bad: list[dict[str, str]] = []
     hits: list[list[Hit]] = []
     with Library.open(library) as opened:
+        vectors = _check_kind(opened, image, sheet)
         for query in image:
             try:
-                found = opened.search(query, k=k, scan_bits=scan_bits, fine=False if no_fine else None)
-            except PictureError as error:
+                if vectors:
+                    names, found = _search_vectors(opened, query, k, scan_bits, False if no_fine else None)
+                else:
+                    names = [query]
+                    found = opened.search(query, k=k, scan_bits=scan_bits, fine=False if no_fine else None)
+            except (PictureError, ConfigError, SourceError) as error:
+                if not (vectors or isinstance(error, PictureError)):
+                    raise
                 bad.append({"query": query, "reason": str(error)})
                 note(f"{query} is skipped: {error}")
                 continue
-            hits.append([replace(hit, query=len(asked)) for hit in found])
-            asked.append(query)
+            answers: list[list[Hit]] = [[] for _ in names]
+            for hit in found:
+                answers[hit.query].append(replace(hit, query=len(asked) + hit.query))
+            hits += answers
+            asked += names
     if sheet is not None and asked:
         from sightbook.search.sheet import sheet as draw_sheet
 
@@ -97,4 +114,35 @@ def search(
         if sheet is not None and asked:
             emit(f"\nSheet: {sheet}")
     if not asked:
-        raise PartialFailure("none of the pictures to search with could be read")
+        what = "vectors" if vectors else "pictures"
+        raise PartialFailure(f"none of the {what} to search with could be read")
+
+
+def _check_kind(library: Library, queries: list[str], sheet: Path | None) -> bool:
+    """Whether the library is one of vectors. ModelError when it is asked with the other kind of thing."""
+    from sightbook.errors import ConfigError, ModelError
+    from sightbook.images.npy import is_npy
+
+    vectors = library.model.takes_vectors
+    if vectors and sheet is not None:
+        raise ConfigError("vectors have no pictures to draw: leave --sheet out")
+    for query in queries:
+        if vectors and not is_npy(query):
+            raise ModelError(
+                f"{library.path} holds vectors of {library.model.config.features} numbers, and {query} is no .npy "
+                "file: ask with one that numpy.save wrote"
+            )
+        if not vectors and is_npy(query):
+            raise ModelError(f"{library.path} holds pictures, and {query} a vector: ask with a picture file")
+    return vectors
+
+
+def _search_vectors(
+    library: Library, path: str, k: int, scan_bits: int | None, fine: bool | None
+) -> tuple[list[str], list[Hit]]:
+    """One search for each vector of a file: what the queries are called, and all their hits."""
+    from sightbook.images.npy import open_query
+
+    rows = open_query(path)
+    names = [path] if len(rows) == 1 else [f"{path} row {row}" for row in range(len(rows))]
+    return names, library.search_vectors(rows, k, scan_bits=scan_bits, fine=fine)

@@ -22,9 +22,9 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="rcq|transclippedclr|spq|mecoq|sscq|dccq",
+            metavar="neighbours|rcq|transclippedclr|spq|mecoq|sscq|dccq",
             help="How to learn.",
-            show_default="rcq",
+            show_default="rcq; neighbours with --train head",
         ),
     ] = None,
     backbone: Annotated[
@@ -40,7 +40,8 @@ def train(
         typer.Option(
             "--train",
             metavar="head|last:N|all",
-            help="What of a pretrained backbone is trained: nothing of it, its last N blocks, or all.",
+            help="What of a pretrained backbone is trained: nothing of it (codes are learned in closed form), its "
+            "last N blocks, or all.",
             show_default="all",
         ),
     ] = None,
@@ -72,7 +73,9 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Train for this long.", show_default="10, without --epochs"),
+        typer.Option(
+            metavar="T", help="Train for this long.", show_default="10, without --epochs and --train head"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
     config: Annotated[
@@ -102,11 +105,13 @@ def train(
     """Learn a model from your pictures, without labels.
 
     The model turns a picture into a short code such that similar pictures get similar codes. Training ends with a
-    verdict on pictures it has not seen: how often a random view of a picture finds that picture again.
+    verdict without labels: how often a random view of an unseen picture finds that picture again; with --train head,
+    how far two halves of the network's features agree about who is similar.
 
     \b
     Examples:
       sightbook train photos/ --out model/ --minutes 10
+      sightbook train photos/ --out model/ --backbone dinov2-small/ --train head
       sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
       sightbook train photos/ --out model/ --resume
       torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/

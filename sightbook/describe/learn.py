@@ -71,7 +71,7 @@ class Learned:
     """A description, and what it was learned from: rows looked at, distinct ones among them, how strongly.
 
     agreement: by strength, the share of neighbours that two descriptions of different features have in common; empty
-    where the strength was given or there were too few rows.
+    where the strength was given or there were too few rows. before: the same share of those features as they are.
     """
 
     description: Description
@@ -79,6 +79,7 @@ class Learned:
     distinct: int
     strength: Strength
     agreement: dict[Strength, float]
+    before: float | None = None
 
 
 def learn(
@@ -109,8 +110,9 @@ def learn(
     del u, rows
     x = x[without_copies(x)]
     agreement: dict[Strength, float] = {}
+    before: float | None = None
     if strength is None:
-        agreement = _agreement(x, k, seed)
+        agreement, before = _agreement(x, k, seed)
         strength = max(agreement, key=lambda tried: agreement[tried]) if agreement else Strength()
     (weights,) = _weights(x, k, [strength], seed)
     z = _mapped(x, weights)
@@ -119,7 +121,9 @@ def learn(
     axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0))
     whole = np.ascontiguousarray(weights @ axes, np.float32)
     middle = _mapped(x, whole).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Learned(Description(scale, centre, whole, middle), len(looked), len(x), strength, agreement)
+    return Learned(
+        Description(scale, centre, whole, middle), len(looked), len(x), strength, agreement, before
+    )
 
 
 def sample(rows: NDArray[Any], count: int, seed: int) -> NDArray[Any]:
@@ -198,15 +202,16 @@ def _cross(x: Floats, near: Floats, anchors: NDArray[np.int64], places: NDArray[
     return total
 
 
-def _agreement(x: Floats, k: int, seed: int) -> dict[Strength, float]:
+def _agreement(x: Floats, k: int, seed: int) -> tuple[dict[Strength, float], float | None]:
     """By strength: how many of a picture's nearest others are the same by descriptions of two disjoint halves of the
     features.
 
-    Each half is described by itself, so only what both show of the pictures can agree.
+    Each half is described by itself, so only what both show of the pictures can agree. The second is the share by the
+    halves as they are.
     """
     some = sample(x, _AGREEMENT, seed)
     if len(some) < 10 * _COMPARED or x.shape[1] < 16:
-        return {}
+        return {}, None
     halves = np.array_split(np.random.default_rng(seed).permutation(x.shape[1]), 2)
     parts = [unit(some[:, np.sort(half)]) for half in halves]
     found = {}
@@ -214,12 +219,14 @@ def _agreement(x: Floats, k: int, seed: int) -> dict[Strength, float]:
         alike = [each for each in STRENGTHS if each.whitening == whitening]
         maps = [_weights(part, k, alike, seed) for part in parts]
         for strength, *both in zip(alike, *maps, strict=True):
-            one, two = (
-                neighbours(_mapped(part, weights), _COMPARED)[0]
-                for part, weights in zip(parts, both, strict=True)
-            )
-            found[strength] = float((one[:, :, None] == two[:, None, :]).any(axis=2).mean())
-    return found
+            found[strength] = _shared([_mapped(part, each) for part, each in zip(parts, both, strict=True)])
+    return found, _shared(parts)
+
+
+def _shared(parts: Sequence[Floats]) -> float:
+    """The share of its nearest others that a row has by both of two descriptions."""
+    one, two = (neighbours(part, _COMPARED)[0] for part in parts)
+    return float((one[:, :, None] == two[:, None, :]).any(axis=2).mean())
 
 
 def _mapped(x: Floats, weights: Doubles | Floats) -> Floats:

@@ -11,7 +11,7 @@ from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 
 # A dimension that varies so many times more than the middle one is brought down to that: it would be all there is.
-_LOUDEST = 30.0
+_LOUDEST = 5.0
 _ROWS = 16_384  # looked at at once
 
 
@@ -60,7 +60,7 @@ def unit(rows: NDArray[Any]) -> Floats:
 
 
 def balance(rows: NDArray[Any]) -> Floats:
-    """A factor (F,) float32 for each dimension: 1, but for those that vary over 30 times as much as the middle one.
+    """A factor (F,) float32 for each dimension: 1, but for those that vary over 5 times as much as the middle one.
 
     The middle is that of the dimensions that vary at all: dead ones say nothing.
     """

@@ -17,6 +17,7 @@ from sightbook.codes.products import SEED, clusters, one_thread
 from sightbook.codes.tables import Floats, assign, symmetric_tables, tables
 
 _MOST_COMPONENTS = 128  # of the whitened floats
+WIDE_FROM = 600  # pictures (docs/log.md)
 _WIDE = 16  # numbers of a sub-vector that OPQ keeps, as the learned codes have
 
 
@@ -130,8 +131,8 @@ def _signs(asked: Floats, stored: Floats) -> Coded:
 
 
 def _shape(count: int, bits: int) -> tuple[int, int]:
-    """(M, bits of a codebook): 256 codewords where there are ten pictures for each, else 16."""
-    nbits = 8 if bits % 8 == 0 and count >= 2560 else 4
+    """(M, bits of a codebook): 256 codewords from as many pictures on as they were measured to be better, else 16."""
+    nbits = 8 if bits % 8 == 0 and count >= WIDE_FROM else 4
     if count < 1 << nbits:
         raise ValueError(f"{count} pictures are too few to learn {1 << nbits} codewords")
     return bits // nbits, nbits

@@ -12,7 +12,7 @@ from typing import Literal
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.names import shown, to_native
 
-Kind = Literal["folder", "tar", "parquet", "cifar"]
+Kind = Literal["folder", "tar", "parquet", "cifar", "vectors"]
 Label = str | int | None
 
 
@@ -46,9 +46,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture of a source; small, picklable, readable from any process that sees the same files.
+    """A picture (or a vector) of a source; small, picklable, readable from any process that sees the same files.
 
-    `path` is the relative POSIX path, the tar member's name or the Parquet row number; with `source` it is the
+    `path` is the relative POSIX path, the tar member's name or the number of a row; with `source` it is the
     picture's key, which does not change when the source moves. `size` is in bytes; `label` is for evaluation only.
     """
 
@@ -93,6 +93,10 @@ class Entry:
             from sightbook.images.cifar import read_record
 
             return read_record(self.origin, self.path)
+        if self.origin.kind == "vectors":
+            from sightbook.images.vectors import read_row as read_vector
+
+            return read_vector(self.origin, int(self.path))
         from sightbook.images.parquet import read_row
 
         return read_row(self.origin, int(self.path))

@@ -8,10 +8,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.errors import PictureError
+from sightbook.errors import PictureError, SourceError
 from sightbook.images.decode import Guards, decode_image
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.names import shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +41,13 @@ def digest(data: bytes) -> bytes:
 
 
 def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
-    """Reads, hashes, decodes and frames one picture; raises SourceError when its whole source is gone."""
+    """Reads, hashes, decodes and frames one picture; raises SourceError when its whole source is gone, or one of
+    vectors."""
+    if entry.origin is not None and entry.origin.kind == "vectors":
+        raise SourceError(
+            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: Model.fit learns from "
+            "vectors, and a library of such a model takes them."
+        )
     try:
         data = entry.read(guards.bytes)
         image, width, height = decode_image(data, side=frame.resize, guards=guards)

@@ -1,4 +1,5 @@
-"""Sources: folders, tar and Parquet files, CIFAR-10's batches, single pictures, globs of those, as one stream."""
+"""Sources: folders, tar and Parquet files, CIFAR-10's batches, single pictures, files of vectors, globs of those, as
+one stream."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
 # ruff: noqa: PTH110, PTH111, PTH116, PTH118, PTH207
@@ -18,19 +19,21 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import SourceError
-from sightbook.images import cifar, parquet, tar
+from sightbook.images import cifar, parquet, tar, vectors
 from sightbook.images.entry import Entry, Kind, Origin
 from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
 from sightbook.images.names import shown, to_text
+from sightbook.images.npy import is_npy
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
-_Thing = Literal["folder", "tar", "parquet", "cifar", "picture"]
+_Thing = Literal["folder", "tar", "parquet", "cifar", "vectors", "picture"]
 
 
 @dataclass
 class Source:
-    """One root with pictures. `id` with an entry's path is the picture's key; the root may move, the id stays.
+    """One root with pictures, or with vectors (of the kind `vectors`). `id` with an entry's path is the picture's key;
+    the root may move, the id stays.
 
     `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `exclude` are globs of
     what is not taken (`excluded` says what they match).
@@ -46,7 +49,7 @@ class Source:
 
     def entries(self) -> Iterator[Entry]:
         """Each picture once, in a stable order: folders by code point of the relative POSIX path, tar files in the
-        order of the archive, Parquet files by row. Raises SourceError when the root is gone or damaged."""
+        order of the archive, Parquet files and vectors by row. Raises SourceError when the root is gone or damaged."""
         if not self.exclude:
             return self._all()
         left_out = excluded(self.exclude)
@@ -60,6 +63,8 @@ class Source:
             yield from parquet.entries(self.id, root)
         elif self.kind == "cifar":
             yield from cifar.entries(self.id, root)
+        elif self.kind == "vectors":
+            yield from vectors.entries(self.id, root)
         elif self.names is not None:
             yield from self._named(root, self.names)
         else:
@@ -85,6 +90,8 @@ class Source:
         """What the integer labels are called, where the source says so (Hugging Face Parquet); for evaluation."""
         if self.kind == "cifar":
             return cifar.label_names(str(self.root))
+        if self.kind == "vectors":
+            return vectors.label_names(str(self.root))
         return parquet.label_names(str(self.root)) if self.kind == "parquet" else None
 
 
@@ -206,6 +213,8 @@ def _sources(spec: str | Path, may_be_empty: Collection[Path] = ()) -> list[Sour
     matches = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=to_text)
     # A glob may catch a README beside the shards; a file named outright must be a source.
     kinds = [(Path(match), kind) for match in matches if (kind := _kind_or_none(Path(match))) is not None]
+    if any(kind not in ("vectors", "parquet") for _, kind in kinds):  # nor are arrays beside pictures meant
+        kinds = [pair for pair in kinds if pair[1] != "vectors"]
     if not kinds:
         what = f"only things that are no source ({_quoted(matches[0])} …)" if matches else "nothing"
         raise SourceError(
@@ -231,10 +240,14 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
             raise SourceError(
                 f"There are no pictures in the tar file {_quoted(path)}: check that it is the right one."
             )
+    elif kind == "parquet" and vectors.holds_vectors(str(root)):
+        kind = "vectors"
     elif kind == "parquet" and parquet.check(str(root)) == 0:
         raise SourceError(
             f"There are no rows in the Parquet file {_quoted(path)}: check that it is the right one."
         )
+    if kind == "vectors":
+        vectors.shape(str(root))
     return Source(source_id(root), kind, root)
 
 
@@ -242,8 +255,8 @@ def _kind(path: Path, text: str) -> _Thing:
     kind = _kind_or_none(path)
     if kind is None:
         raise SourceError(
-            f"{_quoted(text)} is no source: give a folder, a .tar, a .parquet or a picture "
-            f"({' '.join(sorted(PICTURE_SUFFIXES))})."
+            f"{_quoted(text)} is no source: give a folder, a .tar, a .parquet, a picture "
+            f"({' '.join(sorted(PICTURE_SUFFIXES))}), or a .npy of vectors."
         )
     return kind
 
@@ -257,6 +270,8 @@ def _kind_or_none(path: Path) -> _Thing | None:
         return "tar"
     if path.suffix.lower() == ".parquet":
         return "parquet"
+    if is_npy(path):
+        return "vectors"
     if cifar.is_batch(str(path)):
         return "cifar"
     return "picture" if is_picture_name(path.name.lstrip(".")) else None
@@ -274,7 +289,7 @@ def _existing(text: str) -> Path | None:
 
 
 def _nothing_in(root: Path) -> str:
-    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".parquet", ".tar"))
+    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".npy", ".parquet", ".tar"))
     if archives:
         pattern = f"*{Path(archives[0]).suffix}"
         return (

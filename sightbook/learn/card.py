@@ -25,6 +25,53 @@ def _chosen(trained: Mapping[str, Any]) -> str:
     )
 
 
+def described_card(config: ModelConfig, train: TrainConfig) -> str:
+    """Markdown text of README.md of a model that was learned in closed form."""
+    assert config.frame is not None, "what learns from pictures takes pictures"
+    trained, network, frame = config.trained, config.network["backbone"], config.frame
+    name = network.get("name") or network["transformers"]["model_type"]
+    looked_at = trained["looked_at"]
+    strength = ", ".join(f"{key} {value:g}" for key, value in trained["strength"].items())
+    chosen = "as asked" if train.strength else "chosen without labels"
+    verdict = config.verdict
+    judged = "too few pictures to judge them without labels"
+    if verdict.get("agreement") is not None:
+        judged = (
+            f"descriptions of two disjoint halves of the features agree on {verdict['agreement']:.1%} of a picture's "
+            f"ten nearest; the halves as they are on {verdict['before']:.1%}"
+        )
+    return f"""# A sightbook model: {config.bits}-bit codes
+
+Turns a picture into a code of {config.bits} bits ({config.M} clusterings of {config.K}) such that similar pictures get
+similar codes. Written by sightbook {config.sightbook}, model format {config.format}.
+
+| | |
+|---|---|
+| method | {config.method}: closed form, from the collection's own neighbourhoods, without labels |
+| backbone | {network["kind"]} ({name}), not trained |
+| input | {frame.size} × {frame.size} pixels, the centre of the picture after its shorter side became {frame.resize} |
+| pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
+| licence of the backbone | {network.get("licence", "unknown")} |
+| learned from | {trained["pictures"]:,} pictures, {looked_at:,} looked at, {trained["distinct"]:,} distinct |
+| besides | {trained["failed"]:,} that could not be read |
+| strength | {strength} ({chosen}) |
+| shorter codes inside | {", ".join(map(str, config.nested)) or "none"} bits |
+| seed | {trained["seed"]} |
+| fingerprint | `{config.fingerprint}` |
+
+## Verdict, without labels
+{judged[0].upper()}{judged[1:]}.
+
+## Use
+    sightbook add LIBRARY PICTURES --model THIS_FOLDER
+    sightbook search LIBRARY PICTURE
+
+`encoder.onnx` takes pixels (N, {frame.size}, {frame.size}, 3) uint8 and returns features (N, {config.features});
+`description.safetensors` makes embeddings (N, {config.D}) of them; `codebooks.safetensors` holds the codewords
+({config.M}, {config.K}, {config.d}), each codebook for the whole embedding.
+"""
+
+
 def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     """Markdown text of MODEL/README.md."""
     trained = config.trained

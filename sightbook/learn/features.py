@@ -1,7 +1,10 @@
 """Cached features of a frozen backbone: it runs once for each picture and view, the head then learns in minutes.
 
-Data flow: pictures uint8 → V random views of each → backbone, without gradients → float16 in a mapped file in the order
-of the pictures' content → a training step takes two of the V views of each of its pictures.
+Data flow: pictures uint8 → the fixed view of each and V random ones → backbone, without gradients → float16 in a mapped
+file in the order of the pictures' content → a training step takes two of the 1 + V views of each of its pictures.
+
+The library holds fixed views, so codes start from those (`Features.fixed`); random ones alone would teach them crops
+and changed colours.
 
 The views of a chunk of pictures are a function of (seed, chunk, view) alone, so a run that was stopped goes on with
 the same numbers. The file belongs to what made it (backbone weights, pictures, settings of the views): anything else is
@@ -42,11 +45,17 @@ _RECORD_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Features:
-    """rows (n, V, F) float16 of the training pictures, in the order of `Store.train`."""
+    """rows (n, 1 + V, F) float16 of the training pictures, in the order of `Store.train`: the fixed view, then random
+    ones."""
 
     rows: NDArray[np.float16]
     path: Path
     kept: bool = False
+
+    @property
+    def fixed(self) -> NDArray[np.float16]:
+        """Features (n, F) of the fixed views."""
+        return self.rows[:, 0]
 
     def pairs(self, places: NDArray[np.int64], seed: int, step: int, device: torch.device) -> Tensor:
         """Two different views of each picture: places (B,) in `Store.train` → features (2B, F) float32.
@@ -110,10 +119,10 @@ class _File:
 
 def check_size(count: int, features: int, config: TrainConfig, data: Path) -> int:
     """Bytes that the file of `count` pictures will take. ConfigError above the limit or the free disk space."""
-    size = count * config.features.views * features * 2
+    size = count * (1 + config.features.views) * features * 2
     limit = config.features.limit_gib * 2**30
     free = shutil.disk_usage(data.parent).free
-    needed = f"{count:,} pictures × {config.features.views} views × {features} features need {size / 2**30:.2f} GiB"
+    needed = f"{count:,} pictures × {1 + config.features.views} views × {features} features need {size / 2**30:.2f} GiB"
     if size > limit:
         raise ConfigError(
             f"{needed}, above features.limit_gib {config.features.limit_gib:g}: raise it, or lower features.views"
@@ -166,7 +175,8 @@ def fill(
             return Features(rows, file.path, kept)
         listener(
             Notice(
-                f"the frozen backbone runs once: {V} views of {count:,} pictures, {file.size / 2**20:,.0f} MiB, {name}"
+                f"the frozen backbone runs once: 1 + {V} views of {count:,} pictures, {file.size / 2**20:,.0f} MiB, "
+                f"{name}"
             )
         )
         meter = Meter(listener, "features", count)
@@ -189,7 +199,7 @@ def fill(
 
 def _files(backbone: Backbone, store: Store, config: TrainConfig, folder: Path) -> dict[str, _File]:
     """The file of each precision that the config allows, by the precision's name."""
-    shape = (len(store.train), config.features.views, backbone.features)
+    shape = (len(store.train), 1 + config.features.views, backbone.features)
     common = _digest(backbone, store, config)
     found = {}
     for name in _DTYPES if config.precision == "auto" else [config.precision]:
@@ -226,13 +236,16 @@ def _of_chunk(
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> NDArray[np.float16]:
-    """(n, V, F) float16 of a chunk's pictures."""
+    """(n, 1 + V, F) float16 of a chunk's pictures."""
     places = store.train[chunk * _CHUNK : (chunk + 1) * _CHUNK]
     pictures = torch.from_numpy(np.ascontiguousarray(store.pixels[places])).to(device)
     made = []
-    for view in range(config.features.views):
-        torch.manual_seed(_seed(config.seed, chunk, view))
-        drawn = views(pictures, copies=1)
+    for view in range(-1, config.features.views):
+        if view < 0:
+            drawn = views.fixed(pictures)
+        else:
+            torch.manual_seed(_seed(config.seed, chunk, view))
+            drawn = views(pictures, copies=1)
         with autocast(device, dtype):
             made.append(backbone(drawn).float().cpu())
     stacked: NDArray[np.float16] = torch.stack(made, 1).clamp(-65504, 65504).half().numpy()
@@ -269,6 +282,6 @@ def _decisive(config: TrainConfig) -> dict[str, Any]:
         "size": config.size,
         "resize": config.resize,
         "side": config.view_size,
-        "copies": config.features.views,
+        "copies": 1 + config.features.views,
         "held_out": config.held_out,
     }

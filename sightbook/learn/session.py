@@ -50,7 +50,7 @@ def run_session(
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory(TRAINING)
     ranks = from_environment()
-    device = _device(device_name)
+    device = device_named(device_name)
     check_batch(config.batch, ranks)
     join(ranks, device)
     try:
@@ -161,7 +161,8 @@ def report_of(folder: Path, model: ModelConfig) -> TrainReport:
     )
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device that --device names; ConfigError when it is not usable here."""
     if name == "auto":
         if torch.cuda.is_available():
             # Under torchrun each process of a machine has a GPU of its own.
@@ -308,9 +309,9 @@ def _told(run: trainer.Run) -> str:
 
 @torch.no_grad()
 def _some_features(run: trainer.Run) -> torch.Tensor:
-    """Features (n, F) to start codes from: those of the cache, else of fixed views of about a thousand pictures."""
+    """Features (n, F) of fixed views to start codes from: those of the cache, else of about a thousand pictures."""
     if run.features is not None:
-        rows = run.features.rows.reshape(-1, run.features.rows.shape[2])
+        rows = run.features.fixed
         return torch.from_numpy(rows[:: -(-len(rows) // _CLUSTERED)].astype("float32")).to(run.device)
     run.network.eval()
     chunks = statistics.sample(run.store, run.config.seed, run.device)

@@ -89,7 +89,7 @@ def fill(
             digests.append(result.digest)
         meter.advance()
     meter.close()
-    _tell_failures(failures, folder, listener)
+    tell_failures(failures, folder, listener)
     count = len(digests)
     if count == 0:
         raise SourceError(
@@ -128,7 +128,8 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:
+def tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:
+    """Writes the pictures that cannot be read to `folder`/failures.jsonl and names the first of them."""
     if not failures:
         return
     lines = [

@@ -16,11 +16,12 @@ from typing import Any
 
 from sightbook import __version__
 from sightbook.config import TrainConfig, build
+from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.report import TrainReport
-from sightbook.presets import DEFAULT_METHOD, WIDE_FROM
+from sightbook.presets import CLOSED_FORM, DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -29,7 +30,7 @@ DEFAULT_MINUTES = 10.0
 # A head on cached features: after that its label-free verdict hardly moves on some thousand photos (docs/log.md).
 DEFAULT_HEAD_MINUTES = 2.0
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
-_WORTH_KEEPING = ("checkpoint.safetensors", "features.json")
+_WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
 _LOOKED_AT = 64
 
 Path_ = str | os.PathLike[str]
@@ -61,8 +62,9 @@ def train(
     source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64); nested: the
     first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name, a
     local folder in the hub's layout, or auto: a good pretrained one if there is one within reach; train_part: what of a
-    pretrained one is trained, all, last:N blocks, or head (nothing of it). The budget
-    is `epochs` (0 writes the untrained model) or `minutes` of training, decoding and export not counted (default 10).
+    pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from its
+    features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
+    untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
     of the sources. resume: go on from the last checkpoint in `out`, with the settings it began with.
@@ -101,11 +103,25 @@ def train(
             backbone = _automatic(listener if first else silent)
         shorter, count = _looked_at(sources, only)
         resolved = _resolve(asked, preset, backbone, shorter, nested=nested, pictures=count)
-    resolved.clipped(resolved.batch)
+    if not resolved.closed_form:
+        resolved.clipped(resolved.batch)
     existed = folder.exists()
     if first:  # another rank that was faster would make the folder look occupied to the first
         work.mkdir(parents=True, exist_ok=True)
     try:
+        if resolved.closed_form:
+            from sightbook.learn.closed import run_closed
+
+            return run_closed(
+                [os.fspath(item) for item in sources],
+                folder,
+                resolved,
+                device_name=device,
+                jobs=jobs,
+                version=__version__,
+                only=None if only is None else frozenset(only),
+                listener=listener if first else silent,
+            )
         from sightbook.learn.session import run_session
 
         return run_session(
@@ -197,15 +213,22 @@ def _resolve(
     backbone = _one_of("backbone", backbone, _named_backbone(asked))
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
-    method = str(asked.get("method", DEFAULT_METHOD))
+    pretrained = backbone not in (None, "vit", "resnet")
+    method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
+    if method == "neighbours":
+        _refuse_steps(asked)
+        section = {**section, "train": "head"} if isinstance(section, Mapping) else {"train": "head"}
+        asked["backbone"] = section
     # 256 codewords need pictures to be learned from, and a code of whole bytes; whoever gives M means K = 16.
     suits = pictures >= WIDE_FROM and "M" not in asked and (not isinstance(bits, int) or bits % 8 == 0)
     wide = asked.get("K", 256 if suits else 16) == 256
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
-    if backbone not in (None, "vit", "resnet"):
+    if pretrained:
         layers.append(_pretrained_input(str(backbone)))
     merged = merge(*layers, asked)
-    if "epochs" not in merged and "minutes" not in merged:
+    if method == "neighbours":
+        nested, merged["nested"] = True, ()  # a code of independent clusterings is nested anyway
+    elif "epochs" not in merged and "minutes" not in merged:
         merged["minutes"] = DEFAULT_HEAD_MINUTES if frozen else DEFAULT_MINUTES
     word_bits = 8 if merged.get("K", 16) == 256 else 4
     if "M" not in merged:
@@ -222,7 +245,9 @@ def _resolve(
         raise ConfigError(
             f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two"
         )
-    if "D" not in merged and isinstance(merged["M"], int):
+    if method == "neighbours":
+        merged["D"] = NUMBERS
+    elif "D" not in merged and isinstance(merged["M"], int):
         # Clusters of overlapping halves of the features need room: what tells pictures apart is more than 16 numbers.
         merged["D"] = (64 if merged.get("K") == 256 and merged.get("quantizer") == "kmeans" else 16) * merged[
             "M"
@@ -230,11 +255,26 @@ def _resolve(
     if nested and "nested" not in asked and isinstance(merged["M"], int):
         whole = merged["M"] * word_bits
         merged["nested"] = [length for length in (16, 32, 64) if length < whole]
-        if not merged["nested"]:
+        if not merged["nested"] and method != "neighbours":
             raise ConfigError(f"no shorter code than {whole} bits can be nested: give 24 bits or more")
     if "size" in asked and "resize" not in asked:
         merged["resize"] = merged["size"]
     return build([merged])
+
+
+def _refuse_steps(asked: Mapping[str, Any]) -> None:
+    """ConfigError for settings of learning by steps, which would do nothing in closed form."""
+    flat = {
+        f"{key}.{name}" if key in ("features", "optimizer", "views", "terms") else key
+        for key, value in asked.items()
+        for name in (value if isinstance(value, Mapping) else [""])
+    }
+    foreign = sorted(flat - CLOSED_FORM)
+    if foreign:
+        raise ConfigError(
+            f"{', '.join(foreign)} would do nothing in method neighbours, which learns in closed form, in seconds: "
+            "leave it out, or choose another --method"
+        )
 
 
 def _one_of(what: str, option: str | None, setting: str | None) -> str | None:

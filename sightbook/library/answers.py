@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sightbook.errors import ConfigError, LibraryError, PictureError
+from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.images.entry import locate
 from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
@@ -96,6 +96,32 @@ class Answers:
                 return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
                 continue  # just now: ask the new model
+        raise LibraryError(f"{self._path} changes its model again and again: try later")
+
+    def search_vectors(
+        self,
+        vectors: NDArray[Any],
+        k: int,
+        scan_bits: int | None,
+        among: Collection[int] | None,
+        fine: bool | None,
+    ) -> list[Hit]:
+        """`Library.search_vectors`."""
+        import numpy as np
+
+        rows = np.asarray(vectors)
+        rows = rows[None] if rows.ndim == 1 else rows
+        for _ in range(_ROUNDS):
+            model = self.model
+            if not model.takes_vectors:
+                raise ModelError(
+                    f"{self._path} holds pictures and has no vectors to search among: ask it with pictures"
+                )
+            try:
+                x = model.describe(rows)
+                return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
+            except Migrated:
+                continue
         raise LibraryError(f"{self._path} changes its model again and again: try later")
 
     def search_embeddings(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.tables import Floats, Metric
-from sightbook.errors import ConfigError
+from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry
 from sightbook.images.names import shown
@@ -39,7 +39,7 @@ def to_faiss(library: Library, out: Path) -> int:
 
     model = library.model
     ids, packed = library.codes()
-    words, matrix, bias = _for_inner_product(model.codebooks, model.config.metric)
+    words, matrix, bias = _for_inner_product(model.codebooks, model.config.metric, model.config.shared)
     M, K, d = words.shape
     index: Any = faiss.IndexPQ(M * d, M, K.bit_length() - 1, faiss.METRIC_INNER_PRODUCT)
     faiss.copy_array_to_vector(np.ascontiguousarray(words).reshape(-1), index.pq.centroids)
@@ -65,29 +65,33 @@ def to_faiss(library: Library, out: Path) -> int:
 
 
 def _for_inner_product(
-    codebooks: Floats, metric: Metric
+    codebooks: Floats, metric: Metric, shared: bool
 ) -> tuple[Floats, Floats | None, NDArray[np.float32] | None]:
     """Codewords (M, K, d'), and what turns an embedding into a query (matrix (M·d', D), bias) or None, such that the
     inner product is the score (`codes.tables`).
 
     near-cosine: (⟨x_m, c_mk⟩ - ¼ ‖c_mk‖²) / g is the inner product of (x_m, 1) / g with (c_mk, -¼ ‖c_mk‖²).
+    shared: every codebook sees the whole embedding (D = d), so the query is M copies of it.
     """
     M, _, d = codebooks.shape
-    if metric == "inner":
+    if metric == "inner" and not shared:
         return codebooks, None, None
     if metric == "distance":
         raise ConfigError(
             "the score of this model is a sum of distances, which no plain faiss index computes: export Parquet instead"
         )
+    parts = 1 if shared else M  # of an embedding
+    if metric == "inner":
+        return codebooks, np.tile(np.eye(d, dtype=np.float32), (M, 1)), np.zeros(M * d, np.float32)
     squares = (codebooks.astype(np.float64) ** 2).sum(axis=2)
     scale = 0.75 * float(squares.mean()) or 1.0
     words = np.concatenate([codebooks, -0.25 * squares[:, :, None]], axis=2).astype(np.float32)
-    matrix = np.zeros((M, d + 1, M, d), np.float32)
+    matrix = np.zeros((M, d + 1, parts, d), np.float32)
     bias = np.zeros((M, d + 1), np.float32)
     for m in range(M):
-        matrix[m, :d, m] = np.eye(d, dtype=np.float32) / scale
+        matrix[m, :d, m % parts] = np.eye(d, dtype=np.float32) / scale
         bias[m, d] = 1 / scale
-    return words, matrix.reshape(M * (d + 1), M * d), bias.reshape(-1)
+    return words, matrix.reshape(M * (d + 1), parts * d), bias.reshape(-1)
 
 
 def to_parquet(library: Library, out: Path) -> int:
@@ -191,6 +195,21 @@ def _facts(library: Library) -> dict[str, str]:
 
 
 def model_to_onnx(model: Model, out: Path) -> None:
-    """Copies encoder.onnx: pixels (N, S, S, 3) uint8 → embeddings (N, D)."""
+    """Writes the encoder: pixels (N, S, S, 3) uint8 → embeddings (N, D), also of a model whose own encoder.onnx gives
+    the features that `Model.describe` makes them of.
+
+    ModelError for a model of vectors, which has no encoder; MissingExtra when a description must be folded in and the
+    package onnx is not installed.
+    """
+    if model.takes_vectors:
+        raise ModelError(
+            f"{model.folder} takes vectors and has no encoder to export: its description is a matrix and three vectors "
+            "in description.safetensors"
+        )
+    content = (model.folder / "encoder.onnx").read_bytes()
+    if model.config.described:
+        from sightbook.model.folding import fold
+
+        content = fold(content, model.description)
     with replace_atomic(out) as temporary:
-        temporary.write_bytes((model.folder / "encoder.onnx").read_bytes())
+        temporary.write_bytes(content)

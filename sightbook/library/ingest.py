@@ -21,8 +21,9 @@ from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
 from sightbook.library.results import AddPlan, AddReport, Failure
-from sightbook.library.scan import Plan, find_moved, is_there, resolve, scan
+from sightbook.library.scan import Plan, find_moved, is_there, refuse_other_kind, resolve, scan
 from sightbook.library.schema import FailureRow, PictureRow
+from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
 if TYPE_CHECKING:
@@ -104,11 +105,15 @@ def planned(
 ) -> list[Plan]:
     """What an `add` has to do, without doing any of it: the plan of each source.
 
-    LibraryError when `prune` would take everything that is known of a source, and was not told "all".
+    LibraryError when a source is not of the kind that the library's model takes, or `prune` would take everything that
+    is known of a source, and was not told "all".
     """
     sources = resolve(
         catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
     )
+    if folder.exists(library):
+        config = ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
+        refuse_other_kind(sources, config, library)
     meter = Meter(listener, "scan")
     plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
     meter.close()

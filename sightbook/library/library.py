@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightbook.errors import LibraryError
 from sightbook.images.entry import locate
@@ -216,6 +216,23 @@ class Library:
         (k < 1, or fine=True where there are no fine codes).
         """
         return self._answers.search(images, k, scan_bits, among, fine)
+
+    def search_vectors(
+        self,
+        vectors: NDArray[Any],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
+        fine: bool | None = None,
+    ) -> list[Hit]:
+        """`search` in a library of vectors: one (F,), or several (Q, F), told apart by `Hit.query`; any floats or
+        integers.
+
+        Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
+        finite, and k < 1.
+        """
+        return self._answers.search_vectors(vectors, k, scan_bits, among, fine)
 
     def search_embeddings(
         self,

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_sources
+from sightbook.images.vectors import shape
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
 from sightbook.library.fine import at_migration
 from sightbook.library.ingest import planned
 from sightbook.library.lock import writer_lock
-from sightbook.library.scan import is_there
+from sightbook.library.scan import is_there, refuse_other_kind
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.progress import Listener, Notice, silent
 
@@ -59,7 +60,7 @@ def migrate(
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes
     cost a batch: the same call goes on. LibraryError when a source is not there (its pictures would be lost), when the
-    library has that model already, or another process writes it.
+    library has that model already or the model takes another kind of thing, or another process writes it.
     """
     started = time.monotonic()
     with explained(path), writer_lock(path):
@@ -77,6 +78,8 @@ def migrate(
                     f"{', '.join(away)} cannot be read now, and codes are made from the pictures: mount its drive, or "
                     f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
                 )
+            refuse_other_kind(catalogue.sources(), model.config, path)
+            _refuse_other_length(catalogue, model)
             _follow_moved(catalogue, path, listener)
             fine = at_migration(catalogue, model)
             _begin(catalogue, path, model, bool(fine))
@@ -86,6 +89,16 @@ def migrate(
             return report
         finally:
             catalogue.close()
+
+
+def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
+    """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
+    for row in catalogue.sources():
+        if row.kind == "vectors" and (F := shape(row.root)[1]) != model.config.features:
+            raise LibraryError(
+                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {model.config.features}: give a "
+                "model that was learned from such vectors"
+            )
 
 
 def _follow_moved(catalogue: Catalogue, path: Path, listener: Listener) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -15,6 +15,7 @@ from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
+from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
 
@@ -122,6 +123,21 @@ def _fresh_id(root: Path, taken: Mapping[str, Path]) -> str:
         if id not in taken:
             return id
         number += 1
+
+
+def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
+    """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
+    for source in sources:
+        if source.kind == "vectors" and config.frame is not None:
+            raise LibraryError(
+                f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
+                "with a model that Model.fit made of vectors"
+            )
+        if source.kind != "vectors" and config.frame is None:
+            raise LibraryError(
+                f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
+                "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
+            )
 
 
 def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> Plan:

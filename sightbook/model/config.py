@@ -18,9 +18,9 @@ from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
 from sightbook.model.released import find, names
 
-# 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no
-# `frame`).
-FORMAT = 3
+# 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no `frame`). A model is
+# written in the least format that has what it needs, so that older programs go on reading those they can.
+PLAIN, FORMAT = 2, 3
 
 Pretraining = Literal["none", "self-supervised", "labels"]
 Selection = Literal["last", "label-free", "train-labels"]
@@ -53,7 +53,7 @@ class ModelConfig:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fingerprint: str = ""
     sightbook: str = ""
-    format: int = FORMAT
+    format: int = PLAIN
 
     @property
     def d(self) -> int:

@@ -4,6 +4,9 @@ Data flow: entries → `images.pool.load` (worker processes read, hash, decode a
 pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the entries. The encoder
 gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not their maximum
 on separate machines: with c cores and p pictures the best possible time is p · (1/decode + 1/forward).
+
+Entries of vectors, for a model that takes such: `images.vectors.read_many` → batches (B, F) → `model.describe` → x,
+codes; there is nothing to decode, so nothing runs beside it.
 """
 
 from __future__ import annotations
@@ -15,18 +18,24 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.errors import SourceError
+from sightbook.describe.vectors import checked
+from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Failed, Loaded, load
+from sightbook.images.pool import Failed, Loaded, digest, load
+from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent
 
 __all__ = ["Encoded", "Failed", "encode"]
 
+_VECTORS = 1024  # described at once
+_NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8."""
+    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8. A vector's width is the
+    count of its numbers, its height 1."""
 
     entry: Entry
     digest: bytes
@@ -49,8 +58,12 @@ def encode(
 
     jobs: decoding processes, default the machine's cores; batch: pictures in one forward pass; total: entries, when
     known, for the time left. Close the iterator (or exhaust it) to end the processes. Raises SourceError when a source
-    vanishes, after what was read before; ConfigError for jobs < 1.
+    vanishes, after what was read before, or holds vectors and the model takes pictures, or the other way round;
+    ConfigError for jobs < 1.
     """
+    if model.takes_vectors:
+        yield from _encode_vectors(entries, model, listener, total)
+        return
     meter = Meter(listener, "encode", total)
     failed = 0
     waiting: list[Loaded | Failed] = []
@@ -96,3 +109,53 @@ def _forward(waiting: list[Loaded | Failed], model: Model) -> Iterator[Encoded |
         else:
             yield Encoded(item.entry, item.digest, item.width, item.height, x[place], codes[place])
             place += 1
+
+
+def _encode_vectors(
+    entries: Iterable[Entry], model: Model, listener: Listener, total: int | None
+) -> Generator[Encoded | Failed, None, None]:
+    meter = Meter(listener, "encode", total, "vectors")
+    F, failed = model.config.features, 0
+    try:
+        for batch, read in read_many(entries, _VECTORS):
+            vectors = _fitting(read, F)
+            good = [vector for vector in vectors if not isinstance(vector, str)]
+            if good:
+                x = model.describe(np.stack(good))
+                codes = model.assign(x)
+            place = 0
+            for entry, vector in zip(batch, vectors, strict=True):
+                if isinstance(vector, str):
+                    yield Failed(entry, vector)
+                else:
+                    yield Encoded(entry, digest(stored(vector)), F, 1, x[place], codes[place])
+                    place += 1
+            failed += len(vectors) - len(good)
+            meter.advance(len(batch), failed=failed)
+    finally:
+        meter.close()
+
+
+def _fitting(vectors: list[Vector | str], F: int) -> list[Vector | str]:
+    """The vectors that can be described, and why the others cannot."""
+    sized = [
+        f"it has {len(vector)} numbers, and the model takes {F}"
+        if not isinstance(vector, str) and len(vector) != F
+        else vector
+        for vector in vectors
+    ]
+    try:
+        checked(
+            np.stack([vector for vector in sized if not isinstance(vector, str)] or [np.zeros(F, np.float32)])
+        )
+        return sized
+    except ConfigError:
+        return [vector if isinstance(vector, str) or _is_finite(vector) else _NOT_FINITE for vector in sized]
+
+
+def _is_finite(vector: Vector) -> bool:
+    try:
+        checked(vector[None])
+        return True
+    except ConfigError:
+        return False

@@ -26,7 +26,7 @@ from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.model.config import ModelConfig
+from sightbook.model.config import FORMAT, ModelConfig
 from sightbook.model.folder import write_codebooks, write_config, write_description
 
 METHOD = "neighbours"
@@ -74,6 +74,7 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
         "distinct": learned.distinct,
         "strength": asdict(learned.strength),
         "agreement": {str(strength): round(share, 4) for strength, share in learned.agreement.items()},
+        "agreement_before": None if learned.before is None else round(learned.before, 4),
         "seconds": round(time.monotonic() - started, 1),
         "seconds_description": round(described - started, 1),
         "seed": seed,
@@ -136,6 +137,7 @@ def write(
         network=network or {},
         trained={**fitted.facts, **(trained or {})},
         verdict=verdict or {},
+        format=FORMAT,
     )
     write_description(folder, fitted.description)
     write_codebooks(folder, fitted.codebooks)

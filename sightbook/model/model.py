@@ -84,13 +84,17 @@ class Model:
         """Learns codes of `bits` bits (a multiple of 8, 16 to 128) for vectors (N, F) of any origin, writes the model
         to the new folder `out` and opens it: `describe` and `assign` then code any vector of that kind.
 
-        No labels, no torch; seconds for some thousand vectors. A mapped array is read as far as it is needed. strength:
+        vectors: an array, or the path of a `.npy`, a Parquet file with a column of vectors, or a glob of those. No
+        labels, no torch; seconds for some thousand vectors. A mapped array is read as far as it is needed. strength:
         by default chosen by the vectors themselves (`sightbook.describe.learn`). ConfigError for vectors that are not
-        finite or of no length, and for a folder that is not empty.
+        finite or of no length, and for a folder that is not empty; SourceError for a path without vectors.
         """
         from sightbook import __version__
+        from sightbook.images.vectors import read_vectors
         from sightbook.model.fit import fit_vectors
 
+        if isinstance(vectors, str | os.PathLike):
+            vectors = read_vectors(vectors)
         return cls.open(fit_vectors(vectors, Path(out), bits, __version__, strength=strength))
 
     def prefix(self, bits: int) -> Model:
@@ -160,7 +164,7 @@ class Model:
         if self.config.frame is None:
             raise ModelError(
                 f"{self.folder} was learned from vectors of {self.config.features} numbers and takes no pictures: give "
-                "it vectors (Model.describe, Library.search_vectors)"
+                "it vectors (a .npy file; in Python Model.describe, Library.search_vectors)"
             )
         return self.config.frame
 
@@ -208,11 +212,7 @@ class Model:
         ModelError when the model's embeddings are not made of features; ConfigError for vectors of another length or
         that are not finite.
         """
-        if not self.config.described:
-            raise ModelError(
-                f"the embeddings of {self.folder} come from its encoder as they are: use Model.embed"
-            )
-        return self._head().apply(checked(features))
+        return self.description.apply(checked(features))
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
@@ -228,7 +228,7 @@ class Model:
         ModelError when the model has none.
         """
         limit = self._fine_constant("limit")
-        return fine_codes.quantize(np.asarray(x, np.float32) + self._head().middle, limit)
+        return fine_codes.quantize(np.asarray(x, np.float32) + self.description.middle, limit)
 
     @property
     def fine_gain(self) -> np.float32:
@@ -274,9 +274,15 @@ class Model:
             )
         return self.config.fine[name]
 
-    def _head(self) -> Description:
+    @property
+    def description(self) -> Description:
+        """What makes embeddings of features, loaded at first use. ModelError when they are not made of such."""
+        if not self.config.described:
+            raise ModelError(
+                f"the embeddings of {self.folder} come from its encoder as they are: use Model.embed"
+            )
         if not self.is_whole:
-            return self._whole._head()
+            return self._whole.description
         with self._lock:
             if self._description is None:
                 self._description = _read_description(self.folder / DESCRIPTION)

@@ -60,6 +60,24 @@ class PixelEncoder(nn.Module):
         return self.network.head(features), features
 
 
+class PixelBackbone(nn.Module):
+    """What encoder.onnx of a described model computes: pixels (N, S, S, 3) uint8 → features (N, F) float32."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, backbone: Backbone, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("scale", 1.0 / (255.0 * torch.tensor(std)))
+        self.register_buffer("shift", torch.tensor(mean) / torch.tensor(std))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scaled = pixels.float() * self.scale - self.shift
+        features: Tensor = self.backbone(scaled.permute(0, 3, 1, 2)).float()
+        return features
+
+
 class Exported(nn.Module):
     """The graph of encoder.onnx: pixels → x, and the backbone's features for whoever asks for them by name."""
 

@@ -15,7 +15,7 @@ import torch
 from sightbook.errors import ModelError
 from sightbook.files import replace_atomic
 from sightbook.model.model import open_session
-from sightbook.model.network import Exported, PixelEncoder
+from sightbook.model.network import Exported, PixelBackbone, PixelEncoder
 
 TOLERANCE = 1e-3  # invariant 3 of the design: embeddings of onnxruntime and torch agree this closely
 
@@ -27,14 +27,33 @@ def export(encoder: PixelEncoder, path: Path, size: int, sample: np.ndarray | No
     two disagree by more than TOLERANCE.
     """
     encoder = encoder.eval()
+    return _export(Exported(encoder), encoder, ["x", "features"], path, size=size, sample=sample)
+
+
+def export_backbone(backbone: PixelBackbone, path: Path, size: int) -> float:
+    """The same for a frozen backbone alone: the graph gives features, and no x."""
+    backbone = backbone.eval()
+    return _export(backbone, backbone, ["features"], path, size=size, sample=None)
+
+
+def _export(
+    module: torch.nn.Module,
+    checked: torch.nn.Module,
+    outputs: list[str],
+    path: Path,
+    *,
+    size: int,
+    sample: np.ndarray | None,
+) -> float:
+    """Writes the module's graph; `checked` computes in torch what the first of the outputs should be."""
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with replace_atomic(path) as temporary:
         with _quiet():
             program = torch.onnx.export(
-                Exported(encoder).eval(),
+                module.eval(),
                 (example,),
                 input_names=["pixels"],
-                output_names=["x", "features"],
+                output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
                 dynamo=True,
                 external_data=False,
@@ -44,10 +63,10 @@ def export(encoder: PixelEncoder, path: Path, size: int, sample: np.ndarray | No
             program.save(str(temporary), external_data=False)
         if sample is None:
             sample = np.random.default_rng(0).integers(0, 256, (5, size, size, 3)).astype(np.uint8)
-        ours = open_session(temporary).run(["x"], {"pixels": np.ascontiguousarray(sample)})[0]
+        ours = open_session(temporary).run(outputs[:1], {"pixels": np.ascontiguousarray(sample)})[0]
         with torch.inference_mode():
-            theirs = encoder(torch.from_numpy(np.ascontiguousarray(sample))).numpy()
-        difference = float(np.abs(ours - theirs).max())
+            theirs = checked(torch.from_numpy(np.ascontiguousarray(sample))).numpy()
+        difference = float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max())))
         if not difference <= TOLERANCE:
             raise ModelError(
                 f"{path}: onnxruntime and torch differ by {difference:.1e}, more than {TOLERANCE}: please report it"

@@ -44,6 +44,7 @@ class Made:
     path: str
     act: str = ""
     size: int = 1000
+    origin: None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images import parquet
+from sightbook.images import table as tables
 from sightbook.images.entry import Entry, read_stored
 from sightbook.images.sources import open_source, open_sources, source_id
+from sightbook.images.table import Table
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 
 PNG = encoded(gradient())
@@ -217,7 +218,7 @@ def test_string_labels_are_kept_and_label_names_of_several_sources_must_agree(tm
 def test_parquet_rows_read_in_any_order_and_from_large_row_groups_in_pieces(
     tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "_BATCH_BYTES", 200)
+    monkeypatch.setattr(tables, "_BATCH_BYTES", 200)
     pictures: list[bytes | None] = [bytes([n]) * (n + 1) for n in range(50)]
     table = write_parquet(tmp_path / "x.parquet", pictures, row_group_size=rows, use_dictionary=False)
     entries = list(open_sources([table]).entries())
@@ -231,9 +232,9 @@ def test_a_row_group_is_read_once_when_rows_are_read_in_order(
     table = write_parquet(tmp_path / "x.parquet", [PNG] * 20, row_group_size=5)
     entries = list(open_sources([table]).entries())
     groups: list[int] = []
-    real = parquet._Table.batches
+    real = Table.batches
     monkeypatch.setattr(
-        parquet._Table,
+        Table,
         "batches",
         lambda self, group, columns: groups.append(group) or real(self, group, columns),
     )

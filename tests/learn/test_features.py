@@ -53,7 +53,7 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
     run = run_of(config_of(folder), tmp_path, count=70)  # two chunks
     assert run.network.backbone.training
     cached = fill(run, tmp_path)
-    assert cached.rows.shape == (70, 3, 16) and cached.rows.dtype == np.float16
+    assert cached.rows.shape == (70, 4, 16) and cached.rows.dtype == np.float16
     assert all(module.training for module in run.network.backbone.modules()), "the mode is as before"
     run.network.backbone.eval()
     for chunk, places in ((0, slice(0, 64)), (1, slice(64, 70))):
@@ -62,8 +62,17 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
             drawn = run.views(torch.from_numpy(run.store.pixels[places]), copies=1)
             with torch.no_grad():
                 expected = run.network.backbone(drawn).numpy()
-            np.testing.assert_array_equal(cached.rows[places, view], expected.astype(np.float16))
-    assert len({cached.rows[0, view].tobytes() for view in range(3)}) == 3
+            np.testing.assert_array_equal(cached.rows[places, 1 + view], expected.astype(np.float16))
+        with torch.no_grad():
+            whole = run.network.backbone(run.views.fixed(torch.from_numpy(run.store.pixels[places]))).numpy()
+        np.testing.assert_array_equal(cached.fixed[places], whole.astype(np.float16))
+    assert len({cached.rows[0, view].tobytes() for view in range(4)}) == 4
+
+
+def test_codes_start_from_the_fixed_views(folder: Path, tmp_path: Path) -> None:
+    run = run_of(config_of(folder, "rcq"), tmp_path, count=32)
+    run.features = fill(run, tmp_path)
+    np.testing.assert_array_equal(session._some_features(run).numpy(), run.features.fixed.astype(np.float32))
 
 
 def test_a_step_takes_two_different_views_of_each_picture(folder: Path, tmp_path: Path) -> None:
@@ -116,6 +125,7 @@ def test_training_from_the_cache_is_training_on_those_views(
 def train(source: Path, out: Path, folder: Path, **options: Any) -> Any:
     settings = {**HEAD, "size": 16, "resize": 16, "features.views": 3, **options.pop("settings", {})}
     options.setdefault("epochs", 2)
+    options.setdefault("method", "rcq")
     return sightbook.train(
         source, out, backbone=str(folder), train_part="head", settings=settings, jobs=1, **options
     )
@@ -135,7 +145,7 @@ def test_a_model_comes_out_and_no_cache_stays(
         listener=lambda event: said.append(event.text) if isinstance(event, Notice) else None,
     )  # fmt: skip
     assert report.steps == 8
-    assert any("the frozen backbone runs once: 3 views of 32 pictures, 0 MiB" in text for text in said)
+    assert any("the frozen backbone runs once: 1 + 3 views of 32 pictures, 0 MiB" in text for text in said)
     assert any("the head alone" in text and "licence" in text for text in said)
     assert not list((tmp_path / "m" / "train").glob("features*"))
     facts = json.loads((tmp_path / "m" / "config.json").read_text())
@@ -195,7 +205,7 @@ def test_a_cache_of_something_else_is_made_anew(change: str, folder: Path, tmp_p
     torch.manual_seed(features._seed(0, 0, 1))
     with torch.no_grad():
         expected = run.network.backbone(run.views(torch.from_numpy(run.store.pixels), copies=1))
-    np.testing.assert_array_equal(again.rows[:, 1], expected.half().numpy())
+    np.testing.assert_array_equal(again.rows[:, 2], expected.half().numpy())
 
 
 def test_with_precision_auto_the_faster_is_taken_and_a_file_that_is_there_decides(
@@ -225,7 +235,7 @@ def test_the_size_is_told_before_anything_is_computed(
     source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(
-        ConfigError, match=r"32 pictures × 3 views × 16 features need 0\.00 GiB, above features\.limit_g"
+        ConfigError, match=r"32 pictures × 4 views × 16 features need 0\.00 GiB, above features\.limit_g"
     ):
         train(source, tmp_path / "m", folder, settings={"features.limit_gib": 1e-9})
     assert not (tmp_path / "m").exists()
@@ -236,7 +246,7 @@ def test_the_size_is_told_before_anything_is_computed(
 
 
 def test_sixteen_pictures_can_be_overfitted_from_the_cache(folder: Path, tmp_path: Path) -> None:
-    views = {"crop_min": 0.9, "jitter": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.0}
+    views = {"crop_min": 0.98, "jitter": 0.0, "hue": 0.0, "grey": 0.0, "flip": 0.0}
     settings = {"M": 8, "D": 64, "batch": 16, "epochs": 150, "clip": 0, "views": views}
     settings["optimizer"] = {"rate": 1e-2}
     run = run_of(config_of(folder, **settings), tmp_path, count=16)

@@ -53,7 +53,7 @@ def loss_of(method: str, views: ViewBatch, **settings: Any) -> float:
 
 
 def test_every_method_has_settings_and_the_names_agree() -> None:
-    assert list(METHODS) == list(SETTINGS)
+    assert ["neighbours", *METHODS] == list(SETTINGS), "neighbours has no steps, and so no loss"
 
 
 def test_spq_is_the_cross_contrast() -> None:
@@ -261,7 +261,7 @@ def test_a_term_of_another_method_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"method mecoq needs terms\.codeword_similarity, terms\.entropy"):
         build([{"method": "mecoq", "epochs": 1}])
     with pytest.raises(
-        ConfigError, match=r"^method 'moco' is unknown: choose one of rcq, transclippedclr, spq"
+        ConfigError, match=r"^method 'moco' is unknown: choose one of neighbours, rcq, transclippedclr"
     ):
         layers(None, 32, None, "moco")
 

@@ -195,7 +195,10 @@ def test_nothing_is_overwritten(train: Train, photos: Path, tmp_path: Path) -> N
         ({"settings": {"tau": "{"}}, r"^--set 'tau=\{': the value cannot be read"),
         ({"bits": 20, "settings": {"K": 256, "M": 3, "D": 24}}, r"^M=3 codebooks make 24 bits, not 20"),
         ({"epochs": 1, "minutes": 1.0}, r"^the budget is either epochs or minutes"),
-        ({"method": "no-such"}, r"^method 'no-such' is unknown: choose one of rcq, transclippedclr, spq"),
+        (
+            {"method": "no-such"},
+            r"^method 'no-such' is unknown: choose one of neighbours, rcq, transclippedclr",
+        ),
         ({"preset": "large"}, r"^preset 'large' is unknown: choose one of small, photo, paper"),
         ({"device": "cuda:77"}, r"^device 'cuda:77' is not usable here"),
         ({"device": "abacus"}, r"^device 'abacus' is not usable here"),
@@ -349,21 +352,31 @@ def test_a_frozen_backbone_with_enough_pictures_gets_many_codewords(tmp_path: Pa
 
     def shape(**given: Any) -> tuple[int, int, int]:
         settings = {**head["settings"], **given.pop("settings", {})}
+        given.setdefault("method", "rcq")
         config = settled(backbone=head["backbone"], settings=settings, **given)
         return config.M, config.K, config.D // config.M
 
-    assert shape(pictures=2560) == (8, 256, 64)
-    assert shape(pictures=2560, bits=16) == (2, 256, 64)
-    assert shape(pictures=2559) == (16, 16, 16), "too few for 256 codewords"
+    assert shape(pictures=600) == (8, 256, 64)
+    assert shape(pictures=600, bits=16) == (2, 256, 64)
+    assert shape(pictures=599) == (16, 16, 16), "too few for 256 codewords"
     assert shape(pictures=9999, bits=20) == (5, 16, 16), "no whole bytes"
     assert shape(pictures=9999, settings={"K": 16}) == (16, 16, 16)
     assert shape(pictures=9999, settings={"M": 16}) == (16, 16, 16), "M alone is told of 16 codewords"
     assert shape(pictures=9, settings={"K": 256}) == (8, 256, 64)
     assert shape(pictures=9999, method="spq") == (16, 16, 16)
     assert settled(pictures=9999, backbone=str(folder)).K == 16, "a backbone that is trained"
-    wide = settled(backbone=head["backbone"], settings=head["settings"], pictures=9999, nested=True, bits=128)
+    wide = settled(
+        backbone=head["backbone"],
+        settings=head["settings"],
+        method="rcq",
+        pictures=9999,
+        nested=True,
+        bits=128,
+    )
     assert wide.nested == (16, 32, 64) and wide.prefixes == [2, 4, 8, 16]
-    narrow = settled(backbone=head["backbone"], settings={**head["settings"], "K": 16}, pictures=9999)
+    narrow = settled(
+        backbone=head["backbone"], settings={**head["settings"], "K": 16}, method="rcq", pictures=9999
+    )
     assert wide.optimizer.rate < narrow.optimizer.rate and wide.terms.relation_z != narrow.terms.relation_z
 
 

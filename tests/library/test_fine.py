@@ -150,7 +150,7 @@ def test_add_change_move_remove_and_prune_keep_them_in_step(
         assert in_step(opened, photos, fine_model)
         assert ids(opened)["moved.png"] == before["002.png"] and ids(opened)["001.png"] == before["001.png"]
         write(photos / "003.png", picture(3))  # back, unchanged: not read again
-        assert opened.add([photos], jobs=1).unchanged == 11
+        assert opened.add([photos], jobs=1).unchanged == 12
         assert in_step(opened, photos, fine_model)
         (photos / "005.png").unlink()
         assert opened.add([photos], jobs=1, prune=True).removed == 1
@@ -299,7 +299,7 @@ def test_that_too_many_are_there_is_told(
 
 @pytest.mark.parametrize("way", ["plain to fine", "fine to plain", "fine to fine", "declined to fine"])
 def test_a_migration_brings_the_new_models_fine_codes_or_none(
-    place: Path, photos: Path, way: str, model: Model, fine_model: Model, other_fine: Model
+    place: Path, photos: Path, way: str, *, model: Model, fine_model: Model, other_fine: Model
 ) -> None:
     old, new, asked = {
         "plain to fine": (model, fine_model, None),

@@ -84,16 +84,16 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path: Path, mode
 
 def test_a_newer_format_is_refused_with_a_hint(made: Path) -> None:
     facts = json.loads((made / "library.json").read_text())
-    (made / "library.json").write_text(json.dumps({**facts, "format": 2, "fingerprint": None}))
+    (made / "library.json").write_text(json.dumps({**facts, "format": 3, "fingerprint": None}))
     assert refusal(made) == (
-        f"{made} has library format 2, this program reads up to 1: update sightbook (pip install -U sightbook)"
+        f"{made} has library format 3, this program reads up to 2: update sightbook (pip install -U sightbook)"
     )
     (made / "library.json").write_text(json.dumps(facts))
     connection = sqlite3.connect(made / NAME)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     assert refusal(made) == (
-        f"the catalogue of {made} has format 2, this program reads up to 1: update sightbook (pip install -U sightbook)"
+        f"the catalogue of {made} has format 3, this program reads up to 2: update sightbook (pip install -U sightbook)"
     )
 
 

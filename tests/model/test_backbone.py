@@ -254,7 +254,14 @@ def test_only_the_part_asked_for_is_trained(
     folder = write_backbone(tmp_path / "vit", "vit")
     settings = {**TINY, "optimizer.rate": 1e-2, "optimizer.backbone_rate": 1e-3}
     sightbook.train(
-        photos, tmp_path / "m", backbone=str(folder), train_part=part, epochs=1, settings=settings, jobs=1
+        photos,
+        tmp_path / "m",
+        backbone=str(folder),
+        train_part=part,
+        method="rcq",
+        epochs=1,
+        settings=settings,
+        jobs=1,
     )
     before = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False).state_dict()
     after = load_file(tmp_path / "m" / "model.safetensors")

@@ -158,10 +158,10 @@ def damaged(trained: Trained, folder: Path, name: str, content: bytes | None) ->
 
 def test_a_newer_format_is_refused_with_a_hint(trained: Trained, tmp_path: Path) -> None:
     facts = json.loads((trained.folder / "config.json").read_text())
-    folder = damaged(trained, tmp_path / "m", "config.json", json.dumps({**facts, "format": 3}).encode())
+    folder = damaged(trained, tmp_path / "m", "config.json", json.dumps({**facts, "format": 4}).encode())
     for opened in (Model.open, load):
         with pytest.raises(
-            ModelError, match="has model format 3, this program reads up to 2: update sightbook"
+            ModelError, match="has model format 4, this program reads up to 3: update sightbook"
         ):
             opened(folder)
 

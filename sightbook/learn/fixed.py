@@ -1,0 +1,210 @@
+"""Features of the fixed view of every picture, computed once: what a described model is learned from.
+
+Data flow: entries → `images.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the network on
+a GPU → float16 in a mapped file, a row a picture, with the digest of its content → `Fixed`.
+
+The file belongs to what made it (encoder, pictures, frame); a run that was stopped goes on with the pictures that are
+left, anything else is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.describe.learn import BANK, SEED, sample
+from sightbook.errors import ConfigError
+from sightbook.files import write_atomic
+from sightbook.images.entry import Entry
+from sightbook.images.frame import Frame
+from sightbook.images.pool import Failed, Loaded, load
+from sightbook.interrupt import deferred_interrupt
+from sightbook.progress import Listener, Meter
+
+NAME = "fixed"
+_BATCH = 64
+_RECORD_SECONDS = 5.0
+_LARGEST = 65504.0  # of float16
+_DIGEST = 16
+
+Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass
+class Fixed:
+    """rows (n, F) float16 in the order of the pictures' content, so that neither names nor labels matter: all
+    `pictures` of them, or as many as learning looks at. failed: the entries that could not be read, and why."""
+
+    rows: NDArray[np.float16]
+    pictures: int
+    failed: list[tuple[Entry, str]]
+    path: Path
+    kept: bool
+
+    def discard(self) -> None:
+        """Removes the files, unless they are kept for other runs."""
+        if not self.kept:
+            for suffix in (".f16", ".digests", ".json"):
+                self.path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+@dataclass
+class _File:
+    """The mapped rows (N, F) and digests (N, 16), and how far they are: entries gone through, rows written, failures as
+    [place of the entry, reason]."""
+
+    path: Path
+    key: str
+    rows: NDArray[np.float16]
+    digests: NDArray[np.uint8]
+    done: int = 0
+    written: int = 0
+    failed: list[list[Any]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path, key: str, count: int, features: int) -> _File:
+        """The file as an earlier run left it, where it was of the same pictures and encoder; else an empty one."""
+        said = _read(path, key)
+        data, digests = path.with_suffix(".f16"), path.with_suffix(".digests")
+        if said is None or not data.exists() or data.stat().st_size != count * features * 2:
+            path.with_suffix(".json").unlink(
+                missing_ok=True
+            )  # before the data changes: it speaks for other data
+            said = {}
+        mode: Any = "r+" if said else "w+"
+        return cls(
+            path,
+            key,
+            np.memmap(data, np.float16, mode, shape=(count, features)),
+            np.memmap(digests, np.uint8, mode, shape=(count, _DIGEST)),
+            **said,
+        )
+
+    def add(self, made: NDArray[np.float32], digests: Sequence[bytes]) -> None:
+        """The features and digests of further pictures."""
+        end = self.written + len(made)
+        self.rows[self.written : end] = np.clip(made, -_LARGEST, _LARGEST)
+        self.digests[self.written : end] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST)
+        self.written = end
+
+    def record(self) -> None:
+        """What is in the file by now stays, however the run ends."""
+        for each in (self.rows, self.digests):
+            cast(Any, each).flush()
+        content = {name: getattr(self, name) for name in ("key", "done", "written", "failed")}
+        write_atomic(self.path.with_suffix(".json"), json.dumps(content))
+
+
+def fill(
+    entries: Sequence[Entry],
+    frame: Frame,
+    forward: Forward,
+    features: int,
+    encoder: str,
+    *,
+    folder: Path,
+    keep: bool,
+    limit_gib: float,
+    jobs: int | None,
+    listener: Listener,
+) -> Fixed:
+    """Features of all entries; those in the file are not computed again.
+
+    forward: pixels (B, S, S, 3) uint8 → (B, features) float32; encoder: names it. keep: the file has a name of its own
+    and stays for other runs. Ctrl-C loses seconds. ConfigError above the limit or the free disk space.
+    """
+    key = _key(entries, frame, encoder)
+    path = folder / (f"{NAME}-{key}" if keep else NAME)
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_size(len(entries) * features * 2, limit_gib, path.with_suffix(".f16"))
+    file = _File.open(path, key, max(1, len(entries)), features)
+    if file.done < len(entries):
+        try:
+            _compute(file, entries, frame, forward, jobs=jobs, listener=listener)
+        finally:
+            file.record()  # what was computed is good, whatever stopped it
+    order = np.lexsort(np.asarray(file.digests[: file.written]).T[::-1])
+    looked_at = np.ascontiguousarray(file.rows[sample(order, BANK, SEED)])  # drawn by content, never by name
+    failed = [(entries[place], reason) for place, reason in file.failed]
+    return Fixed(looked_at, file.written, failed, path, keep)
+
+
+def _compute(
+    file: _File,
+    entries: Sequence[Entry],
+    frame: Frame,
+    forward: Forward,
+    *,
+    jobs: int | None,
+    listener: Listener,
+) -> None:
+    meter = Meter(listener, "features", len(entries))
+    meter.done = file.done
+    recorded = time.monotonic()
+    good: list[Loaded] = []
+    bad: list[list[Any]] = []
+    loaded = cast(Any, load(entries[file.done :], frame, jobs=jobs))
+    with closing(loaded), deferred_interrupt() as interrupted:
+        for place, result in enumerate(loaded, start=file.done):
+            if isinstance(result, Failed):
+                bad.append([place, result.reason])
+            else:
+                good.append(result)
+            if len(good) == _BATCH or len(bad) == 4 * _BATCH or place == len(entries) - 1:
+                if good:
+                    made = forward(np.stack([each.pixels for each in good]))
+                    file.add(made, [each.digest for each in good])
+                file.failed += bad
+                file.done = place + 1
+                meter.advance(len(good) + len(bad), failed=len(file.failed))
+                good, bad = [], []
+                if time.monotonic() - recorded > _RECORD_SECONDS:
+                    file.record()
+                    recorded = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
+    meter.close()
+
+
+def _read(path: Path, key: str) -> dict[str, Any] | None:
+    """How far the file is, as `_File` has it; None when it is of something else."""
+    try:
+        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if said["key"] != key:
+            return None
+        return {"done": int(said["done"]), "written": int(said["written"]), "failed": list(said["failed"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(entries: Sequence[Entry], frame: Frame, encoder: str) -> str:
+    digest = hashlib.blake2b(f"{encoder} {frame}".encode(), digest_size=16)
+    for entry in entries:
+        digest.update(
+            f"{entry.source}\0{entry.path}\0{entry.size}\0{entry.mtime_ns}\n".encode("utf-8", "surrogatepass")
+        )
+    return digest.hexdigest()
+
+
+def _check_size(size: int, limit_gib: float, data: Path) -> None:
+    if size > limit_gib * 2**30:
+        raise ConfigError(
+            f"the features need {size / 2**30:.2f} GiB, above features.limit_gib {limit_gib:g}: raise it"
+        )
+    already = data.stat().st_size if data.exists() else 0
+    free = shutil.disk_usage(data.parent).free
+    if size - already > free:
+        raise ConfigError(
+            f"the features need {size / 2**30:.2f} GiB, but the disk of {data.parent} has {free / 2**30:.2f} GiB left: "
+            "free some, or give --out on another disk"
+        )

@@ -1,0 +1,195 @@
+"""Method neighbours on pictures: fixed views by onnxruntime, learned from in closed form, resumed, label-free."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sightbook
+from sightbook.errors import ConfigError, SourceError
+from sightbook.learn import closed, fixed
+from sightbook.model.fit import fit
+from sightbook.model.model import Model
+from sightbook.progress import Notice
+from tests.model.test_backbone import write_backbone
+from tests.pictures import write_photos
+
+GOOD = 40
+SIZES: dict[str, Any] = {"size": 32, "resize": 32}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_backbone(tmp_path_factory.mktemp("backbone") / "resnet", "resnet")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    photos = tmp_path_factory.mktemp("photos")
+    write_photos(photos, GOOD, side=32)
+    (photos / "005-cut.jpg").write_bytes(b"no picture")
+    return photos
+
+
+def train(source: Any, out: Path, folder: Path, **options: Any) -> Any:
+    settings = {**SIZES, **options.pop("settings", {})}
+    return sightbook.train(
+        source, out, backbone=str(folder), train_part="head", settings=settings, jobs=1, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(source: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "m"
+    train(source, out, folder, bits=32)
+    return out
+
+
+def test_the_model_is_that_of_the_fixed_views_features(trained: Path, source: Path) -> None:
+    model = Model.open(trained)
+    assert (model.config.method, model.bits, model.config.nested) == ("neighbours", 32, (16,))
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "README.md", "codebooks.safetensors", "config.json", "description.safetensors", "encoder.onnx", "train",
+    ]  # fmt: skip
+    files = sorted(path for path in source.rglob("*") if path.is_file() and path.name != "005-cut.jpg")
+    pixels = np.stack([model.prepare(path.read_bytes()) for path in files])
+    x, features = model.embed_with_features(pixels)
+    # In the order of the content, in half precision: as the cache keeps them.
+    order = sorted(range(len(files)), key=lambda i: fixed_digest(files[i]))
+    again = fit(features[order].astype(np.float16), 32, seed=0)
+    np.testing.assert_allclose(model.codebooks, again.codebooks, atol=2e-2)
+    np.testing.assert_allclose(again.description.apply(features), x, atol=2e-2)
+    np.testing.assert_array_equal(model.assign(x), model.tables(x).argmax(2))
+
+
+def fixed_digest(path: Path) -> bytes:
+    from sightbook.images.loaded import digest
+
+    return digest(path.read_bytes())
+
+
+def test_names_and_order_do_not_matter(trained: Path, source: Path, folder: Path, tmp_path: Path) -> None:
+    """Classes often stand in the names of folders: turned about, the model is the same to the last bit."""
+    files = sorted(path for path in source.rglob("*.*") if path.is_file())
+    for number, path in enumerate(reversed(files)):
+        target = tmp_path / "p" / f"class{number % 3}" / f"{number:03d}{path.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    train(tmp_path / "p", tmp_path / "m", folder, bits=32)
+    for name in ("description.safetensors", "codebooks.safetensors"):
+        assert (tmp_path / "m" / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_stopped_in_the_middle_it_goes_on(
+    trained: Path, source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixed, "_BATCH", 8)
+    seen: list[int] = []
+    real = closed._forward
+
+    def forward(*arguments: Any) -> fixed.Forward:
+        inner = real(*arguments)
+
+        def counted(pixels: Any) -> Any:
+            seen.append(len(pixels))
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            return inner(pixels)
+
+        return counted
+
+    monkeypatch.setattr(closed, "_forward", forward)
+    with pytest.raises(KeyboardInterrupt):
+        train(source, tmp_path / "m", folder, bits=32)
+    assert seen == [8, 8, 8]
+    with pytest.raises(ConfigError, match="add --resume"):
+        train(source, tmp_path / "m", folder, bits=32)
+    sightbook.train(source, tmp_path / "m", resume=True, jobs=1)
+    assert sum(seen[3:]) == GOOD - 16, "two batches were kept"
+    assert (tmp_path / "m" / "codebooks.safetensors").read_bytes() == (
+        trained / "codebooks.safetensors"
+    ).read_bytes()
+    assert not list((tmp_path / "m" / "train").glob("fixed*"))
+
+
+def test_kept_features_are_not_computed_again(
+    source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"features.folder": str(tmp_path / "kept")}
+    train(source, tmp_path / "one", folder, settings=kept)
+
+    def refuse(*_: Any) -> fixed.Forward:
+        def forward(pixels: Any) -> Any:
+            raise AssertionError("computed again")
+
+        return forward
+
+    monkeypatch.setattr(closed, "_forward", refuse)
+    report = train(source, tmp_path / "two", folder, bits=128, settings=kept)
+    assert (report.bits, report.pictures, report.failed) == (128, GOOD, 1)
+    (source / "new.png").write_bytes((source / "beach.jpg").read_bytes())
+    try:
+        with pytest.raises(AssertionError, match="computed again"):
+            train(source, tmp_path / "three", folder, settings=kept)
+    finally:
+        (source / "new.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"minutes": 2.0}, "minutes would do nothing in method neighbours, which learns in closed form"),
+        ({"epochs": 1}, "epochs would do nothing in method neighbours"),
+        ({"settings": {"tau": 0.1, "views.flip": 0}}, r"tau, views\.flip would do nothing in method neighb"),
+        ({"settings": {"features.views": 2}}, r"features\.views would do nothing"),
+        ({"bits": 20}, "20 bits cannot be made of codebooks of 256 codewords"),
+        ({"settings": {"K": 16}}, "needs a pretrained --backbone with --train head, and K=256"),
+        ({"settings": {"strength.whitening": -1}}, r"strength\.whitening"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(
+    options: dict[str, Any], sentence: str, source: Path, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        train(source, tmp_path / "m", folder, **options)
+    assert not (tmp_path / "m").exists()
+
+
+def test_strength_of_ones_own_is_taken(source: Path, folder: Path, tmp_path: Path) -> None:
+    wanted = {"whitening": 3.0, "ridge": 0.5, "own": 0.2}
+    train(
+        source, tmp_path / "m", folder, settings={f"strength.{key}": value for key, value in wanted.items()}
+    )
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["trained"]["strength"] == wanted
+    assert "(as asked)" in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_too_few_and_no_pictures_are_said(source: Path, folder: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for number, path in enumerate(sorted(source.glob("*.*"))[:3]):
+        shutil.copyfile(path, few / f"{number}{path.suffix}")
+    with pytest.raises(ConfigError, match="cannot teach anything: give at least 8"):
+        train(few, tmp_path / "m", folder)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(SourceError, match="none of the 1 pictures"):
+        train(tmp_path / "bad", tmp_path / "m2", folder)
+
+
+def test_it_is_the_default_of_a_frozen_backbone_and_says_what_it_did(
+    source: Path, folder: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    report = train(
+        source, tmp_path / "m", folder,
+        listener=lambda event: said.append(event.text) if isinstance(event, Notice) else None,
+    )  # fmt: skip
+    assert "pretraining: labels" in said[0] and "none of it is trained" in said[0]
+    assert f"skipped {source / '005-cut.jpg'}" in said[1]
+    assert report.sentence.startswith("64-bit codes were learned") and "too few to judge" in report.sentence
