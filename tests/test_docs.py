@@ -270,7 +270,12 @@ def test_commands_are_documented_each_in_a_section() -> None:
 )
 def test_options_of_a_command_are_those_documented(verb: str) -> None:
     parameters = verbs()[verb].params
-    real = {option for item in parameters for option in item.opts if option.startswith("--")}
+    real = {
+        option
+        for item in parameters
+        for option in (*item.opts, *item.secondary_opts)
+        if option.startswith("--")
+    }
     table = "\n".join(line for line in section(verb).splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(?:-\w, )?(--[\w-]+)", table)) == real - {"--help"}
 
