@@ -78,7 +78,7 @@ def test_a_digest_names_what_decides_the_figures_and_nothing_else(
     [
         (("cifar10-I", "cifar11"), "unknown protocol 'cifar11': use one of cifar10-I"),
         (("minutes: 2\n", ""), "needs a budget: either minutes or epochs"),
-        (("method: spq", "method: spk"), "cells.spq.method 'spk' is unknown: choose one of rcq"),
+        (("method: spq", "method: spk"), "cells.spq.method 'spk' is unknown: choose one of neighbours, rcq"),
         (("title:", "tittle: x\ntitle:"), "tittle is no key of a plan; see docs/benchmark.md"),
         (("ours: {}", "'our/s': {}"), "the name 'our/s' becomes a folder"),
         (("${PLACE}", "$NOWHERE"), "needs the environment variable NOWHERE"),
