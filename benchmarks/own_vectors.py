@@ -2,8 +2,8 @@
 
     python benchmarks/own_vectors.py MODEL PHOTOS LABELS.csv [--junk sender_id] [--keep FILE.npz] [--bits 32 64 128]
 
-Two figures that need not agree: mAP@100 against the labels, and recall@10 of the ten nearest by the vectors' own cosine,
-which is what pure quantizers are made for. Seconds of learning are in those of ours, in one run.
+Two figures that need not agree: mAP@100 against the labels, and recall@10 of the ten nearest by the vectors' own
+cosine, which is what pure quantizers are made for. Seconds of learning are in those of ours, in one run.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def contenders(data: Collection, bits: int) -> dict[str, Callable[[], Any]]:
         "nanopq PQ": lambda: nano("PQ"),
         "nanopq OPQ": lambda: nano("OPQ"),
         "faiss PQ": lambda: rebuilt(faiss.IndexPQ(d, M, 8)),
-        "faiss OPQ": lambda: rebuilt(faiss.IndexPreTransform(faiss.OPQMatrix(d, M, 16 * M), faiss.IndexPQ(16 * M, M, 8))),
+        "faiss OPQ": lambda: rebuilt(
+            faiss.IndexPreTransform(faiss.OPQMatrix(d, M, 16 * M), faiss.IndexPQ(16 * M, M, 8))
+        ),
         "faiss residual quantizer": lambda: rebuilt(faiss.IndexResidualQuantizer(d, M, 8)),
         "faiss local-search quantizer": lambda: rebuilt(faiss.IndexLocalSearchQuantizer(d, M, 8)),
         "faiss PCA + IVF1 + RaBitQ": rabitq,
