@@ -15,12 +15,15 @@ one).
 Codebooks share an embedding in one of two ways, which its length tells: D = M·d, each has a part of it (x_m); or D = d,
 each sees all of it (x_m = x): M clusterings of one and the same description.
 
-Sums over the d components are made in order, by elementwise operations, never by a matrix product: BLAS sums in another
-order for another batch size, and then a picture's code could depend on the pictures beside it.
+Sums over the d components are made in order, for each query alone, by elementwise operations: a sum along the first
+axis of a C-ordered array adds its rows one after another. Never by a matrix product: BLAS sums in another order for
+another batch size, and then a picture's code could depend on the pictures beside it. Nor by einsum, which fuses
+products and sums where the processor can: its bits would be the machine's.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,49 +35,120 @@ from sightbook.errors import ConfigError
 Floats = NDArray[np.float32]
 Metric = Literal["inner", "distance", "near-cosine"]
 
-# Table entries worked on at once: 1 MiB, so that the running sum stays in the second-level cache.
+# Table entries worked on at once: 1 MiB, which stays in the second-level cache.
 CHUNK = 1 << 18
 _MANY = 8  # embeddings from which on matrix products pay
 
 
-def tables(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Floats:
-    """Embeddings x (Q, D) float32 and codebooks (M, K, d) float32, D = M·d or D = d → tables (Q, M, K) float32.
+class Codebooks:
+    """Codebooks (M, K, d) float32 under a metric, with what every look-up needs of them computed once.
 
-    Raises ConfigError when D is neither.
+    Safe to share between threads. Raises ConfigError for another shape.
     """
-    M, K, d = _shape(codebooks)
-    sub = _parts(np.asarray(x, dtype=np.float32), M, d)
-    words = np.ascontiguousarray(np.asarray(codebooks, dtype=np.float32).transpose(2, 0, 1))  # (d, M, K)
-    out = np.empty((len(sub), M, K), dtype=np.float32)
-    step = max(1, CHUNK // (M * K))
-    term = np.empty((min(step, len(sub)), M, K), dtype=np.float32)
-    for start in range(0, len(sub), step):
-        some, total = sub[start : start + step], out[start : start + step]
-        _part(some[:, :, 0, None], words[0], metric, total)
-        for j in range(1, d):
-            _part(some[:, :, j, None], words[j], metric, term[: len(some)])
-            total += term[: len(some)]
-    if metric == "distance":
-        np.sqrt(out, out=out)
-        out *= np.float32(-1.0 / spread(codebooks))
-        out += np.float32(1.0)
-    elif metric == "near-cosine":
-        squares = np.zeros((M, K), dtype=np.float32)
-        for j in range(d):
-            squares += words[j] * words[j]
-        scale = 0.75 * float(squares.mean(dtype=np.float64)) or 1.0
-        out -= np.float32(0.25) * squares
-        out *= np.float32(1.0 / scale)
-    return out
+
+    def __init__(self, codebooks: Floats, metric: Metric = "inner") -> None:
+        self.M, self.K, self.d = _shape(codebooks)
+        self.metric = metric
+        self._words = np.asarray(codebooks, dtype=np.float32)
+        self._components = np.ascontiguousarray(self._words.transpose(2, 0, 1))  # (d, M, K)
+        if metric == "distance":
+            self._factor = np.float32(-1.0 / spread(codebooks))
+        elif metric == "near-cosine":
+            squares = _sum(self._components * self._components)
+            self._offset = np.float32(0.25) * squares
+            self._factor = np.float32(1.0 / (0.75 * float(squares.mean(dtype=np.float64)) or 1.0))
+
+    def tables(self, x: Floats) -> Floats:
+        """Embeddings x (Q, D) float32, D = M·d or D = d → tables (Q, M, K) float32.
+
+        Raises ConfigError when D is neither.
+        """
+        return self._entries(self._parts(x))
+
+    def assign(self, x: Floats) -> Codes:
+        """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry,
+        so that nothing scores above a stored picture's own code when that picture is the query.
+
+        Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite,
+        which would get an arbitrary code.
+        """
+        if self.K > 256:
+            raise ConfigError(
+                f"K = {self.K} codewords per codebook do not fit uint8 codes: choose K = 16 or K = 256"
+            )
+        bad = ~np.isfinite(x).all(axis=-1)
+        if bad.any():
+            raise ConfigError(
+                f"embedding {int(np.argmax(bad))} holds values that are not finite: it cannot be given a code"
+            )
+        codes = np.empty((len(x), self.M), dtype=np.uint8)
+        quick = self.metric == "near-cosine" and len(x) >= _MANY
+        step = max(1, CHUNK // (self.M * self.K))
+        for start in range(0, len(x), step):
+            sub, found = self._parts(x[start : start + step]), codes[start : start + step]
+            if not quick:
+                found[:] = self._entries(sub).argmax(axis=2)
+                continue
+            found[:], sure = self._quick.assign(sub)
+            for m in np.flatnonzero(~sure.all(axis=0)):
+                rows, books = np.flatnonzero(~sure[:, m]), slice(m, m + 1)
+                found[rows, books] = self._entries(sub[rows, books], books).argmax(axis=2)
+        return codes
+
+    def _entries(self, sub: Floats, books: slice = slice(None)) -> Floats:
+        """Sub-vectors (Q, M, d) float32 → tables (Q, M, K) float32, of some of the codebooks.
+
+        All products of a query at once, then their sum: two calls, not two for each component.
+        """
+        words = self._components[:, books]
+        term = np.empty_like(words, order="C")
+        out = np.empty((len(sub), *term.shape[1:]), dtype=np.float32)
+        for components, total in zip(sub.transpose(0, 2, 1)[..., None], out, strict=True):
+            if self.metric != "distance":
+                np.multiply(components, words, out=term)
+            else:
+                np.subtract(components, words, out=term)
+                np.multiply(term, term, out=term)
+            _sum(term, total)
+        if self.metric == "distance":
+            np.sqrt(out, out=out)
+            out *= self._factor
+            out += np.float32(1.0)
+        elif self.metric == "near-cosine":
+            out -= self._offset[books]
+            out *= self._factor
+        return out
+
+    @cached_property
+    def _quick(self) -> _Quick:
+        return _Quick(self._words)
+
+    def _parts(self, x: Floats) -> Floats:
+        """x (Q, M·d) or (Q, d) → what each codebook sees of it, (Q, M, d). ConfigError for another length."""
+        x, M, d = np.asarray(x, dtype=np.float32), self.M, self.d
+        if x.ndim == 2 and x.shape[1] == M * d:
+            return x.reshape(-1, M, d)
+        if x.ndim == 2 and x.shape[1] == d:
+            return np.broadcast_to(x[:, None, :], (len(x), M, d))
+        raise ConfigError(
+            f"embeddings of shape {x.shape} do not fit {M} codebooks of {d} dimensions: need (Q, {M * d}), or (Q, {d}) "
+            "for codebooks that all see the whole embedding"
+        )
 
 
-def _part(component: Floats, words: Floats, metric: Metric, out: Floats) -> None:
-    """What one component adds: its product with the codewords', or the square of the difference."""
-    if metric != "distance":
-        np.multiply(component, words, out=out)
-    else:
-        np.subtract(component, words, out=out)
-        np.multiply(out, out, out=out)
+def tables(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Floats:
+    """`Codebooks.tables` of codebooks (M, K, d) float32 that are used once."""
+    return Codebooks(codebooks, metric).tables(x)
+
+
+def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
+    """`Codebooks.assign` of codebooks (M, K, d) float32 that are used once."""
+    return Codebooks(codebooks, metric).assign(x)
+
+
+def _sum(terms: Floats, out: Floats | None = None) -> Floats:
+    """terms (d, M, K) → their sum over d (M, K), in order. It begins at -0, which changes no bit of the first."""
+    return np.asarray(np.add.reduce(terms, axis=0, out=out, initial=np.float32(-0.0)))
 
 
 def spread(codebooks: Floats) -> float:
@@ -85,77 +159,31 @@ def spread(codebooks: Floats) -> float:
     return square**0.5 if square > 0 else 1.0
 
 
-def assign(x: Floats, codebooks: Floats, metric: Metric = "inner") -> Codes:
-    """Embeddings x (N, D) float32 → codes (N, M) uint8: in each codebook the codeword of the largest table entry, so
-    that nothing scores above a stored picture's own code when that picture is the query.
-
-    Ties go to the lowest k. Raises ConfigError when shapes do not fit, K > 256, or an embedding is not finite, which
-    would get an arbitrary code.
-    """
-    M, K, _ = _shape(codebooks)
-    if K > 256:
-        raise ConfigError(f"K = {K} codewords per codebook do not fit uint8 codes: choose K = 16 or K = 256")
-    bad = ~np.isfinite(x).all(axis=-1)
-    if bad.any():
-        raise ConfigError(
-            f"embedding {int(np.argmax(bad))} holds values that are not finite: it cannot be given a code"
-        )
-    codes = np.empty((len(x), M), dtype=np.uint8)
-    step = max(1, CHUNK // (M * K))
-    quick = _Quick(codebooks) if metric == "near-cosine" and len(x) >= _MANY else None
-    for start in range(0, len(x), step):
-        some = x[start : start + step]
-        if quick is None:
-            codes[start : start + step] = tables(some, codebooks, metric).argmax(axis=2)
-            continue
-        found, sure = quick.assign(_parts(np.asarray(some, dtype=np.float32), M, codebooks.shape[2]))
-        if not sure.all():
-            found[~sure] = tables(some[~sure], codebooks, metric).argmax(axis=2)
-        codes[start : start + step] = found
-    return codes
-
-
 class _Quick:
     """Near-cosine codes by matrix products, several times faster than sums in order, and whether each is sure.
 
-    A product of d terms errs by at most d roundings of the sum of magnitudes, in whatever order; a row whose best
+    A product of d terms errs by at most d roundings of the sum of magnitudes, in whatever order; a code whose best
     entry leads the second by less than both errors together is not sure.
     """
 
-    def __init__(self, codebooks: Floats) -> None:
-        self.words = np.asarray(codebooks, dtype=np.float32)
-        self.lengths = np.linalg.norm(self.words.astype(np.float64), axis=2).max(axis=1)
-        self.bias = (0.25 * (self.words.astype(np.float64) ** 2).sum(axis=2)).astype(np.float32)
+    def __init__(self, words: Floats) -> None:
+        self.words = words.transpose(0, 2, 1)  # (M, d, K)
+        squares = (words.astype(np.float64) ** 2).sum(axis=2)
+        self.lengths = np.sqrt(squares.max(axis=1))
+        self.bias = (0.25 * squares).astype(np.float32)
 
-    def assign(self, sub: Floats) -> tuple[Codes, NDArray[np.bool_]]:
-        """Sub-vectors (n, M, d) float32 → codes (n, M) uint8, sure (n,) bool."""
-        M, _, d = self.words.shape
-        codes = np.empty((len(sub), M), dtype=np.uint8)
-        sure = np.ones(len(sub), dtype=bool)
-        for m in range(M):
-            part = sub[:, m]
-            entries = part @ self.words[m].T - self.bias[m]
-            best = entries.argmax(axis=1)
-            rows = np.arange(len(part))
-            lead = entries[rows, best].astype(np.float64)
-            entries[rows, best] = -np.inf
-            reach = np.linalg.norm(part.astype(np.float64), axis=1) * self.lengths[m] + self.lengths[m] ** 2
-            # 2 (d + 8) for each of the two entries, on either side of the comparison.
-            sure &= lead - entries.max(axis=1) > 4 * (d + 8) * 2.0**-24 * reach
-            codes[:, m] = best
-        return codes, sure
-
-
-def _parts(x: Floats, M: int, d: int) -> Floats:
-    """x (Q, M·d) or (Q, d) → what each codebook sees of it, (Q, M, d). ConfigError for another length."""
-    if x.ndim == 2 and x.shape[1] == M * d:
-        return x.reshape(-1, M, d)
-    if x.ndim == 2 and x.shape[1] == d:
-        return np.broadcast_to(x[:, None, :], (len(x), M, d))
-    raise ConfigError(
-        f"embeddings of shape {x.shape} do not fit {M} codebooks of {d} dimensions: need (Q, {M * d}), or (Q, {d}) for "
-        "codebooks that all see the whole embedding"
-    )
+    def assign(self, sub: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Sub-vectors (n, M, d) float32 → codes (n, M), sure (n, M) bool."""
+        d = sub.shape[2]
+        entries = sub.transpose(1, 0, 2) @ self.words - self.bias[:, None]  # (M, n, K)
+        best = entries.argmax(axis=2, keepdims=True)
+        lead = np.take_along_axis(entries, best, 2).astype(np.float64)
+        np.put_along_axis(entries, best, -np.inf, 2)
+        length = np.sqrt(np.einsum("nmd,nmd->mn", sub, sub, dtype=np.float64))
+        reach = length * self.lengths[:, None] + self.lengths[:, None] ** 2
+        # 2 (d + 8) for each of the two entries, on either side of the comparison.
+        sure = lead[..., 0] - entries.max(axis=2) > 4 * (d + 8) * 2.0**-24 * reach
+        return best[..., 0].T, sure.T
 
 
 def reconstruct(codes: Codes, codebooks: Floats) -> Floats:

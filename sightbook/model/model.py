@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
-from sightbook.codes import tables as lookup
+from sightbook.codes.tables import Codebooks, reconstruct
 from sightbook.describe.description import Description
 from sightbook.describe.learn import Strength
 from sightbook.describe.vectors import checked
@@ -216,7 +217,7 @@ class Model:
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
-        return lookup.assign(x, self.codebooks, self.config.metric)
+        return self._lookup.assign(x)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
@@ -237,11 +238,11 @@ class Model:
 
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
-        return lookup.tables(x, self.codebooks, self.config.metric)
+        return self._lookup.tables(x)
 
     def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""
-        return lookup.symmetric_tables(codes, self.codebooks, self.config.metric)
+        return self._lookup.tables(reconstruct(codes, self.codebooks))
 
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Codes (N, M) → (N, bytes) uint8."""
@@ -265,6 +266,10 @@ class Model:
         ):  # config.json last: a folder without it is not taken for a model
             shutil.copyfile(self.folder / name, folder / name)
         return Model.open(folder, threads=self.threads)
+
+    @cached_property
+    def _lookup(self) -> Codebooks:
+        return Codebooks(self.codebooks, self.config.metric)
 
     def _fine_constant(self, name: str) -> float:
         if self.config.fine is None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sightbook.codes import oracle
-from sightbook.codes.tables import assign, reconstruct, symmetric_tables, tables
+from sightbook.codes.tables import Codebooks, assign, reconstruct, spread, symmetric_tables, tables
 from sightbook.errors import ConfigError
 
 
@@ -33,6 +33,49 @@ def test_an_entry_does_not_depend_on_the_batch(K):
     alone = np.concatenate([tables(row[None], codebooks) for row in x])
     assert np.array_equal(together.view(np.int32), alone.view(np.int32))
     assert np.array_equal(tables(x[::3], codebooks), together[::3])
+
+
+def in_order(x, codebooks, metric):
+    """Tables (Q, M, K) as `tables` makes them, one component after another, for all queries at once."""
+    M, K, d = codebooks.shape
+    sub = x.reshape(-1, M, d) if x.shape[1] == M * d else np.stack([x] * M, axis=1)
+    total, squares = np.full((len(x), M, K), np.float32(-0.0)), np.zeros((M, K), np.float32)
+    for j in range(d):
+        part, words = sub[:, :, j, None], codebooks[:, :, j]
+        total += (part - words) * (part - words) if metric == "distance" else part * words
+        squares += words * words
+    if metric == "distance":
+        return np.sqrt(total) * np.float32(-1 / spread(codebooks)) + np.float32(1)
+    if metric == "near-cosine":
+        factor = np.float32(1 / (0.75 * float(squares.mean(dtype=np.float64))))
+        return (total - np.float32(0.25) * squares) * factor
+    return total
+
+
+@pytest.mark.parametrize("metric", ["inner", "distance", "near-cosine"])
+@pytest.mark.parametrize(
+    ("M", "K", "d", "shared"),
+    [(8, 256, 256, True), (8, 256, 64, False), (16, 16, 64, False), (3, 5, 7, True), (1, 2, 300, False)],
+)
+def test_sums_are_made_in_order(metric, M, K, d, shared):
+    x, codebooks = draw(N=40, M=M, K=K, d=d)
+    x = np.ascontiguousarray(x[:, : d if shared else M * d])
+    x[3], codebooks[0, 1] = 0, -np.abs(codebooks[0, 1])  # a table entry of -0
+    expected = in_order(x, codebooks, metric)
+    books = Codebooks(codebooks, metric)
+    assert np.array_equal(books.tables(x).view(np.int32), expected.view(np.int32))
+    assert np.array_equal(tables(x[7:8], codebooks, metric).view(np.int32), expected[7:8].view(np.int32))
+    assert np.array_equal(books.assign(x), expected.argmax(axis=2))
+    assert np.array_equal(assign(x[7:8], codebooks, metric), expected[7:8].argmax(axis=2))
+
+
+def test_codewords_too_close_for_a_matrix_product_are_told_apart_in_order():
+    x, codebooks = draw(N=300, M=3, K=16, d=64, seed=4)
+    codebooks[:, 8:] = codebooks[:, :8] * np.float32(1 + 2e-7)
+    sure = Codebooks(codebooks, "near-cosine")._quick.assign(x.reshape(300, 3, 64))[1]
+    assert not sure.any()
+    books = Codebooks(codebooks, "near-cosine")
+    assert np.array_equal(books.assign(x), in_order(x, codebooks, "near-cosine").argmax(axis=2))
 
 
 def test_assign_takes_the_largest_entry_and_the_lowest_codeword_of_equals():
