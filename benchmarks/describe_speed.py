@@ -1,16 +1,17 @@
-"""What learning a description costs: seconds and memory beyond an idle process, for 1k to 1M vectors.
+"""What learning a description costs: seconds and memory, for 1k to 1M vectors.
 
     python benchmarks/describe_speed.py FEATURES.npz [--counts 1000 5000 50000 1000000]
 
 FEATURES.npz holds `f` (N, F) of a network. Larger collections are made of it by adding noise. Each count runs in a
-process of its own, over a mapped float16 file.
+process of its own, over a mapped float16 file, and two peaks of that process are told: of its own (anonymous) memory,
+which the machine must have, and of all that was resident, the mapped file among it, which the system takes back when it
+needs room. Linux only: both are read from /proc.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 _ROWS = 50_000
+_PAUSE = 0.01  # seconds between two looks at a process's memory
 
 
 def main() -> None:
@@ -39,12 +41,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = write(real, count, Path(folder) / "vectors.npy")
             command = [sys.executable, __file__, str(file), "--child"]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            found = watch(command)
         made = "" if count <= len(real) else f", {count - len(real):,} of them made by adding noise"
         rows.append({"vectors": count, "numbers": real.shape[1], **found})
         print(
             f"{count:>9,} × {real.shape[1]}: {found['seconds']:6.1f} s ({found['description']:.1f} s the description), "
-            f"{found['mebibytes']:,.0f} MiB{made}",
+            f"{found['anonymous']:,.0f} MiB of its own at most (idle {found['idle']:,.0f}), "
+            f"{found['resident']:,.0f} with the mapped file{made}",
             flush=True,
         )
     if given.json:
@@ -67,20 +70,45 @@ def write(real: np.ndarray, count: int, path: Path) -> Path:
     return path
 
 
+def watch(command: list[str]) -> dict[str, float]:
+    """What the child of `command` found, and the peak of its anonymous memory in MiB.
+
+    Looked at from here: a thread of the child would wait while another computes.
+    """
+    anonymous = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        while child.poll() is None:
+            anonymous = max(anonymous, mebibytes("RssAnon", child.pid))
+            time.sleep(_PAUSE)
+        if child.returncode:
+            raise SystemExit(child.returncode)
+        return {**json.loads(child.stdout.read()), "anonymous": anonymous}
+
+
+def mebibytes(field: str, process: int | str = "self") -> float:
+    """A field of /proc/…/status; 0 where the process has just ended."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return round(sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024)
+
+
 def measure(path: Path) -> dict[str, float]:
-    """Seconds and MiB of `fit` on a mapped file, beyond what importing takes."""
+    """Seconds of `fit` on a mapped file; in MiB, its anonymous memory before, and its resident peak from then on.
+
+    Not ru_maxrss: that begins at what the parent had.
+    """
     from sightbook.model.fit import fit
 
     rows = np.load(path, mmap_mode="r", allow_pickle=False)
     fit(np.random.default_rng(0).normal(size=(300, 32)), 16)  # imports, threads
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    idle = mebibytes("RssAnon")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
     started = time.perf_counter()
     facts = fit(rows, 64).facts
     seconds = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {
         "seconds": round(seconds, 1), "description": facts["seconds_description"],
-        "mebibytes": round(used / 1024), "distinct": facts["distinct"],
+        "distinct": facts["distinct"], "idle": idle, "resident": mebibytes("VmHWM"),
     }  # fmt: skip
 
 

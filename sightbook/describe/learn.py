@@ -101,14 +101,14 @@ def learn(
     if d < 1 or k < 1 or (strength is not None and not (strength.whitening > 0 and strength.ridge > 0)):
         raise ConfigError(f"d {d}, k {k} and strength ({strength}) must be above 0")
     every = checked(features)
-    looked = sample(every, BANK, seed)
-    rows = np.asarray(looked[distinct(looked)], np.float32)
-    scale = balance(rows)
-    u = unit(rows * scale)
-    centre = u.mean(axis=0, dtype=np.float64).astype(np.float32)
-    x = unit(u - centre)
-    del u, rows
-    x = x[without_copies(x)]
+    looked = sample(np.arange(len(every)), BANK, seed)
+    # All that is as large as the rows is made in place, block by block: at most two such arrays are held at once.
+    x = _take(every, looked[distinct(every[place] for place in looked)])
+    scale = balance(x)
+    centre = _centre_rows(x, scale)
+    kept = without_copies(x)
+    if len(kept) < len(x):
+        x = x[kept]
     agreement: dict[Strength, float] = {}
     before: float | None = None
     if strength is None:
@@ -116,7 +116,7 @@ def learn(
         strength = max(agreement, key=lambda tried: agreement[tried]) if agreement else Strength()
     (weights,) = _weights(x, k, [strength], seed)
     z = _mapped(x, weights)
-    axes = np.linalg.eigh(_square(z - z.mean(axis=0)))[1][:, ::-1][:, : min(d, z.shape[1])]
+    axes = np.linalg.eigh(_scatter(z))[1][:, ::-1][:, : min(d, z.shape[1])]
     # The sign of an axis is arbitrary: its largest number is made positive.
     axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0))
     whole = np.ascontiguousarray(weights @ axes, np.float32)
@@ -133,6 +133,28 @@ def sample(rows: NDArray[Any], count: int, seed: int) -> NDArray[Any]:
     return rows[np.sort(np.random.default_rng(seed).choice(len(rows), count, replace=False))]
 
 
+def _take(rows: NDArray[Any], places: NDArray[np.int64]) -> Floats:
+    """Some of the rows (N, F), as float32."""
+    out = np.empty((len(places), rows.shape[1]), np.float32)
+    for start in range(0, len(places), _ROWS):
+        out[start : start + _ROWS] = rows[places[start : start + _ROWS]]
+    return out
+
+
+def _centre_rows(x: Floats, scale: Floats) -> Floats:
+    """Rows x (N, F) become unit(unit(s · f) − μ), in place. Returns μ (F,)."""
+    total = np.zeros(x.shape[1])
+    for start in range(0, len(x), _ROWS):
+        some = x[start : start + _ROWS]
+        some[:] = unit(some * scale)
+        total += some.sum(axis=0, dtype=np.float64)
+    centre = (total / len(x)).astype(np.float32)
+    for start in range(0, len(x), _ROWS):
+        some = x[start : start + _ROWS]
+        some[:] = unit(some - centre)
+    return centre
+
+
 def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> list[Doubles]:
     """The map (F, F) of local whitening and regression for each of the strengths, which share one whitening; x (N, F)
     of length 1."""
@@ -140,12 +162,13 @@ def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> lis
         return [np.eye(x.shape[1]) for _ in strengths]
     k = min(k, len(x) - 1)
     anchors = sample(np.arange(len(x)), ANCHORS, seed)
-    whitening, y = np.eye(x.shape[1]), x
-    places, _ = neighbours(y, k, anchors)
-    for _ in range(_ROUNDS):
+    places, _ = neighbours(x, k, anchors)
+    whitening = _whitening(x, anchors, places, strengths[0].whitening)
+    for _ in range(_ROUNDS - 1):
+        places, _ = neighbours(_mapped(x, whitening), k, anchors)
         whitening = _whitening(x, anchors, places, strengths[0].whitening)
-        y = _mapped(x, whitening)
-        places, _ = neighbours(y, k, anchors)
+    y = _mapped(x, whitening)
+    places, _ = neighbours(y, k, anchors)
     return [whitening @ _regression(y, anchors, places, strength) for strength in strengths]
 
 
@@ -238,8 +261,10 @@ def _mapped(x: Floats, weights: Doubles | Floats) -> Floats:
     return y
 
 
-def _square(x: Floats) -> Doubles:
-    total = np.zeros((x.shape[1], x.shape[1]))
+def _scatter(x: Floats) -> Doubles:
+    """Σ (x − mean)(x − mean)ᵀ, (F, F)."""
+    mean, total = x.mean(axis=0), np.zeros((x.shape[1], x.shape[1]))
     for start in range(0, len(x), _ROWS):
-        total += x[start : start + _ROWS].T @ x[start : start + _ROWS]
+        some = x[start : start + _ROWS] - mean
+        total += some.T @ some
     return total

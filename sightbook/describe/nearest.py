@@ -7,6 +7,9 @@ complete, and nothing has to be built or tuned.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import blake2b
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,12 +72,15 @@ def _components(x: Floats) -> Floats:
     return unit(x @ vectors[:, ::-1][:, :_COMPONENTS].astype(np.float32))
 
 
-def distinct(features: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Rows of (N, F) of which none is equal to another: of equal ones the first; ascending."""
-    plain = np.ascontiguousarray(features)
-    whole = plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1]))).reshape(-1)
-    _, first = np.unique(whole, return_index=True)
-    return np.sort(first)
+def distinct(rows: Iterable[NDArray[np.generic]]) -> NDArray[np.int64]:
+    """Places of rows of which none is equal to another: of equal ones the first; ascending.
+
+    By digests of 16 bytes: sorting the rows themselves would hold them twice more.
+    """
+    first: dict[bytes, int] = {}
+    for place, row in enumerate(rows):
+        first.setdefault(blake2b(row.tobytes(), digest_size=16).digest(), place)
+    return np.fromiter(first.values(), np.int64, len(first))
 
 
 def without_copies(x: Floats) -> NDArray[np.int64]:
@@ -86,7 +92,8 @@ def without_copies(x: Floats) -> NDArray[np.int64]:
     for _ in range(_PASSES):
         if len(kept) < 2:
             break
-        places, cosines = neighbours(x[kept], min(8, len(kept) - 1))
+        some = x if len(kept) == len(x) else x[kept]
+        places, cosines = neighbours(some, min(8, len(kept) - 1))
         first = _first_of_each(len(kept), places, cosines >= SAME)
         if len(first) == len(kept):
             break

@@ -64,9 +64,17 @@ def balance(rows: NDArray[Any]) -> Floats:
 
     The middle is that of the dimensions that vary at all: dead ones say nothing.
     """
-    deviation = np.asarray(rows, np.float64).std(axis=0)
+    deviation = _deviation(rows)
     alive = deviation[deviation > 0]
     if not len(alive):
         return np.ones(rows.shape[1], np.float32)
     most = _LOUDEST * float(np.median(alive))
     return np.asarray(np.where(deviation > most, most / np.maximum(deviation, 1e-300), 1), np.float32)
+
+
+def _deviation(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Standard deviation of each dimension (F,), in two passes: the mean, then squares around it."""
+    blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    mean = np.sum([block.sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
+    squares = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
+    return np.asarray(np.sqrt(squares / len(rows)))

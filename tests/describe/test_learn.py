@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sightbook.describe import learn as learning
+from sightbook.describe import vectors
 from sightbook.describe.description import Description
 from sightbook.describe.learn import Strength, learn
 from sightbook.describe.nearest import neighbours
@@ -130,6 +131,26 @@ def test_tensors_make_a_round_trip() -> None:
         description.apply(np.zeros((2, 47)))
 
 
+def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, _ = collection()
+    f = np.concatenate([f * [100.0, *[1.0] * 47], f[3:9]])  # a dimension to be balanced, and copies
+    whole = learn(f, strength=Strength()).description
+    monkeypatch.setattr(learning, "_ROWS", 7)
+    monkeypatch.setattr(vectors, "_ROWS", 7)
+    again = learn(f, strength=Strength()).description
+    assert whole.scale[0] < 0.2
+    np.testing.assert_allclose(again.scale, whole.scale, rtol=1e-6)
+    one, two = (each.apply(f) + each.middle for each in (whole, again))
+    np.testing.assert_allclose(one @ one.T, two @ two.T, atol=2e-4)  # axes are turned, angles are not
+
+
+def test_the_rows_given_are_left_as_they_are() -> None:
+    f, _ = collection()
+    before = f.copy()
+    learn(f, strength=Strength())
+    np.testing.assert_array_equal(f, before)
+
+
 # What collections hold
 
 
@@ -187,6 +208,14 @@ def test_balance_lowers_only_what_is_far_louder() -> None:
     assert scale[:4].tolist() == [1, 1, 1, 1]
     deviation = f.std(axis=0)
     assert scale[4] * deviation[4] == pytest.approx(5 * np.median(deviation[[0, 1, 3, 4]]), rel=1e-6)
+
+
+def test_balance_is_exact_far_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "_ROWS", 64)  # several blocks
+    random = np.random.default_rng(0)
+    f = (random.normal(size=(500, 5)) * [1, 1, 1, 1, 100] + 1e4).astype(np.float32)
+    deviation = f.astype(np.float64).std(axis=0)
+    assert balance(f)[4] == pytest.approx(5 * np.median(deviation) / deviation[4], rel=1e-6)
 
 
 def test_outliers_do_not_turn_it() -> None:
