@@ -69,15 +69,6 @@ def test_sums_are_made_in_order(metric, M, K, d, shared):
     assert np.array_equal(assign(x[7:8], codebooks, metric), expected[7:8].argmax(axis=2))
 
 
-def test_codewords_too_close_for_a_matrix_product_are_told_apart_in_order():
-    x, codebooks = draw(N=300, M=3, K=16, d=64, seed=4)
-    codebooks[:, 8:] = codebooks[:, :8] * np.float32(1 + 2e-7)
-    sure = Codebooks(codebooks, "near-cosine")._quick.assign(x.reshape(300, 3, 64))[1]
-    assert not sure.any()
-    books = Codebooks(codebooks, "near-cosine")
-    assert np.array_equal(books.assign(x), in_order(x, codebooks, "near-cosine").argmax(axis=2))
-
-
 def test_assign_takes_the_largest_entry_and_the_lowest_codeword_of_equals():
     x, codebooks = draw()
     codebooks[:, 9] = codebooks[:, 2]
