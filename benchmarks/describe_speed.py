@@ -60,11 +60,10 @@ def write(real: np.ndarray, count: int, path: Path) -> Path:
     random, spread = np.random.default_rng(0), real.std(axis=0) / 3
     for start in range(0, count, _ROWS):
         size = min(_ROWS, count - start)
-        part = (
-            real[random.integers(len(real), size=size)] if start >= len(real) else real[start : start + size]
-        )
-        part = np.resize(part, (size, real.shape[1]))
-        noise = random.standard_normal(part.shape, np.float32) * spread if start >= len(real) else 0
+        places = np.arange(start, start + size)
+        made = places >= len(real)
+        part = real[np.where(made, random.integers(len(real), size=size), places % len(real))]
+        noise = random.standard_normal(part.shape, np.float32) * spread * made[:, None]
         out[start : start + size] = part + noise
     out.flush()
     return path

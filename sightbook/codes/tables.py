@@ -18,7 +18,7 @@ each sees all of it (x_m = x): M clusterings of one and the same description.
 Sums over the d components are made in order, for each query alone, by elementwise operations: a sum along the first
 axis of a C-ordered array adds its rows one after another. Never by a matrix product: BLAS sums in another order for
 another batch size, and then a picture's code could depend on the pictures beside it. Nor by einsum, which fuses
-products and sums where the processor can: its bits would be the machine's.
+products and sums on some processors: its bits would be the machine's.
 """
 
 from __future__ import annotations

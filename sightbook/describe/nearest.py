@@ -19,7 +19,7 @@ from sightbook.describe.vectors import unit
 EXACT = 20_000
 _COMPONENTS = 128
 _PER_NEIGHBOUR = 4  # candidates by the first components for each neighbour wanted
-_SCORES = 1 << 24  # in a block: 64 MiB
+_SCORES = 1 << 23  # in a block: 32 MiB, and twice as much for their places
 
 # A cosine (of centred features) above which two rows are one picture: saved again, another size, the next of a burst.
 SAME = 0.99
