@@ -174,18 +174,29 @@ class Catalogue:
     def codes(self) -> tuple[str, array[int], bytearray]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
         with self.one_state():
-            return (self.stamp, *self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id"))
+            ids, (codes,) = self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id", 1)
+            return self.stamp, ids, codes
+
+    def codes_and_digests(self) -> tuple[str, array[int], bytearray, bytearray]:
+        """The same, and their content digests joined."""
+        with self.one_state():
+            statement = "SELECT id, code, digest FROM pictures WHERE state = 0 ORDER BY id"
+            ids, (codes, digests) = self._joined(statement, 2)
+            return self.stamp, ids, codes, digests
 
     def fine_codes(self) -> tuple[str, array[int], bytearray]:
-        """The same of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
+        """`codes` of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
         with self.one_state():
-            return (
-                self.stamp,
-                *self._joined(
-                    "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
-                    "WHERE p.state = 0 ORDER BY p.id"
-                ),
+            ids, (codes,) = self._joined(
+                "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
+                "WHERE p.state = 0 ORDER BY p.id",
+                1,
             )
+            return self.stamp, ids, codes
+
+    def fine_of(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Fine codes by id, where there are such."""
+        return dict(self._by_ids("SELECT id, code FROM fine WHERE id IN ({})", ids))
 
     def page(
         self, after: int, count: int, *, fine: bool = False
@@ -413,12 +424,15 @@ class Catalogue:
 
     # Parts
 
-    def _joined(self, statement: str) -> tuple[array[int], bytearray]:
-        ids, joined = array("q"), bytearray()  # not a list of rows: that takes ten times the room
+    def _joined(self, statement: str, columns: int) -> tuple[array[int], list[bytearray]]:
+        """The ids, and each of so many columns behind them joined."""
+        ids = array("q")  # not a list of rows: that takes ten times the room
+        joined = [bytearray() for _ in range(columns)]
         cursor = self.connection.execute(statement)
         while rows := cursor.fetchmany(_ROWS):
             ids.extend([row[0] for row in rows])
-            joined += b"".join([row[1] for row in rows])
+            for column in range(columns):
+                joined[column] += b"".join([row[column + 1] for row in rows])
         return ids, joined
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:
