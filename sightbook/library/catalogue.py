@@ -41,6 +41,8 @@ NAME = "catalogue.sqlite"
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
 _ROWS = 16_384  # fetched at once
+# `images.entry.locate`, of a row x of the source s.
+_LOCATOR = "(s.root || CASE s.kind WHEN 'folder' THEN '/' WHEN 'tar' THEN ':' ELSE ' row ' END || x.path)"
 
 
 class Catalogue:
@@ -263,7 +265,8 @@ class Catalogue:
         return {source: Counts(*numbers) for source, numbers in by_state.items()}
 
     def match(self, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
-        """Picture ids and keys of failures whose path, or `root/path`, is `pattern`, lies in it, or fits it as a glob.
+        """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits
+        it as a glob.
 
         As in SQLite's GLOB, `*` also crosses `/`. What is the name of something is no glob: `a[1].jpg` is that file
         where there is one, and not `a1.jpg`. Nothing is called "".
@@ -272,14 +275,13 @@ class Catalogue:
             return set(), set()
         names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
         named = self._matching(
-            "x.path = :exact OR s.root || '/' || x.path = :exact"
-            " OR substr(x.path, 1, length(:inside)) = :inside"
-            " OR substr(s.root || '/' || x.path, 1, length(:inside)) = :inside",
+            f"x.path = :exact OR {_LOCATOR} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
+            f" OR substr({_LOCATOR}, 1, length(:inside)) = :inside",
             names,
         )
         if any(named):
             return named
-        return self._matching("x.path GLOB :exact OR s.root || '/' || x.path GLOB :exact", names)
+        return self._matching(f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", names)
 
     # Writing
 

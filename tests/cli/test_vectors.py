@@ -98,6 +98,14 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert what in done.stderr and "Traceback" not in done.stderr
+    np.save(here / "longer.npy", np.zeros((5, 13)))
+    for library in ("new", "library"):
+        done = run("add", library, "longer.npy", "--model", "model")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert (
+            f"longer.npy holds vectors of 13 numbers, and the model of {library} takes 12: give"
+            in done.stderr
+        )
     assert not (here / "new").exists() and not (here / "e.onnx").exists()
     run("add", "of-pictures", "photos", "--model", "pictures", "--jobs", "1")
     done = run("search", "of-pictures", "v.npy")
@@ -106,16 +114,18 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
 
 
 def test_the_other_verbs_work_on_vectors(here: Path, run: Run) -> None:
-    assert f"{here}/v.npy (vectors): 40 pictures" in run("status", "library").stdout
-    assert run("check", "library").returncode == 0
+    assert f"{here}/v.npy (vectors): 40 vectors" in run("status", "library").stdout
+    checked = run("check", "library")
+    assert checked.returncode == 0 and "pictures" not in checked.stdout
+    assert checked.stdout.count("40 vectors") == 2, "of the catalogue and of its source"
     assert run("migrate", "library", "--model", "other").stdout.startswith(
-        "40 pictures have codes of other now"
+        "40 vectors have codes of other now"
     )
-    assert run("remove", "library", f"{here}/v.npy/7").returncode == 0
+    assert run("remove", "library", f"{here}/v.npy row 7").returncode == 0
     assert run("compact", "library").returncode == 0
     for format_ in ("faiss", "parquet", "embeddings"):
         done = run("export", "library", "--format", format_, "--out", f"out.{format_}")
-        assert (done.returncode, done.stdout) == (0, f"out.{format_}: 39 pictures\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, f"out.{format_}: 39 vectors\n"), done.stderr
     # The embeddings are a file of vectors themselves.
     (here / "out.embeddings").rename(here / "out.parquet2.parquet")
     tiny_vectors_model(here / "of-eight", F=8)

@@ -109,6 +109,36 @@ def test_a_bad_row_is_a_failure_and_comes_back_when_it_is_good(place: Path, mode
         assert library.failures() == [] and held(library) == content(ROWS, model)
 
 
+def test_a_file_of_vectors_of_another_length_is_refused_as_a_whole(
+    place: Path, model: Model, file: Path, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+
+    wide = [row.tolist() for row in np.zeros((4, F + 1), np.float32)]
+    ragged = pa.table({"embedding": pa.array([*wide, ROWS[0].tolist()], pa.list_(pa.float32()))})
+    pq.write_table(pa.table({"embedding": wide}), tmp_path / "wide.parquet")
+    pq.write_table(ragged, tmp_path / "ragged.parquet")
+    with Library.open(place, create_with=model) as library:
+        for call in (library.add, lambda specs: Library.plan(place, specs)):
+            with pytest.raises(
+                LibraryError, match=r"wide\.parquet holds vectors of 13 numbers, .* takes 12: give"
+            ):
+                call([file, tmp_path / "wide.parquet"])
+        assert library.status().sources == [] and len(library) == 0
+        report = library.add(tmp_path / "ragged.parquet")
+        assert (report.added, len(report.failed)) == (1, 4), "one vector fits: the others are their own fault"
+
+
+def test_what_is_shown_can_be_removed(place: Path, model: Model, file: Path) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(file)
+        hit = library.search_vectors(ROWS[17], 1)[0]
+        assert library.remove(hit.locator) == 1
+        assert library.remove(f"{file} row 1?") == 9 + (hit.path not in {str(n) for n in range(10, 20)})
+        with pytest.raises(LibraryError, match="nothing in"):
+            library.remove(f"{file}/3")
+
+
 def test_a_moved_file_keeps_its_ids_also_as_parquet(place: Path, model: Model, file: Path) -> None:
     import pyarrow as pa
 
@@ -127,7 +157,7 @@ def test_status_check_and_remove(place: Path, model: Model, file: Path) -> None:
     with Library.open(place, create_with=model) as library:
         library.add(file)
         assert library.remove([3, (library.status().sources[0].id, "9")]) == 2
-        assert library.remove(f"{file}/17") == 1
+        assert library.remove(f"{file} row 17") == 1
         status = library.status()
         assert (status.pictures, status.method) == (297, "neighbours")
         assert [(source.kind, source.root) for source in status.sources] == [("vectors", str(file))]
