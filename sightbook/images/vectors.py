@@ -103,15 +103,18 @@ def read_many(entries: Iterable[Entry], count: int) -> Iterator[tuple[list[Entry
             yield batch, _opened(origin).take([int(entry.path) for entry in batch])
 
 
-def read_vectors(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """All vectors (N, F) of a `.npy` file (in its own dtype), a Parquet file, or a glob of those (float32).
+def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
+    """All vectors (N, F) of a `.npy` file (in its own dtype), a Parquet file, or several or a glob of those (float32).
 
     SourceError when there is nothing, or no vectors, or when they differ in length.
     """
-    text = os.path.expanduser(os.fspath(path))
-    found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
-    if not found:
-        raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
+    found: list[str] = []
+    for spec in [path] if isinstance(path, str | os.PathLike) else path:
+        text = os.path.expanduser(os.fspath(spec))
+        some = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        if not some:
+            raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
+        found += some
     for each in found:
         if not is_npy(each) and not each.lower().endswith(".parquet"):
             raise SourceError(f"'{shown(each)}' is no file of vectors: give a .npy or a .parquet.")

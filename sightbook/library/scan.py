@@ -132,7 +132,7 @@ def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig
         if source.kind == "vectors" and config.frame is not None:
             raise LibraryError(
                 f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
-                "with a model that Model.fit made of vectors"
+                "with a model that was learned from vectors"
             )
         if source.kind != "vectors" and config.frame is None:
             raise LibraryError(

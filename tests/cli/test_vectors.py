@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sightbook.library.library import Library
+from sightbook.model.model import Model
 from tests.cli.conftest import Run
 from tests.library.pictures import fill
 from tests.tiny import tiny_described_model, tiny_model, tiny_vectors_model
@@ -140,7 +143,68 @@ def test_the_encoder_of_a_described_model_is_exported_whole(here: Path, run: Run
     assert (done.returncode, done.stdout) == (0, "e.onnx: pixels in, embeddings out\n"), done.stderr
 
 
-def test_training_on_vectors_says_what_to_do_instead(here: Path, run: Run) -> None:
-    done = run("train", "v.npy", "--out", "trained", "--epochs", "1", "--device", "cpu")
-    assert done.returncode == 1
-    assert "There are vectors in" in done.stderr and "Model.fit learns from vectors" in done.stderr
+def test_training_on_vectors_is_model_fit(here: Path, run: Run) -> None:
+    rows = np.random.default_rng(4).normal(size=(300, 12)).astype(np.float32)
+    np.save(here / "many.npy", rows)
+    done = run("train", "many.npy", "--out", "trained", "--bits", "32")
+    assert done.returncode == 0, done.stderr
+    assert "32-bit codes were learned in " in done.stdout and "300 different vectors" in done.stdout
+    assert "Next:  sightbook add LIBRARY many.npy --model trained" in done.stdout
+    assert Model.open(here / "trained").fingerprint == Model.fit(rows, here / "fitted", bits=32).fingerprint
+    np.save(here / "part0.npy", rows[:100])
+    np.save(here / "part1.npy", rows[100:])
+    done = run("train", "part0.npy", "part1.npy", "--out", "again", "--bits", "32", "--json")
+    report = json.loads(done.stdout)
+    assert (report["pictures"], report["bits"]) == (300, 32)
+    assert report["fingerprint"] == Model.open(here / "trained").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (
+            ("--epochs", "1", "--backbone", "vit"),
+            "--backbone, --epochs would do nothing: vectors are learned from",
+        ),
+        (("--set", "tau=1"), "--set would do nothing"),
+        (("--seed", "0"), "--seed would do nothing"),
+        (("--resume",), "--resume would do nothing"),
+        (("--method", "rcq"), "method rcq learns from pictures: vectors need --method neighbours"),
+        (("--bits", "12"), "12 bits cannot be made"),
+    ],
+)
+def test_what_cannot_apply_to_vectors_is_refused(
+    here: Path, run: Run, options: tuple[str, ...], what: str
+) -> None:
+    done = run("train", "v.npy", "--out", "trained", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert what in done.stderr and not (here / "trained").exists()
+
+
+def test_evaluate_judges_labelled_vectors(here: Path, run: Run) -> None:
+    names = {b"huggingface": b'{"info": {"features": {"label": {"names": ["cat", "dog"]}}}}'}
+    things = np.repeat(np.random.default_rng(1).normal(size=(2, 12)), 60, axis=0)
+    rows = things + 0.1 * np.random.default_rng(2).normal(size=(120, 12))
+    table = pa.table({"embedding": rows.tolist(), "label": [n // 60 for n in range(120)]})
+    pq.write_table(table.replace_schema_metadata(names), here / "labelled.parquet")
+    assert run("train", "labelled.parquet", "--out", "trained", "--bits", "16").returncode == 0
+    arguments = ("evaluate", "trained", "--protocol", "labelled", "--data", "labelled.parquet", "-R", "50")
+    done = run(*arguments, "--baseline", "all", "--plots", "plots", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["queries"], report["database"], report["classes"]) == (12, 108, 2)
+    assert report["map"] == report["baselines"]["float"]["map"] == report["baselines"]["features"]["map"] == 1
+    assert "the baseline thumbnail was left out: vectors have no colours" in report["notes"]
+    assert sorted(path.name for path in (here / "plots").iterdir()) == [
+        "codewords.png", "precision.png", "recall.png"
+    ]  # fmt: skip
+    assert "encode: 120/120 vectors" in done.stderr
+    done = run(*arguments, "--against", "other")
+    assert done.returncode == 0 and "other" in done.stdout
+    tiny_vectors_model(here / "of-eight", F=8)
+    done = run(*arguments, "--against", "of-eight")
+    assert done.returncode == 1 and "of-eight takes vectors of 8 numbers, and trained of 12" in done.stderr
+    tiny_model(here / "pictures")
+    for models in (("pictures",), ("trained", "--against", "pictures"), ("pictures", "--against", "trained")):
+        done = run("evaluate", *models, *arguments[2:])
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "vectors" in done.stderr

@@ -319,3 +319,28 @@ def test_evaluating_a_model_of_vectors_is_refused(model: Model, tmp_path: Path) 
     (tmp_path / "l.csv").write_text("file,label\n" + "".join(f"{n:03}.png,{n % 2}\n" for n in range(30)))
     with pytest.raises(ModelError, match="takes no pictures"):
         evaluate(model, "labelled", photos, labels=tmp_path / "l.csv", R=5)
+
+
+def test_figures_of_vectors_are_those_of_a_slow_ranking(model: Model, file: Path, tmp_path: Path) -> None:
+    """Labels by row number, from a CSV; one row is bad and left out."""
+    rows = ROWS.copy()
+    rows[77, 0] = np.nan
+    np.save(file, rows)
+    labels = [n % 3 for n in range(300)]
+    (tmp_path / "l.csv").write_text("file,label\n" + "".join(f"{n},{labels[n]}\n" for n in range(300)))
+    report = evaluate(model, "labelled", file, labels=tmp_path / "l.csv", R=20)
+    assert [item["reason"] for item in report.failed] == [
+        "it holds values that are not finite (NaN, or too large)"
+    ]
+    queries = range(0, 300, 10)
+    database = [n for n in range(300) if n % 10 and n != 77]
+    database.sort(key=lambda n: digest(rows[n].tobytes()))
+    found = scores(model, rows[queries], rows[database])
+    precisions = []
+    for q, n in enumerate(queries):
+        best = np.argsort(-found[q], kind="stable")[:20]
+        hits = np.array([labels[database[i]] == labels[n] for i in best])
+        ranks = np.flatnonzero(hits) + 1
+        precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks) if len(ranks) else 0)
+    assert (report.queries, report.database) == (30, 269)
+    assert report.figures.map == pytest.approx(np.mean(precisions))
