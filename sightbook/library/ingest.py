@@ -70,7 +70,7 @@ def add(
         listener(
             Notice(
                 f"more than {UNASKED:,} {what}: no fine codes are kept; a new library with --fine keeps them, "
-                f"at {catalogue.fine} bytes each"
+                f"at {catalogue.fine} bytes a {what[:-1]}"
             )
         )
         catalogue.decline_fine()
