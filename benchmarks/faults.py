@@ -220,7 +220,8 @@ class Campaign:
                 assert held.keys() in (before.keys(), now, now & there), "pictures appeared or vanished"
             for path in before.keys() - held.keys():
                 assert operation in ("add", "prune", "remove", "migrate"), f"{path} vanished"
-            model = opened.model
+            # Not the library's own, whose folder is renamed when a swap is finished.
+            (model,) = (each for each in self.models if each.fingerprint == opened.model.fingerprint)
             pictures = sorted(photos.glob("*.png"))
             assert len(opened.search(pictures[0], 3)) == min(3, len(opened))
             for path, digested in self._digests(opened).items():
