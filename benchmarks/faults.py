@@ -153,8 +153,9 @@ class Campaign:
         shutil.rmtree(place, ignore_errors=True)
         photos, library = place / "Fotos ä", place / "library"
         photos.mkdir(parents=True)
-        for n in range(PICTURES):
-            self._write(photos / f"{n:02}.png", chance.randrange(1000), n)
+        # No two alike: of equal pictures either may be taken for the one that moved.
+        for n, seed in enumerate(chance.sample(range(1000), PICTURES)):
+            self._write(photos / f"{n:02}.png", seed, n)
         old, new = chance.sample(self.models, 2)
         with Library.open(library, create_with=old) as opened:
             opened.add([photos], jobs=1)
