@@ -5,8 +5,9 @@
 Each run makes a library of tiny pictures, changes the folder (new, changed, renamed, deleted files), begins add, prune,
 remove, migrate or compact in a process of its own, and lets it be killed at a random moment, or lets the disk answer
 "no space left" or "input/output error" from a random write on (a small library of C in front of write, pwrite,
-ftruncate and fsync; needs gcc). Afterwards the library must open, hold every row whose batch was acknowledged, pass
-`check`, and hold what a fresh build holds after the next `add`.
+ftruncate and fsync; needs gcc). The model, and the one that is migrated to, have fine codes or have none, by chance.
+Afterwards the library must open, hold every row whose batch was acknowledged, with the code and fine code of its
+content, pass `check`, and after the next `add` hold and answer what a fresh build does.
 """
 
 from __future__ import annotations
@@ -102,11 +103,13 @@ def main() -> None:
         operation, *paths = given.child
         _child(operation, *map(Path, paths))
         return
-    from tests.tiny import tiny_model
+    from tests.tiny import tiny_described, tiny_model
 
     work = given.work or Path(tempfile.mkdtemp(prefix="faults-"))
     work.mkdir(parents=True, exist_ok=True)
-    models = [Model.open(tiny_model(work / f"model{n}", seed=n, M=4 + 4 * n), threads=1) for n in (0, 1)]
+    folders = [tiny_model(work / f"model{n}", seed=n, M=4 + 4 * n) for n in (0, 1)]
+    folders += [tiny_described(work / f"fine{n}", seed=n, bits=32 + 32 * n) for n in (0, 1)]
+    models = [Model.open(folder, threads=1) for folder in folders]
     shim = _shim(work)
     campaign = Campaign(work, models, shim)
     outcomes: Counter[tuple[str, str, str]] = Counter()
@@ -135,10 +138,11 @@ def main() -> None:
 
 
 class Campaign:
-    """What all runs share: models, pictures, and how long an operation usually takes."""
+    """What all runs share: models, pictures by digest, and how long an operation usually takes."""
 
     def __init__(self, work: Path, models: list[Model], shim: Path | None) -> None:
         self.work, self.models, self.shim = work, models, shim
+        self.pictures: dict[bytes, bytes] = {}
         self.codes: dict[tuple[str, bytes], bytes] = {}
         self.seconds: dict[str, float] = {}
         self.writes: dict[str, int] = {}
@@ -149,9 +153,11 @@ class Campaign:
         shutil.rmtree(place, ignore_errors=True)
         photos, library = place / "Fotos ä", place / "library"
         photos.mkdir(parents=True)
-        for n in range(PICTURES):
-            self._write(photos / f"{n:02}.png", chance.randrange(1000), n)
-        with Library.open(library, create_with=self.models[0]) as opened:
+        # No two alike: of equal pictures either may be taken for the one that moved.
+        for n, seed in enumerate(chance.sample(range(1000), PICTURES)):
+            self._write(photos / f"{n:02}.png", seed, n)
+        old, new = chance.sample(self.models, 2)
+        with Library.open(library, create_with=old) as opened:
             opened.add([photos], jobs=1)
         before = self._held(library)
         self._change(photos, chance)
@@ -162,7 +168,7 @@ class Campaign:
             operation,
             str(library),
             str(photos),
-            str(self.models[1].folder),
+            str(new.folder),
         ]
         environment = dict(os.environ)
         if fault != "kill":
@@ -215,24 +221,47 @@ class Campaign:
                 assert held.keys() in (before.keys(), now, now & there), "pictures appeared or vanished"
             for path in before.keys() - held.keys():
                 assert operation in ("add", "prune", "remove", "migrate"), f"{path} vanished"
-            model = opened.model
-            assert len(opened.search(next(iter(sorted(photos.glob("*.png")))), 3)) == min(3, len(opened))
+            # Not the library's own, whose folder is renamed when a swap is finished.
+            (model,) = (each for each in self.models if each.fingerprint == opened.model.fingerprint)
+            pictures = sorted(photos.glob("*.png"))
+            assert len(opened.search(pictures[0], 3)) == min(3, len(opened))
+            for path, digested in self._digests(opened).items():
+                whole = self._code(model, self.pictures[digested])
+                assert held[path] == whole, f"{path} has not the code and fine code of its content"
         findings = check(library)
         broken = [finding.text for finding in findings if finding.verdict == "broken"]
         assert not broken, f"check: {broken}"
         with Library.open(library) as opened:
             opened.add([photos], jobs=1, prune=True)
-        wanted = {path.name: self._code(model, path.read_bytes()) for path in photos.glob("*.png")}
+        wanted = {path.name: self._code(model, path.read_bytes()) for path in pictures}
         assert self._held(library) == wanted, "the next add does not give what a fresh build gives"
+        fresh = library.with_name("fresh")
+        with Library.open(fresh, create_with=model) as other, Library.open(library) as opened:
+            other.add([photos], jobs=1)
+            for query in pictures[:3]:
+                ours, theirs = (
+                    sorted((hit.raw, hit.path) for hit in each.search(query, len(pictures)))
+                    for each in (opened, other)
+                )
+                assert ours == theirs, "a search does not answer as in a fresh build"
 
     def _held(self, library: Path) -> dict[str, bytes]:
+        """By path the code, and behind it the fine code where such are kept."""
         with Library.open(library) as opened, opened._lock:
-            return {path: code for (_, path), (_, code) in opened._catalogue.content().items()}
+            fine = opened._catalogue.fine_content() if opened.facts.fine_bytes else {}
+            content = opened._catalogue.content()
+            return {key[1]: code + fine.get(key, b"") for key, (_, code) in content.items()}
+
+    def _digests(self, opened: Library) -> dict[str, bytes]:
+        with opened._lock:
+            return {path: found for (_, path), (found, _) in opened._catalogue.content().items()}
 
     def _code(self, model: Model, data: bytes) -> bytes:
         key = (model.fingerprint, digest(data))
         if key not in self.codes:
-            self.codes[key] = model.pack(model.encode(model.prepare(data)[None]))[0].tobytes()
+            x = model.embed(model.prepare(data)[None])
+            fine = model.fine(x).tobytes() if model.fine_bytes else b""
+            self.codes[key] = model.pack(model.assign(x)).tobytes() + fine
         return self.codes[key]
 
     def _write(self, path: Path, seed: int, clock: int) -> None:
@@ -240,6 +269,7 @@ class Campaign:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         path.write_bytes(buffer.getvalue())
+        self.pictures[digest(buffer.getvalue())] = buffer.getvalue()
         os.utime(path, ns=(clock * 10**9, clock * 10**9))
 
     def _change(self, photos: Path, chance: random.Random) -> None:
@@ -263,7 +293,7 @@ def _child(operation: str, library: Path, photos: Path, model: Path) -> None:
     def telling(self: Catalogue, pictures, failures=(), gone=()):  # type: ignore[no-untyped-def]
         put(self, pictures, failures, gone)
         for row in pictures:
-            print("put", row.path, row.code.hex(), flush=True)
+            print("put", row.path, (row.code + row.fine).hex(), flush=True)
 
     Catalogue.put = telling  # type: ignore[method-assign]
     new = Model.open(model, threads=1)

@@ -4,7 +4,7 @@ Run:  python benchmarks/two_processes.py MODEL SOURCE [--pictures 5000] [--searc
 The writer commits batches of 64 pictures of SOURCE and says which id each of them ended with. The reader searches all
 the while, with embeddings of other pictures, at least `--searches` times and until the writer has ended. Afterwards
 every answer must be, in ids and score bits, the oracle's on one of the committed states, and those states must follow
-one another.
+one another. Where MODEL has fine codes, the answers and the oracle's go by these, too.
 """
 
 from __future__ import annotations
@@ -79,23 +79,32 @@ def main() -> None:
                 answers.append((q, [hit.id for hit in hits], np.array([hit.raw for hit in hits], np.float32)))
             seconds = time.perf_counter() - started
             ids, packed = reader.codes()
+            finely = bool(reader.facts.fine_bytes)
+            rows = [row[-1] for page in reader.rows(10_000, fine=finely) for row in page]
         assert writer.stdout is not None
         ends = [0, *map(int, writer.stdout.read().split())]
     if writer.returncode:
         raise SystemExit("the writer failed")
     codes = model.unpack(packed)
     states = [int(np.searchsorted(ids, end, side="right")) for end in ends]
-    truth = [
-        [oracle.search(tables[q : q + 1], codes[:count], K, ids[:count]) for count in states]
-        for q in range(len(x))
-    ]
+
+    def best(q: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        if not finely:
+            return oracle.search(tables[q : q + 1], codes[:count], K, ids[:count])
+        fine, asked, gain = np.frombuffer(b"".join(rows), np.int8), model.fine(x[q : q + 1]), model.fine_gain
+        some = fine.reshape(len(ids), -1)[:count]
+        return oracle.fine_search(
+            tables[q : q + 1], codes[:count], asked, some, gain=gain, k=K, ids=ids[:count]
+        )
+
+    truth = [[best(q, count) for count in states] for q in range(len(x))]
     torn = backwards = 0
     state, seen = 0, set()
     for q, found, scores in answers:
         fitting = [
             place
-            for place, (best, raw) in enumerate(truth[q])
-            if best[0].tolist() == found and np.array_equal(raw[0].view(np.int32), scores.view(np.int32))
+            for place, (right, raw) in enumerate(truth[q])
+            if right[0].tolist() == found and np.array_equal(raw[0].view(np.int32), scores.view(np.int32))
         ]
         later = [place for place in fitting if place >= state]
         torn += not fitting

@@ -91,10 +91,11 @@ def add(
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
     from sightbook.errors import typed
+    from sightbook.images.entry import noun
     from sightbook.images.sources import open_sources
     from sightbook.library import folder
     from sightbook.library.library import Library
-    from sightbook.library.scan import refuse_other_kind
+    from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
 
     what: dict[str, Any] = {
@@ -112,7 +113,9 @@ def add(
         return
     if model is not None:
         # A mistyped SOURCE leaves no empty library behind.
-        refuse_other_kind(open_sources(source), ModelConfig.read(model), library)
+        sources, config = open_sources(source), ModelConfig.read(model)
+        refuse_other_kind(sources, config, library)
+        refuse_other_length(sources, config, library)
     with showing() as listener, Library.open(library, create_with=model, fine=fine) as opened:
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
         vectors = opened.model.takes_vectors
@@ -133,15 +136,15 @@ def add(
         shown = ", ".join(
             f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
         )
-        speed = f" ({report.rate:,.0f} {'vectors' if vectors else 'pictures'}/s)" if report.rate else ""
+        speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
     if failed and not good:
         raise PartialFailure(
-            f"none of the {failed} pictures could be read: `sightbook status {typed(library)} --failures` lists the "
-            "reasons"
+            f"none of the {failed} {noun(vectors)} could be read: `sightbook status {typed(library)} --failures` lists "
+            "the reasons"
         )
 
 

@@ -52,7 +52,8 @@ def sightbook(
     Ask it:           sightbook search library/ photo.jpg
 
     A SOURCE is a folder of pictures (any depth), a .tar of pictures, a .parquet with an image column, a single
-    picture, or a quoted pattern of those ("shards/*.tar").
+    picture, or a quoted pattern of those ("shards/*.tar"). Or it holds vectors of your own: a .npy, or a .parquet with
+    a column of them.
     """
 
 

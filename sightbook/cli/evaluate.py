@@ -23,7 +23,9 @@ def evaluate(
     ],
     data: Annotated[
         str,
-        typer.Option(metavar="PATH", help="The pictures, with labels or with --labels.", show_default=False),
+        typer.Option(
+            metavar="PATH", help="Pictures or vectors, with labels or with --labels.", show_default=False
+        ),
     ],
     labels: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.", show_default=False)

@@ -42,6 +42,7 @@ def export(
     from sightbook.cli.output import emit
     from sightbook.cli.show import showing
     from sightbook.errors import ConfigError
+    from sightbook.images.entry import noun
     from sightbook.library import export as exporting
     from sightbook.library.library import Library
     from sightbook.model.model import Model
@@ -61,4 +62,5 @@ def export(
             count = exporting.to_parquet(library, out)
         else:
             count = exporting.embeddings_to_parquet(library, out, jobs=jobs, listener=listener)
-    emit(f"{out}: {count:,} pictures")
+        what = noun(library.model.takes_vectors)
+    emit(f"{out}: {count:,} {what}")

@@ -21,8 +21,8 @@ def migrate(
 ) -> None:
     """Give a library another model.
 
-    Every picture is read again from its source. Searches go on with the old codes meanwhile and find the new ones from
-    the moment all are there; ids stay. A migration that was stopped goes on with the same command.
+    Every picture or vector is read again from its source. Searches go on with the old codes meanwhile and find the new
+    ones from the moment all are there; ids stay. A migration that was stopped goes on with the same command.
 
     \b
     Example:
@@ -30,14 +30,17 @@ def migrate(
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.images.entry import noun
     from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
 
     with showing() as listener:
-        report = change(library, Model.open(model), jobs=jobs, listener=listener)
+        new = Model.open(model)
+        report = change(library, new, jobs=jobs, listener=listener)
     if as_json:
         emit_json(report)
         return
     counts = ((report.missing, "missing"), (report.failed, "could not be read"))
     rest = "".join(f", {count:,} {word}" for count, word in counts if count)
-    emit(f"{report.encoded:,} pictures have codes of {model} now{rest}; took {report.seconds:,.1f} s")
+    what = noun(new.takes_vectors)
+    emit(f"{report.encoded:,} {what} have codes of {model} now{rest}; took {report.seconds:,.1f} s")

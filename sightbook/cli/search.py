@@ -68,6 +68,7 @@ def search(
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import columns, emit, emit_json, note
     from sightbook.errors import ConfigError, PictureError, SourceError
+    from sightbook.images.entry import noun
     from sightbook.library.library import Library
 
     if sheet is not None:
@@ -114,8 +115,7 @@ def search(
         if sheet is not None and asked:
             emit(f"\nSheet: {sheet}")
     if not asked:
-        what = "vectors" if vectors else "pictures"
-        raise PartialFailure(f"none of the {what} to search with could be read")
+        raise PartialFailure(f"none of the {noun(vectors)} to search with could be read")
 
 
 def _check_kind(library: Library, queries: list[str], sheet: Path | None) -> bool:
@@ -141,8 +141,8 @@ def _search_vectors(
     library: Library, path: str, k: int, scan_bits: int | None, fine: bool | None
 ) -> tuple[list[str], list[Hit]]:
     """One search for each vector of a file: what the queries are called, and all their hits."""
-    from sightbook.images.npy import open_query
+    from sightbook.images.npy import read_query
 
-    rows = open_query(path)
+    rows = read_query(path)
     names = [path] if len(rows) == 1 else [f"{path} row {row}" for row in range(len(rows))]
     return names, library.search_vectors(rows, k, scan_bits=scan_bits, fine=fine)

@@ -47,19 +47,19 @@ def text(found: Status, *, every_failure: bool) -> str:
 
     facts = [
         ("library", found.path),
-        ("pictures", f"{found.pictures:,}" + _absent(found.missing, found.unreadable)),
+        (found.holds, f"{found.pictures:,}" + _absent(found.missing, found.unreadable)),
         (
             "model",
             f"{found.method}, {found.bits} bits ({found.M} codebooks of {found.K}), {found.fingerprint[:12]}",
         ),
-        *([("fine codes", f"{found.fine_bytes} bytes a picture")] if found.fine_bytes else []),
+        *([("fine codes", f"{found.fine_bytes} bytes a {found.holds[:-1]}")] if found.fine_bytes else []),
         ("pretraining", found.pretraining),
         ("on disk", f"{found.bytes / 1e6:,.1f} MB"),
         ("created", found.created),
     ]
     parts = [columns(facts), "", "sources"]
     parts += [
-        f"  {source.root} ({source.kind}): {source.pictures:,} pictures"
+        f"  {source.root} ({source.kind}): {source.pictures:,} {found.holds}"
         + _absent(source.missing, source.unreadable)
         + ("" if source.present else ", the source is not there now")
         + ("" if source.scanned is not None else ", not gone through to its end yet")

@@ -1,4 +1,4 @@
-"""`sightbook train`: learn a model from unlabelled pictures."""
+"""`sightbook train`: learn a model from unlabelled pictures, or from vectors."""
 
 from __future__ import annotations
 
@@ -108,12 +108,15 @@ def train(
     verdict without labels: how often a random view of an unseen picture finds that picture again; with --train head,
     how far two halves of the network's features agree about who is similar.
 
+    Vectors of your own are learned from in closed form, in seconds; of the options they take --out, --bits and --json.
+
     \b
     Examples:
       sightbook train photos/ --out model/ --minutes 10
       sightbook train photos/ --out model/ --backbone dinov2-small/ --train head
       sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
       sightbook train photos/ --out model/ --resume
+      sightbook train embeddings.parquet --out vectors-model/ --bits 64
       torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/
     """
     from sightbook.cli.output import emit, emit_json

@@ -38,6 +38,8 @@ def exact_float(reading: Reading, bits: int) -> Baseline:
 
 def thumbnail(reading: Reading, bits: int) -> Baseline:
     """Colour thumbnails in codes of equal length: what needs no network at all."""
+    if reading.query_thumbnails is None or reading.thumbnails is None:
+        raise LeftOut("vectors have no colours")
     made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
     if made is None:
         raise LeftOut(f"{len(reading.database)} pictures are too few to learn its codes")

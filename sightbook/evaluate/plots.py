@@ -35,6 +35,8 @@ def draw(report: Report, folder: Path) -> list[Path]:
     draw_precision({name: curve.at for name, curve in named.items()}, precision)
     draw_recall(named, recall)
     draw_usage(details, codewords)
+    if not details.samples:  # of vectors there is nothing to look at
+        return [precision, recall, codewords]
     draw_sheet(details, answers, f"{report.protocol}: answers of {report.figures.model}")
     return [precision, recall, codewords, answers]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,17 @@ from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.evaluate.thumbnails import thumbnail
-from sightbook.images.entry import Entry
+from sightbook.images.entry import Entry, noun
 from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, load
+from sightbook.images.pool import Failed, Loaded, digest, load
+from sightbook.images.vectors import read_many, stored
+from sightbook.model.encode import fitting
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter
 
 _BATCH = 128
+# Rows of the split, their digests, their pixels or vectors, and what failed.
+_Batch = tuple[list[int], list[bytes], NDArray[Any], list[Failed]]
 
 
 @dataclass
@@ -49,14 +54,14 @@ class Reading:
     """The readable pictures of a split, both parts in the order of their content: a picture's place is its id.
 
     features (Q, F) and (N, F) float32 of the first model's backbone, None when nobody asked; thumbnails (Q, 192) and
-    (N, 192) uint8; shared counts the queries whose very bytes are in the database.
+    (N, 192) uint8, None of vectors; shared counts the queries whose very bytes are in the database.
     """
 
     queries: list[Picture]
     database: list[Picture]
     seen: list[Seen]
-    query_thumbnails: NDArray[np.uint8]
-    thumbnails: NDArray[np.uint8]
+    query_thumbnails: NDArray[np.uint8] | None
+    thumbnails: NDArray[np.uint8] | None
     shared: int
     failed: list[Failed] = field(default_factory=list)
     query_features: NDArray[np.float32] | None = None
@@ -83,18 +88,21 @@ def read(
     failed: dict[tuple[str, str], Failed] = {}
     raw = np.zeros((n, models[0].config.features if features else 0), np.float32)
 
-    by_frame = sorted(
-        range(len(models)), key=lambda i: (models[i].frame != models[0].frame, repr(models[i].frame))
-    )
-    frames = [(frame, list(group)) for frame, group in groupby(by_frame, key=lambda i: models[i].frame)]
-    meter = Meter(listener, "encode", n * len(frames))
+    vectors = all(model.takes_vectors for model in models) and _are_vectors(entries)
+    frames = [(None, list(range(len(models))))] if vectors else _frames(models)
+    meter = Meter(listener, "encode", n * len(frames), noun(vectors))
     for number, (frame, group) in enumerate(frames):
-        for rows, batch, lost in _batches(entries, frame, jobs):
+        for rows, seen, pixels, lost in (
+            _vectors(entries, models) if frame is None else _batches(entries, frame, jobs)
+        ):
             failed.update((item.entry.key, item) for item in lost)
             if rows:
-                pixels = np.stack([item.pixels for item in batch])
                 for i in group:
-                    if features and i == 0:
+                    if frame is None:
+                        embedded = models[i].describe(pixels)
+                        if features and i == 0:
+                            raw[rows] = pixels
+                    elif features and i == 0:
                         embedded, raw[rows] = models[0].embed_with_features(pixels)
                     else:
                         embedded = models[i].embed(pixels)
@@ -105,9 +113,10 @@ def read(
                     kept = [j for j, row in enumerate(rows) if row < len(x[i])]
                     x[i][[rows[j] for j in kept]] = embedded[kept]
                 if number == 0:
-                    thumbnails[rows] = [thumbnail(item.pixels) for item in batch]
-                    for row, item in zip(rows, batch, strict=True):
-                        digests[row] = item.digest
+                    if not vectors:
+                        thumbnails[rows] = [thumbnail(one) for one in pixels]
+                    for row, content in zip(rows, seen, strict=True):
+                        digests[row] = content
             meter.advance(len(rows) + len(lost))
     meter.close()
 
@@ -135,13 +144,25 @@ def read(
             )
             for i, model in enumerate(models)
         ],
-        thumbnails[first],
-        thumbnails[second],
+        None if vectors else thumbnails[first],
+        None if vectors else thumbnails[second],
         sum(digests[row] in stored for row in first.tolist()),
         list(failed.values()),
         raw[first] if features else None,
         raw[second] if features else None,
     )
+
+
+def _frames(models: Sequence[Model]) -> list[tuple[Frame | None, list[int]]]:
+    """The frames of the models, that of the first first, and which models see each; ModelError for one of vectors."""
+    by_frame = sorted(
+        range(len(models)), key=lambda i: (models[i].frame != models[0].frame, repr(models[i].frame))
+    )
+    return [(frame, list(group)) for frame, group in groupby(by_frame, key=lambda i: models[i].frame)]
+
+
+def _are_vectors(entries: Sequence[Entry]) -> bool:
+    return all(entry.origin is not None and entry.origin.kind == "vectors" for entry in entries)
 
 
 def _content_order(digest: bytes, entry: Entry) -> tuple[bytes, bytes]:
@@ -150,13 +171,16 @@ def _content_order(digest: bytes, entry: Entry) -> tuple[bytes, bytes]:
     return digest, blake2b(entry.path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _batches(
-    entries: Sequence[Entry], frame: Frame, jobs: int | None
-) -> Iterator[tuple[list[int], list[Loaded], list[Failed]]]:
-    """(rows, what was loaded for them, what failed) of up to _BATCH pictures at a time."""
+def _batches(entries: Sequence[Entry], frame: Frame, jobs: int | None) -> Iterator[_Batch]:
+    """Up to _BATCH pictures at a time."""
     rows: list[int] = []
     batch: list[Loaded] = []
     lost: list[Failed] = []
+
+    def gathered() -> _Batch:
+        pixels = np.stack([item.pixels for item in batch]) if batch else np.empty(0, np.uint8)
+        return rows, [item.digest for item in batch], pixels, lost
+
     for row, item in enumerate(load(entries, frame, jobs=jobs)):
         if isinstance(item, Failed):
             lost.append(item)
@@ -164,10 +188,33 @@ def _batches(
             rows.append(row)
             batch.append(item)
         if len(rows) + len(lost) >= _BATCH:
-            yield rows, batch, lost
+            yield gathered()
             rows, batch, lost = [], [], []
     if rows or lost:
-        yield rows, batch, lost
+        yield gathered()
+
+
+def _vectors(entries: Sequence[Entry], models: Sequence[Model]) -> Iterator[_Batch]:
+    """`_batches` of vectors, which stand in the place of pixels."""
+    F = models[0].config.features
+    for model in models:
+        if model.config.features != F:
+            raise ModelError(
+                f"{model.folder} takes vectors of {model.config.features} numbers, and {models[0].folder} of {F}: "
+                "compare models of the same vectors"
+            )
+    begin = 0
+    for some, read in read_many(entries, _BATCH):
+        vectors = dict(enumerate(fitting(read, F), start=begin))
+        good = {row: vector for row, vector in vectors.items() if not isinstance(vector, str)}
+        lost = [
+            Failed(entry, vector)
+            for entry, vector in zip(some, vectors.values(), strict=True)
+            if isinstance(vector, str)
+        ]
+        begin += len(some)
+        rows = np.stack(list(good.values())) if good else np.empty((0, F), np.float32)
+        yield list(good), [digest(stored(vector)) for vector in good.values()], rows, lost
 
 
 def _check_finite(model: Model, x: NDArray[np.float32]) -> None:

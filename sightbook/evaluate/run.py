@@ -60,7 +60,8 @@ def evaluate(
 
     Raises ConfigError for what does not fit together (unknown names, R above the database, no labels, query pictures
     that are in the database), SourceError for data or labels that cannot be read, ModelError for a model that cannot.
-    A single picture that cannot be read is left out and named in the report.
+    A single picture that cannot be read is left out and named in the report. Models of vectors are judged on vectors
+    with labels: a Parquet file with a column `label`, or `labels` whose files are the numbers of the rows.
     """
     started = time.monotonic()
     rule = protocol_named(protocol)
@@ -186,12 +187,16 @@ def _details(
 ) -> Details:
     """What the plots of the first model show."""
     codes, tables = reading.seen[0].codes, model.tables(reading.seen[0].x)
-    answers = samples(
-        code_ranker(tables, codes),
-        truth,
-        ap,
-        reading,
-        lambda q, i: float(tables[q, np.arange(model.M), codes[i]].sum()),
+    answers = (
+        ()
+        if model.takes_vectors
+        else samples(
+            code_ranker(tables, codes),
+            truth,
+            ap,
+            reading,
+            lambda q, i: float(tables[q, np.arange(model.M), codes[i]].sum()),
+        )
     )
     return Details(curves, min(QUERIES, len(reading.queries)), usage(codes, model.K), answers)
 

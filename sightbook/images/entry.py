@@ -102,6 +102,11 @@ class Entry:
         return read_row(self.origin, int(self.path))
 
 
+def noun(vectors: bool) -> str:
+    """What is spoken of, in one word."""
+    return "vectors" if vectors else "pictures"
+
+
 def locate(kind: Kind, root: str, path: str) -> str:
     """A printable line that tells people where a picture is."""
     if kind == "folder":

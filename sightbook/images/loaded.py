@@ -45,8 +45,8 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
     vectors."""
     if entry.origin is not None and entry.origin.kind == "vectors":
         raise SourceError(
-            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: Model.fit learns from "
-            "vectors, and a library of such a model takes them."
+            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: give vectors and "
+            "pictures apart, and vectors to a model that was learned from such."
         )
     try:
         data = entry.read(guards.bytes)

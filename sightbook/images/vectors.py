@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin
 from sightbook.images.names import shown
-from sightbook.images.npy import is_npy, open_npy
+from sightbook.images.npy import is_npy, open_npy, read_npy
 from sightbook.images.parquet import picture_column
 from sightbook.images.table import Table
 
@@ -46,6 +46,18 @@ def shape(root: str) -> tuple[int, int]:
     """(N, F): rows of a file, and numbers of its first vector. SourceError when there is no vector in it, and when
     it cannot be told which column they are in."""
     return _open(Origin.now("vectors", root)).shape
+
+
+def fitting_length(root: str, wanted: int) -> int:
+    """`wanted` where some vector of the file has so many numbers, else how many the first has."""
+    file = _open(Origin.now("vectors", root))
+    try:
+        F = file.shape[1]
+        if wanted == F or any(not isinstance(each, str) and len(each) == wanted for each in file.all()):
+            return wanted
+        return F
+    finally:
+        file.close()
 
 
 def entries(source: str, root: str) -> Iterator[Entry]:
@@ -91,20 +103,23 @@ def read_many(entries: Iterable[Entry], count: int) -> Iterator[tuple[list[Entry
             yield batch, _opened(origin).take([int(entry.path) for entry in batch])
 
 
-def read_vectors(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """All vectors (N, F) of a `.npy` file (mapped, its own dtype), a Parquet file, or a glob of those (float32).
+def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
+    """All vectors (N, F) of a `.npy` file (in its own dtype), a Parquet file, or several or a glob of those (float32).
 
     SourceError when there is nothing, or no vectors, or when they differ in length.
     """
-    text = os.path.expanduser(os.fspath(path))
-    found = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
-    if not found:
-        raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
+    found: list[str] = []
+    for spec in [path] if isinstance(path, str | os.PathLike) else path:
+        text = os.path.expanduser(os.fspath(spec))
+        some = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        if not some:
+            raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
+        found += some
     for each in found:
         if not is_npy(each) and not each.lower().endswith(".parquet"):
             raise SourceError(f"'{shown(each)}' is no file of vectors: give a .npy or a .parquet.")
     if len(found) == 1 and is_npy(found[0]):
-        return open_npy(found[0])
+        return read_npy(found[0])
     files = [_open(Origin.now("vectors", each)) for each in found]
     F = files[0].shape[1]
     rows = np.empty((sum(file.shape[0] for file in files), F), np.float32)
@@ -123,28 +138,31 @@ class _Array:
     """A `.npy` file."""
 
     def __init__(self, origin: Origin) -> None:
-        self._rows = open_npy(origin.root)
-        self.shape: tuple[int, int] = self._rows.shape
+        self._file = open_npy(origin.root)
+        N, F = self._file.shape
+        self.shape = (N, F)
 
     def labels(self) -> Iterator[None]:
-        return iter([None] * len(self._rows))
+        return iter([None] * len(self._file))
 
     def take(self, rows: Sequence[int]) -> list[Vector | str]:
         """The vectors of some rows; reading is fast where they follow each other."""
         first, last = rows[0], rows[-1]
-        if last - first == len(rows) - 1 and first >= 0 and last < len(self._rows):
-            return list(_narrow(self._rows[first : last + 1]))
+        if last - first == len(rows) - 1 and first >= 0 and last < len(self._file):
+            return list(_narrow(self._file.read(first, last + 1)))
         return [
-            _narrow(self._rows[row]) if 0 <= row < len(self._rows) else "the file has no such row any more"
+            _narrow(self._file.read(row, row + 1)[0])
+            if 0 <= row < len(self._file)
+            else "the file has no such row any more"
             for row in rows
         ]
 
     def all(self) -> Iterator[Vector | str]:
-        for start in range(0, len(self._rows), 4096):
-            yield from _narrow(self._rows[start : start + 4096])
+        for start in range(0, len(self._file), 4096):
+            yield from _narrow(self._file.read(start, min(start + 4096, len(self._file))))
 
     def close(self) -> None:
-        del self._rows
+        self._file.close()
 
 
 class _Column:

@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,13 +26,13 @@ from sightbook.images.pool import Failed, cores
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed
 from sightbook.learn.card import described_card
+from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
 from sightbook.learn.session import device_named
 from sightbook.learn.store import LEAST_PICTURES, tell_failures
 from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
-from sightbook.model.config import ModelConfig
-from sightbook.model.fit import Fitted, fit, write
+from sightbook.model.fit import fit, verdict, write
 from sightbook.model.model import open_session
 from sightbook.model.network import PixelBackbone
 from sightbook.model.onnx import export_backbone
@@ -94,7 +93,6 @@ def run_closed(
     )
     chosen = None if config.strength is None else Strength(**config.strength.model_dump())
     fitted = fit(made.rows, config.bits, strength=chosen, seed=config.seed)
-    verdict = _verdict(fitted, made.pictures)
     model = write(
         fitted,
         folder,
@@ -114,57 +112,11 @@ def run_closed(
             "onnx_difference": difference,
             "torch": torch.__version__,
         },
-        verdict=verdict,
+        verdict=verdict(fitted),
         card=lambda done: described_card(done, config),
     )
     made.discard()
     return report_of(folder, model)
-
-
-def report_of(folder: Path, model: ModelConfig) -> TrainReport:
-    """What training says of the MODEL folder it wrote."""
-    trained = model.trained
-    return TrainReport(
-        folder=folder,
-        bits=model.bits,
-        pictures=trained["pictures"],
-        failed=trained["failed"],
-        steps=0,
-        seconds=trained["seconds"],
-        device=trained["device"],
-        precision=trained["precision"],
-        fingerprint=model.fingerprint,
-        verdict=model.verdict,
-        sentence=sentence(model),
-    )
-
-
-def sentence(model: ModelConfig) -> str:
-    """What a user should know, in plain words."""
-    trained, verdict = model.trained, model.verdict
-    learned = (
-        f"{model.bits}-bit codes were learned in {trained['seconds']:.0f} s from the neighbourhoods of "
-        f"{trained['distinct']:,} different pictures"
-    )
-    if verdict.get("agreement") is None:
-        return f"{learned}: too few to judge them without labels."
-    now, before = verdict["agreement"], verdict["before"]
-    better = "helped" if now > before else "did not help"
-    return (
-        f"Learning {better}: {learned}; two descriptions that see different halves of the network's features agree on "
-        f"{now:.0%} of a picture's ten nearest, the features as they are on {before:.0%}."
-    )
-
-
-def _verdict(fitted: Fitted, pictures: int) -> dict[str, Any]:
-    """The label-free figures: how far two halves of the features agree, described and as they are."""
-    shares = fitted.facts["agreement"]
-    chosen = str(Strength(**fitted.facts["strength"]))
-    return {
-        "pictures": pictures,
-        "agreement": shares.get(chosen),
-        "before": fitted.facts["agreement_before"] if shares else None,
-    }
 
 
 def _forward(encoder: PixelBackbone, graph: Path, device: torch.device) -> fixed.Forward:

@@ -20,6 +20,7 @@ from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
+from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.report import TrainReport
 from sightbook.presets import CLOSED_FORM, DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
@@ -59,11 +60,12 @@ def train(
 ) -> TrainReport:
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
 
-    source: one or several folders, .tar or .parquet files, or globs of those. bits: 16 to 128 (default 64); nested: the
-    first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name, a
-    local folder in the hub's layout, or auto: a good pretrained one if there is one within reach; train_part: what of a
-    pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from its
-    features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
+    source: one or several folders, .tar or .parquet files, or globs of those; or files of vectors, .npy or .parquet,
+    which are learned from as by `Model.fit`, without torch, and take `bits` only. bits: 16 to 128 (default 64); nested:
+    the first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name,
+    a local folder in the hub's layout, or auto: a good pretrained one if there is one within reach; train_part: what of
+    a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from
+    its features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
     untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
@@ -74,11 +76,22 @@ def train(
 
     >>> sightbook.train("photos", "model", bits=64, minutes=10)
     """
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    folder = Path(out)
+    names = [os.fspath(each) for each in sources]
+    if hold_vectors(names):
+        given = {
+            "--backbone": backbone is not None, "--train": train_part is not None, "--preset": preset is not None,
+            "--nested": nested, "--epochs": epochs is not None, "--minutes": minutes is not None,
+            "--device": device not in ("auto", "cpu"), "--config": config is not None, "--set": bool(settings),
+            "--seed": seed is not None, "--resume": resume, "--jobs": jobs is not None, "only": only is not None,
+        }  # fmt: skip
+        return learn_vectors(
+            names, folder, __version__, bits=64 if bits is None else bits, method=method, given=given
+        )
     # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
     if not all(find_spec(name) for name in ("torch", "transformers", "kornia", "onnx", "onnxscript")):
         raise MissingExtra("training", "train")
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    folder = Path(out)
     asked = _asked(
         config,
         settings,

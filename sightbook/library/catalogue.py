@@ -41,6 +41,8 @@ NAME = "catalogue.sqlite"
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
 _ROWS = 16_384  # fetched at once
+# `images.entry.locate`, of a row x of the source s.
+_LOCATOR = "(s.root || CASE s.kind WHEN 'folder' THEN '/' WHEN 'tar' THEN ':' ELSE ' row ' END || x.path)"
 
 
 class Catalogue:
@@ -174,18 +176,29 @@ class Catalogue:
     def codes(self) -> tuple[str, array[int], bytearray]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
         with self.one_state():
-            return (self.stamp, *self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id"))
+            ids, (codes,) = self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id", 1)
+            return self.stamp, ids, codes
+
+    def codes_and_digests(self) -> tuple[str, array[int], bytearray, bytearray]:
+        """The same, and their content digests joined."""
+        with self.one_state():
+            statement = "SELECT id, code, digest FROM pictures WHERE state = 0 ORDER BY id"
+            ids, (codes, digests) = self._joined(statement, 2)
+            return self.stamp, ids, codes, digests
 
     def fine_codes(self) -> tuple[str, array[int], bytearray]:
-        """The same of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
+        """`codes` of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
         with self.one_state():
-            return (
-                self.stamp,
-                *self._joined(
-                    "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
-                    "WHERE p.state = 0 ORDER BY p.id"
-                ),
+            ids, (codes,) = self._joined(
+                "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
+                "WHERE p.state = 0 ORDER BY p.id",
+                1,
             )
+            return self.stamp, ids, codes
+
+    def fine_of(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Fine codes by id, where there are such."""
+        return dict(self._by_ids("SELECT id, code FROM fine WHERE id IN ({})", ids))
 
     def page(
         self, after: int, count: int, *, fine: bool = False
@@ -252,7 +265,8 @@ class Catalogue:
         return {source: Counts(*numbers) for source, numbers in by_state.items()}
 
     def match(self, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
-        """Picture ids and keys of failures whose path, or `root/path`, is `pattern`, lies in it, or fits it as a glob.
+        """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits
+        it as a glob.
 
         As in SQLite's GLOB, `*` also crosses `/`. What is the name of something is no glob: `a[1].jpg` is that file
         where there is one, and not `a1.jpg`. Nothing is called "".
@@ -261,14 +275,13 @@ class Catalogue:
             return set(), set()
         names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
         named = self._matching(
-            "x.path = :exact OR s.root || '/' || x.path = :exact"
-            " OR substr(x.path, 1, length(:inside)) = :inside"
-            " OR substr(s.root || '/' || x.path, 1, length(:inside)) = :inside",
+            f"x.path = :exact OR {_LOCATOR} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
+            f" OR substr({_LOCATOR}, 1, length(:inside)) = :inside",
             names,
         )
         if any(named):
             return named
-        return self._matching("x.path GLOB :exact OR s.root || '/' || x.path GLOB :exact", names)
+        return self._matching(f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", names)
 
     # Writing
 
@@ -413,12 +426,15 @@ class Catalogue:
 
     # Parts
 
-    def _joined(self, statement: str) -> tuple[array[int], bytearray]:
-        ids, joined = array("q"), bytearray()  # not a list of rows: that takes ten times the room
+    def _joined(self, statement: str, columns: int) -> tuple[array[int], list[bytearray]]:
+        """The ids, and each of so many columns behind them joined."""
+        ids = array("q")  # not a list of rows: that takes ten times the room
+        joined = [bytearray() for _ in range(columns)]
         cursor = self.connection.execute(statement)
         while rows := cursor.fetchmany(_ROWS):
             ids.extend([row[0] for row in rows])
-            joined += b"".join([row[1] for row in rows])
+            for column in range(columns):
+                joined[column] += b"".join([row[column + 1] for row in rows])
         return ids, joined
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:

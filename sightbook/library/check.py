@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
+from sightbook.images.entry import noun
 from sightbook.images.names import to_native
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
@@ -86,12 +87,13 @@ def _migration(path: Path) -> Iterator[Finding]:
                 return
             done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
             known = catalogue.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+            what = _noun(catalogue)
     except (sqlite3.Error, SightbookError, TypeError):
         return  # what is wrong is found where it belongs
     yield Finding(
         "migration",
         "note",
-        f"a migration to another model was stopped with {done:,} of {known:,} pictures encoded: the same "
+        f"a migration to another model was stopped with {done:,} of {known:,} {what} encoded: the same "
         "`sightbook migrate` goes on with it",
     )
 
@@ -147,7 +149,9 @@ def _catalogue(path: Path, facts: Facts | None) -> tuple[Catalogue | None, list[
         return None, said
     counts = catalogue.counts().values()
     good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
-    said.append(Finding("catalogue", "ok", f"{good:,} pictures" + (f", {gone:,} missing" if gone else "")))
+    said.append(
+        Finding("catalogue", "ok", f"{good:,} {_noun(catalogue)}" + (f", {gone:,} missing" if gone else ""))
+    )
     return catalogue, said
 
 
@@ -178,7 +182,7 @@ def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Fin
     ):
         count = catalogue.connection.execute(f"SELECT count(*) FROM pictures WHERE {condition}").fetchone()[0]
         if count:
-            yield _beyond_repair(path, f"{count} pictures have {what}")
+            yield _beyond_repair(path, f"{count} {_noun(catalogue)} have {what}")
 
 
 def _fine(path: Path) -> Iterator[Finding]:
@@ -187,17 +191,18 @@ def _fine(path: Path) -> Iterator[Finding]:
     catalogue = Catalogue.write(path / NAME)
     try:
         lacking, stray = catalogue.mend_fine()
+        what = _noun(catalogue)
     finally:
         catalogue.close()
     if lacking:
         yield Finding(
             "fine codes",
             "repaired",
-            f"{lacking:,} pictures had none, or a damaged one: the next `sightbook add` reads them again, until then "
+            f"{lacking:,} {what} had none, or a damaged one: the next `sightbook add` reads them again, until then "
             "they are left out of searches",
         )
     if stray:
-        yield Finding("fine codes", "repaired", f"{stray:,} of pictures that are gone were removed")
+        yield Finding("fine codes", "repaired", f"{stray:,} of {what} that are gone were removed")
 
 
 def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
@@ -221,6 +226,10 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
     _make_anew(cache, catalogue, facts)
 
 
+def _noun(catalogue: Catalogue) -> str:
+    return noun(any(source.kind == "vectors" for source in catalogue.sources()))
+
+
 def _make_anew(cache: Path, catalogue: Catalogue, facts: Facts) -> None:
     for name in (CODES, FINE_CODES):
         (cache / name).unlink(missing_ok=True)
@@ -231,15 +240,16 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
     """Whether the pictures are still where they were, by size and time alone."""
     counts = catalogue.counts()
     for source in catalogue.sources():
+        what = noun(source.kind == "vectors")
         if not os.path.exists(source.root):  # noqa: PTH110  Path.exists raises PermissionError
             yield Finding(
                 "source",
                 "note",
-                f"{source.root} is not there now: {counts[source.id].good:,} pictures can be found, not shown",
+                f"{source.root} is not there now: {counts[source.id].good:,} {what} can be found, not shown",
             )
             continue
         if source.kind != "folder":
-            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} pictures")
+            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} {what}")
             continue
         changed = []
         for path, row in catalogue.known(source.id).items():

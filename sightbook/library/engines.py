@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sightbook.codes.engine import Engine
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
+    from sightbook.library.snapshot import Snapshot
 
 
 class Migrated(Exception):
@@ -28,6 +30,7 @@ class Engines:
     def __init__(self, library: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._library, self._facts, self._catalogue = library, facts, catalogue
         self._kept: tuple[str, int, bool, Engine | Staged, Fine | None] | None = None
+        self._last: Snapshot | None = None  # without its codes, for the fine codes of the next state
 
     def _check(self) -> None:
         if self._catalogue.fingerprint != self._facts.fingerprint:
@@ -53,8 +56,9 @@ class Engines:
                 opening = kept is None or (finely and not kept[2])
                 try:
                     found = load(
-                        self._catalogue, self._library / "cache", facts.code_bytes, save=opening, fine=finely
-                    )
+                        self._catalogue, self._library / "cache", facts.code_bytes,
+                        save=opening, fine=finely, last=self._last,
+                    )  # fmt: skip
                 finally:
                     self._check()  # codes of another length are no damage then
                 if first == facts.M:
@@ -63,6 +67,8 @@ class Engines:
                     engine = Staged(found.packed, facts.M, facts.K, first, found.ids)
                 fine = None if gain is None or found.fine is None else Fine(engine, found.fine, gain)
                 kept = self._kept = (found.stamp, first, finely, engine, fine)
+                if found.digests is not None:
+                    self._last = replace(found, packed=found.packed[:0].copy())
                 del found
                 give_back_freed_memory()
             return kept[4] if finely and kept[4] is not None else kept[3]

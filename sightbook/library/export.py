@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sightbook.codes.tables import Floats, Metric
 from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
-from sightbook.images.entry import Entry
+from sightbook.images.entry import Entry, noun
 from sightbook.images.names import shown
 from sightbook.images.sources import open_sources
 from sightbook.progress import Listener, Notice, silent
@@ -170,7 +170,11 @@ def embeddings_to_parquet(
         flush()
     left_out += len(known) - len(entries)
     if left_out:
-        listener(Notice(f"{left_out:,} pictures are not there as they were added, and were left out"))
+        listener(
+            Notice(
+                f"{left_out:,} {noun(library.model.takes_vectors)} are not there as they were added, and were left out"
+            )
+        )
     return count
 
 

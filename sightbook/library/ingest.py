@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sightbook.errors import LibraryError, SourceError
-from sightbook.images.entry import Entry, locate
+from sightbook.images.entry import Entry, locate, noun
 from sightbook.images.names import to_native
 from sightbook.interrupt import deferred_interrupt
 from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
 from sightbook.library.results import AddPlan, AddReport, Failure
-from sightbook.library.scan import Plan, find_moved, is_there, refuse_other_kind, resolve, scan
+from sightbook.library.scan import (
+    Plan,
+    find_moved,
+    is_there,
+    refuse_other_kind,
+    refuse_other_length,
+    resolve,
+    scan,
+)
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
@@ -58,10 +66,11 @@ def add(
         moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
     )  # fmt: skip
     if too_many(catalogue, sum(len(plan.todo) for plan in plans)):
+        what = noun(any(plan.source.kind == "vectors" for plan in plans))
         listener(
             Notice(
-                f"more than {UNASKED:,} pictures: no fine codes are kept; a new library with --fine keeps them, at "
-                f"{catalogue.fine} bytes a picture"
+                f"more than {UNASKED:,} {what}: no fine codes are kept; a new library with --fine keeps them, "
+                f"at {catalogue.fine} bytes a {what[:-1]}"
             )
         )
         catalogue.decline_fine()
@@ -102,18 +111,21 @@ def planned(
     exclude: Sequence[str],
     prune: Prune,
     listener: Listener,
+    config: ModelConfig | None = None,
 ) -> list[Plan]:
     """What an `add` has to do, without doing any of it: the plan of each source.
 
-    LibraryError when a source is not of the kind that the library's model takes, or `prune` would take everything that
+    config: of the model that the sources must fit; None: the library's own.
+    LibraryError when a source is not of the kind or length that the model takes, or `prune` would take everything that
     is known of a source, and was not told "all".
     """
     sources = resolve(
         catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
     )
     if folder.exists(library):
-        config = ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
+        config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
         refuse_other_kind(sources, config, library)
+        refuse_other_length(sources, config, library)
     meter = Meter(listener, "scan")
     plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
     meter.close()
@@ -121,9 +133,9 @@ def planned(
     for plan in plans:
         if prune and prune != "all" and plan.empty:
             raise LibraryError(
-                f"not one picture that {library} knows of {plan.source.root} is there, so pruning would remove all "
-                f"{len(plan.missing) + len(plan.gone_before):,} of them: mount its drive, or say --prune-all if they "
-                "are gone for good"
+                f"not one of the {noun(plan.source.kind == 'vectors')} that {library} knows of {plan.source.root} is "
+                f"there, so pruning would remove all {len(plan.missing) + len(plan.gone_before):,} of them: mount its "
+                "drive, or say --prune-all if they are gone for good"
             )
     return plans
 
@@ -188,7 +200,8 @@ class _Run:
                 # What was encoded is good: keep it, then stop.
                 self._commit()
                 kept = self.added + self.changed + self.same
-                self.listener(Notice(f"{kept:,} of {len(todo):,} pictures were encoded and are kept"))
+                what = noun(model.takes_vectors)
+                self.listener(Notice(f"{kept:,} of {len(todo):,} {what} were encoded and are kept"))
                 raise
         self._commit()
 

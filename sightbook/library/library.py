@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightbook.errors import LibraryError
-from sightbook.images.entry import locate
+from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
@@ -271,6 +271,7 @@ class Library:
         return Status(
             path=str(self.path),
             format=facts.format,
+            holds=noun(config.frame is None),
             pictures=sum(source.pictures for source in sources),
             missing=sum(source.missing for source in sources),
             unreadable=sum(source.unreadable for source in sources),

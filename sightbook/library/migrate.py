@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightbook.errors import LibraryError, typed
-from sightbook.images.entry import Entry
+from sightbook.images.entry import Entry, noun
 from sightbook.images.sources import open_sources
-from sightbook.images.vectors import shape
+from sightbook.images.vectors import fitting_length
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
@@ -74,13 +74,14 @@ def migrate(
                 )
             away = [row.root for row in catalogue.sources() if not is_there(row.root)]
             if away:
+                what = noun(model.takes_vectors)
                 raise LibraryError(
-                    f"{', '.join(away)} cannot be read now, and codes are made from the pictures: mount its drive, or "
+                    f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
                     f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
                 )
             refuse_other_kind(catalogue.sources(), model.config, path)
             _refuse_other_length(catalogue, model)
-            _follow_moved(catalogue, path, listener)
+            _follow_moved(catalogue, path, model, listener)
             fine = at_migration(catalogue, model)
             _begin(catalogue, path, model, bool(fine))
             _encode(catalogue, model, bool(fine), jobs, listener)
@@ -94,21 +95,22 @@ def migrate(
 def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
     """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
     for row in catalogue.sources():
-        if row.kind == "vectors" and (F := shape(row.root)[1]) != model.config.features:
+        wanted = model.config.features
+        if row.kind == "vectors" and (F := fitting_length(row.root, wanted)) != wanted:
             raise LibraryError(
-                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {model.config.features}: give a "
+                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {wanted}: give a "
                 "model that was learned from such vectors"
             )
 
 
-def _follow_moved(catalogue: Catalogue, path: Path, listener: Listener) -> None:
+def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: Listener) -> None:
     """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
     roots = [row.root for row in catalogue.sources()]
     if not roots:
         return
     plans = planned(
         catalogue, path, roots,
-        moved_from=None, retry=False, exclude=(), prune="all", listener=listener,
+        moved_from=None, retry=False, exclude=(), prune="all", listener=listener, config=model.config,
     )  # fmt: skip
     for plan in plans:
         if plan.moved:
@@ -139,7 +141,7 @@ def _encode(catalogue: Catalogue, model: Model, fine: bool, jobs: int | None, li
     done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
     todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
     if done:
-        listener(Notice(f"{len(done):,} pictures were encoded before"))
+        listener(Notice(f"{len(done):,} {noun(model.takes_vectors)} were encoded before"))
     if not todo:
         return
     ids = {entry.key: id for id, entry in todo}

@@ -100,7 +100,8 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A library at a glance. pictures: searchable ones; unreadable: once good, their present file is not.
+    """A library at a glance. holds: pictures or vectors; pictures: how many of them can be found; unreadable:
+    once good, their present file is not.
 
     failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk; fine_bytes
     what each picture's fine code takes, 0 where none are kept.
@@ -108,6 +109,7 @@ class Status:
 
     path: str
     format: int
+    holds: str
     pictures: int
     missing: int
     unreadable: int

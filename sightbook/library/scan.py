@@ -13,6 +13,7 @@ from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
+from sightbook.images.vectors import fitting_length
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.model.config import ModelConfig
@@ -131,12 +132,23 @@ def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig
         if source.kind == "vectors" and config.frame is not None:
             raise LibraryError(
                 f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
-                "with a model that Model.fit made of vectors"
+                "with a model that was learned from vectors"
             )
         if source.kind != "vectors" and config.frame is None:
             raise LibraryError(
                 f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
                 "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
+            )
+
+
+def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
+    """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
+    for source in sources:
+        root = str(source.root)
+        if source.kind == "vectors" and (F := fitting_length(root, config.features)) != config.features:
+            raise LibraryError(
+                f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
+                "vectors of the network that it was learned from, or a library of its own, with a model of these"
             )
 
 

@@ -32,30 +32,39 @@ _HEADER = 4096  # bytes a header can have at most
 @dataclass(frozen=True)
 class Snapshot:
     """`ids` (N,) int64 ascending and `packed` (N, code_bytes) uint8 of the state that `stamp` names; `fine` (N, d)
-    int8, read only, where they were asked for and the library keeps them."""
+    int8, read only, where they were asked for and the library keeps them; `digests` (N, 2) uint64 of the contents, with
+    fine codes of rows that were not in the cache."""
 
     stamp: str
     ids: NDArray[np.int64]
     packed: NDArray[np.uint8]
     fine: NDArray[np.int8] | None = None
+    digests: NDArray[np.uint64] | None = None
 
 
 def load(
-    catalogue: Catalogue, cache: Path, code_bytes: int, *, save: bool = True, fine: bool = False
+    catalogue: Catalogue,
+    cache: Path,
+    code_bytes: int,
+    *,
+    save: bool = True,
+    fine: bool = False,
+    last: Snapshot | None = None,
 ) -> Snapshot:
     """The snapshot of the catalogue's present state, from the cache when that is fresh and sound, else from the rows.
 
     With `save` a rebuilt one is left in the cache, where the disk allows it; fine: with fine codes, where they are
-    kept. Raises sqlite3.DatabaseError when codes have another length, or a picture lacks its fine code: damage.
+    kept. last: an earlier state of the same model, whose codes are not looked at; fine codes it has are not read again.
+    Raises sqlite3.DatabaseError when codes have another length, or a picture lacks its fine code: damage.
     """
     with catalogue.one_state():  # codes and fine codes of one state, whichever of them the cache has
         stamp, width = catalogue.stamp, catalogue.fine or 0
         cached = _read(cache / NAME, stamp, code_bytes)
-        snapshot = cached or _from_rows(catalogue, code_bytes)
+        snapshot = cached or _from_rows(catalogue, code_bytes, digests=fine and width > 0)
         fines = mapped = None
         if fine and width:
             mapped = _map(cache / FINE_NAME, stamp, len(snapshot.ids), width)
-            fines = _fine_from_rows(catalogue, snapshot.ids, width) if mapped is None else mapped
+            fines = _fine_from_rows(catalogue, snapshot, width, last) if mapped is None else mapped
     if save:
         # A read-only or full disk costs time at the next start, nothing else.
         if cached is None:
@@ -80,22 +89,39 @@ def is_fine_fresh(cache: Path, stamp: str, count: int, width: int) -> bool:
     return _map(cache / FINE_NAME, stamp, count, width) is not None
 
 
-def _from_rows(catalogue: Catalogue, code_bytes: int) -> Snapshot:
-    stamp, ids, joined = catalogue.codes()
+def _from_rows(catalogue: Catalogue, code_bytes: int, *, digests: bool) -> Snapshot:
+    stamp, ids, joined, *more = catalogue.codes_and_digests() if digests else catalogue.codes()
     if len(joined) != len(ids) * code_bytes:
         # Every code has the same length by construction; another length is damage, not a user's mistake.
         raise sqlite3.DatabaseError("codes of unequal length")
     packed = np.frombuffer(joined, np.uint8).reshape(len(ids), code_bytes)
-    return Snapshot(stamp, np.frombuffer(ids, np.int64), packed)
+    contents = np.frombuffer(more[0], np.uint64).reshape(len(ids), 2) if more else None
+    return Snapshot(stamp, np.frombuffer(ids, np.int64), packed, digests=contents)
 
 
-def _fine_from_rows(catalogue: Catalogue, ids: NDArray[np.int64], width: int) -> NDArray[np.int8]:
+def _fine_from_rows(
+    catalogue: Catalogue, snapshot: Snapshot, width: int, last: Snapshot | None
+) -> NDArray[np.int8]:
+    if last is not None and len(last.ids) and last.digests is not None and snapshot.digests is not None:
+        assert last.fine is not None
+        place = np.searchsorted(last.ids, snapshot.ids).clip(max=len(last.ids) - 1)
+        # A changed picture keeps its id, so its content tells whether its fine code is still its own.
+        same = (last.ids[place] == snapshot.ids) & (last.digests[place] == snapshot.digests).all(axis=1)
+        new = snapshot.ids[~same].tolist()
+        by_id = catalogue.fine_of(new)
+        rows = np.take(last.fine, place, axis=0)
+        rows[~same] = _whole(b"".join(by_id.get(id, b"") for id in new), len(new), width)
+        return rows
     _, found, joined = catalogue.fine_codes()
-    if len(found) != len(ids) or len(joined) != len(ids) * width:
+    return _whole(joined if len(found) == len(snapshot.ids) else b"", len(snapshot.ids), width)
+
+
+def _whole(joined: bytes | bytearray, count: int, width: int) -> NDArray[np.int8]:
+    if len(joined) != count * width:
         raise sqlite3.DatabaseError(
             "fine codes are missing or of unequal length: `sightbook check` mends that"
         )
-    return np.frombuffer(joined, np.int8).reshape(len(ids), width)
+    return np.frombuffer(joined, np.int8).reshape(count, width)
 
 
 def _write(path: Path, snapshot: Snapshot) -> None:

@@ -65,6 +65,11 @@ class ModelConfig:
         """Length of a code: M · log2 K."""
         return self.M * (self.K.bit_length() - 1)
 
+    @property
+    def noun(self) -> str:
+        """What it takes, in one word: pictures or vectors."""
+        return "vectors" if self.frame is None else "pictures"
+
     def to_json(self) -> str:
         content = asdict(self)
         content["bits"] = self.bits

@@ -26,7 +26,7 @@ from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent
 
-__all__ = ["Encoded", "Failed", "encode"]
+__all__ = ["Encoded", "Failed", "encode", "fitting"]
 
 _VECTORS = 1024  # described at once
 _NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
@@ -118,7 +118,7 @@ def _encode_vectors(
     F, failed = model.config.features, 0
     try:
         for batch, read in read_many(entries, _VECTORS):
-            vectors = _fitting(read, F)
+            vectors = fitting(read, F)
             good = [vector for vector in vectors if not isinstance(vector, str)]
             if good:
                 x = model.describe(np.stack(good))
@@ -136,7 +136,7 @@ def _encode_vectors(
         meter.close()
 
 
-def _fitting(vectors: list[Vector | str], F: int) -> list[Vector | str]:
+def fitting(vectors: list[Vector | str], F: int) -> list[Vector | str]:
     """The vectors that can be described, and why the others cannot."""
     sized = [
         f"it has {len(vector)} numbers, and the model takes {F}"

@@ -147,6 +147,17 @@ def write(
     )
 
 
+def verdict(fitted: Fitted) -> dict[str, Any]:
+    """The label-free figures: how far two halves of the features agree, described and as they are."""
+    shares = fitted.facts["agreement"]
+    chosen = str(Strength(**fitted.facts["strength"]))
+    return {
+        "pictures": fitted.facts["pictures"],
+        "agreement": shares.get(chosen),
+        "before": fitted.facts["agreement_before"] if shares else None,
+    }
+
+
 def fit_vectors(
     features: Any, out: Path, bits: int, version: str, *, strength: Strength | None = None
 ) -> Path:
@@ -160,7 +171,7 @@ def fit_vectors(
     existed = out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        write(fitted, out, version)
+        write(fitted, out, version, verdict=verdict(fitted))
     except BaseException:
         if not existed:
             shutil.rmtree(out, ignore_errors=True)

@@ -86,9 +86,10 @@ class Model:
         to the new folder `out` and opens it: `describe` and `assign` then code any vector of that kind.
 
         vectors: an array, or the path of a `.npy`, a Parquet file with a column of vectors, or a glob of those. No
-        labels, no torch; seconds for some thousand vectors. A mapped array is read as far as it is needed. strength:
-        by default chosen by the vectors themselves (`sightbook.describe.learn`). ConfigError for vectors that are not
-        finite or of no length, and for a folder that is not empty; SourceError for a path without vectors.
+        labels, no torch; seconds for some thousand vectors. A mapped array is read as far as it is needed, a file
+        whole. strength: by default chosen by the vectors themselves (`sightbook.describe.learn`). ConfigError for
+        vectors that are not finite or of no length, and for a folder that is not empty; SourceError for a path without
+        vectors.
         """
         from sightbook import __version__
         from sightbook.images.vectors import read_vectors

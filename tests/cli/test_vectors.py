@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sightbook.library.library import Library
+from sightbook.model.model import Model
 from tests.cli.conftest import Run
 from tests.library.pictures import fill
 from tests.tiny import tiny_described_model, tiny_model, tiny_vectors_model
@@ -98,6 +101,14 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert what in done.stderr and "Traceback" not in done.stderr
+    np.save(here / "longer.npy", np.zeros((5, 13)))
+    for library in ("new", "library"):
+        done = run("add", library, "longer.npy", "--model", "model")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert (
+            f"longer.npy holds vectors of 13 numbers, and the model of {library} takes 12: give"
+            in done.stderr
+        )
     assert not (here / "new").exists() and not (here / "e.onnx").exists()
     run("add", "of-pictures", "photos", "--model", "pictures", "--jobs", "1")
     done = run("search", "of-pictures", "v.npy")
@@ -106,16 +117,18 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
 
 
 def test_the_other_verbs_work_on_vectors(here: Path, run: Run) -> None:
-    assert f"{here}/v.npy (vectors): 40 pictures" in run("status", "library").stdout
-    assert run("check", "library").returncode == 0
+    assert f"{here}/v.npy (vectors): 40 vectors" in run("status", "library").stdout
+    checked = run("check", "library")
+    assert checked.returncode == 0 and "pictures" not in checked.stdout
+    assert checked.stdout.count("40 vectors") == 2, "of the catalogue and of its source"
     assert run("migrate", "library", "--model", "other").stdout.startswith(
-        "40 pictures have codes of other now"
+        "40 vectors have codes of other now"
     )
-    assert run("remove", "library", f"{here}/v.npy/7").returncode == 0
+    assert run("remove", "library", f"{here}/v.npy row 7").returncode == 0
     assert run("compact", "library").returncode == 0
     for format_ in ("faiss", "parquet", "embeddings"):
         done = run("export", "library", "--format", format_, "--out", f"out.{format_}")
-        assert (done.returncode, done.stdout) == (0, f"out.{format_}: 39 pictures\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, f"out.{format_}: 39 vectors\n"), done.stderr
     # The embeddings are a file of vectors themselves.
     (here / "out.embeddings").rename(here / "out.parquet2.parquet")
     tiny_vectors_model(here / "of-eight", F=8)
@@ -130,7 +143,68 @@ def test_the_encoder_of_a_described_model_is_exported_whole(here: Path, run: Run
     assert (done.returncode, done.stdout) == (0, "e.onnx: pixels in, embeddings out\n"), done.stderr
 
 
-def test_training_on_vectors_says_what_to_do_instead(here: Path, run: Run) -> None:
-    done = run("train", "v.npy", "--out", "trained", "--epochs", "1", "--device", "cpu")
-    assert done.returncode == 1
-    assert "There are vectors in" in done.stderr and "Model.fit learns from vectors" in done.stderr
+def test_training_on_vectors_is_model_fit(here: Path, run: Run) -> None:
+    rows = np.random.default_rng(4).normal(size=(300, 12)).astype(np.float32)
+    np.save(here / "many.npy", rows)
+    done = run("train", "many.npy", "--out", "trained", "--bits", "32")
+    assert done.returncode == 0, done.stderr
+    assert "32-bit codes were learned in " in done.stdout and "300 different vectors" in done.stdout
+    assert "Next:  sightbook add LIBRARY many.npy --model trained" in done.stdout
+    assert Model.open(here / "trained").fingerprint == Model.fit(rows, here / "fitted", bits=32).fingerprint
+    np.save(here / "part0.npy", rows[:100])
+    np.save(here / "part1.npy", rows[100:])
+    done = run("train", "part0.npy", "part1.npy", "--out", "again", "--bits", "32", "--json")
+    report = json.loads(done.stdout)
+    assert (report["pictures"], report["bits"]) == (300, 32)
+    assert report["fingerprint"] == Model.open(here / "trained").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (
+            ("--epochs", "1", "--backbone", "vit"),
+            "--backbone, --epochs would do nothing: vectors are learned from",
+        ),
+        (("--set", "tau=1"), "--set would do nothing"),
+        (("--seed", "0"), "--seed would do nothing"),
+        (("--resume",), "--resume would do nothing"),
+        (("--method", "rcq"), "method rcq learns from pictures: vectors need --method neighbours"),
+        (("--bits", "12"), "12 bits cannot be made"),
+    ],
+)
+def test_what_cannot_apply_to_vectors_is_refused(
+    here: Path, run: Run, options: tuple[str, ...], what: str
+) -> None:
+    done = run("train", "v.npy", "--out", "trained", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert what in done.stderr and not (here / "trained").exists()
+
+
+def test_evaluate_judges_labelled_vectors(here: Path, run: Run) -> None:
+    names = {b"huggingface": b'{"info": {"features": {"label": {"names": ["cat", "dog"]}}}}'}
+    things = np.repeat(np.random.default_rng(1).normal(size=(2, 12)), 60, axis=0)
+    rows = things + 0.1 * np.random.default_rng(2).normal(size=(120, 12))
+    table = pa.table({"embedding": rows.tolist(), "label": [n // 60 for n in range(120)]})
+    pq.write_table(table.replace_schema_metadata(names), here / "labelled.parquet")
+    assert run("train", "labelled.parquet", "--out", "trained", "--bits", "16").returncode == 0
+    arguments = ("evaluate", "trained", "--protocol", "labelled", "--data", "labelled.parquet", "-R", "50")
+    done = run(*arguments, "--baseline", "all", "--plots", "plots", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["queries"], report["database"], report["classes"]) == (12, 108, 2)
+    assert report["map"] == report["baselines"]["float"]["map"] == report["baselines"]["features"]["map"] == 1
+    assert "the baseline thumbnail was left out: vectors have no colours" in report["notes"]
+    assert sorted(path.name for path in (here / "plots").iterdir()) == [
+        "codewords.png", "precision.png", "recall.png"
+    ]  # fmt: skip
+    assert "encode: 120/120 vectors" in done.stderr
+    done = run(*arguments, "--against", "other")
+    assert done.returncode == 0 and "other" in done.stdout
+    tiny_vectors_model(here / "of-eight", F=8)
+    done = run(*arguments, "--against", "of-eight")
+    assert done.returncode == 1 and "of-eight takes vectors of 8 numbers, and trained of 12" in done.stderr
+    tiny_model(here / "pictures")
+    for models in (("pictures",), ("trained", "--against", "pictures"), ("pictures", "--against", "trained")):
+        done = run("evaluate", *models, *arguments[2:])
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "vectors" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,22 +11,37 @@ import numpy as np
 import pytest
 
 from sightbook.errors import SourceError
-from sightbook.images.npy import open_npy, open_query
+from sightbook.images.npy import open_npy, read_npy, read_query
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", "u1", "<i8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_any_numbers_in_any_layout_are_mapped(tmp_path: Path, dtype: str, order: str) -> None:
+def test_any_numbers_in_any_layout_are_read(tmp_path: Path, dtype: str, order: str) -> None:
     rows = np.arange(12).reshape(4, 3).astype(dtype, order=order)  # type: ignore[call-overload]
     np.save(tmp_path / "a.npy", rows)
-    found = open_npy(str(tmp_path / "a.npy"))
-    assert isinstance(found, np.memmap) and found.dtype == rows.dtype
-    assert found.tolist() == rows.tolist()
+    found = read_npy(str(tmp_path / "a.npy"))
+    assert found.dtype == rows.dtype and found.tolist() == rows.tolist()
+    file = open_npy(str(tmp_path / "a.npy"))
+    assert [file.read(first, last).tolist() for first, last in ((1, 3), (3, 4), (0, 0))] == [
+        rows[1:3].tolist(), rows[3:].tolist(), []
+    ]  # fmt: skip
+    file.close()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_that_is_cut_short_while_it_is_read_is_said(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2000, 64), np.float32, order=order))  # type: ignore[call-overload]
+    file = open_npy(str(path))
+    os.truncate(path, 4096)
+    with pytest.raises(SourceError, match=r"a\.npy was cut short while it was read"):
+        file.read(1000, 2000)
+    file.close()
 
 
 def test_one_vector_is_a_query_and_no_collection(tmp_path: Path) -> None:
     np.save(tmp_path / "q.npy", np.arange(3.0))
-    assert open_query(str(tmp_path / "q.npy")).tolist() == [[0, 1, 2]]
+    assert read_query(str(tmp_path / "q.npy")).tolist() == [[0, 1, 2]]
     with pytest.raises(SourceError, match=r"shape \(3,\), and vectors are \(N, F\)"):
         open_npy(str(tmp_path / "q.npy"))
 
@@ -101,7 +117,7 @@ def test_what_is_no_array_of_vectors_is_refused(tmp_path: Path, rows: np.ndarray
     with pytest.raises(SourceError, match=what):
         open_npy(str(tmp_path / "x.npy"))
     with pytest.raises(SourceError):
-        open_query(str(tmp_path / "x.npy"))
+        read_query(str(tmp_path / "x.npy"))
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_an_array_gives_the_bytes_that_a_table_gives(tmp_path: Path, dtype: str)
     some = [entries[n] for n in (3, 4, 5, 9, 2)]
     ((_, found),) = read_many(some, 100)
     assert np.array_equal(np.stack(found), rows[[3, 4, 5, 9, 2]].astype(np.float32))
-    assert read_vectors(tmp_path / "v.npy").dtype == rows.dtype  # mapped as it is
+    assert read_vectors(tmp_path / "v.npy").dtype == rows.dtype
     with pytest.raises(PictureError, match="no such row"):
         read_stored("vectors", str(tmp_path / "v.npy"), "30")
 

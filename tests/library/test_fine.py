@@ -551,6 +551,46 @@ def test_a_reader_beside_a_writer_never_mixes_two_states(
         assert in_step(library, photos, fine_model)
 
 
+def test_a_reader_beside_a_writer_reads_only_fine_codes_that_are_new(
+    library: Path, photos: Path, fine_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[list[int]] = []
+    whole, some = Catalogue.fine_codes, Catalogue.fine_of
+    monkeypatch.setattr(Catalogue, "fine_codes", lambda self: read.append(["all"]) or whole(self))
+    monkeypatch.setattr(Catalogue, "fine_of", lambda self, ids: read.append(list(ids)) or some(self, ids))
+    x = embeddings(fine_model)
+    with Library.open(library) as reader, Library.open(library) as writer:
+
+        def answers() -> list[tuple[int, int, float]]:
+            return [(hit.query, hit.id, hit.raw) for hit in reader.search_embeddings(x, 20)]
+
+        answers()
+        assert read == [], "from the cache"
+        write(photos / "100.png", picture(100))
+        writer.add([photos], jobs=1)
+        answers()
+        assert read == [["all"]]
+        before = ids(reader)
+        (photos / "003.png").unlink()
+        write(photos / "005.png", picture(105), 1_700_000_009)  # keeps its id
+        write(photos / "101.png", picture(101))
+        writer.add([photos], jobs=1)
+        found = answers()
+        assert read[1:] == [[before["005.png"], max(ids(reader).values())]]
+        assert found == by_the_oracle(reader, x, 20) and len(found) == 5 * 13
+        write(photos / "003.png", picture(3), 1_700_000_009)
+        writer.add([photos], jobs=1)
+        assert answers() == by_the_oracle(reader, x, 20)
+        assert read[-2] == [before["003.png"]], "and the oracle's own, last"
+        write(photos / "102.png", picture(102))
+        writer.add([photos], jobs=1)
+        raw = Catalogue.write(library / NAME)
+        raw.connection.execute("DELETE FROM fine WHERE id = (SELECT max(id) FROM fine)")
+        raw.close()
+        with pytest.raises(LibraryError, match="sightbook check"):
+            answers()
+
+
 def test_a_killed_add_leaves_no_picture_without_its_fine_code(
     tmp_path: Path, place: Path, fine_model: Model
 ) -> None:

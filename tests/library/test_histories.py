@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from sightbook.images.pool import digest
 from sightbook.images.sources import source_id
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.library.pictures import content, picture, write
-from tests.tiny import tiny_model
+from tests.tiny import tiny_described, tiny_model
 
 NAMES = ["a.png", "b.png", "sub/c.png", "sub/ünï code.png", "sub/deep/d.png"]
 SEEDS = st.integers(0, 6)  # few contents: equal files, files that come back
@@ -24,17 +26,17 @@ class Histories(RuleBasedStateMachine):
     """A folder, a library that follows it, and a dictionary that says what each must hold."""
 
     model: Model
-    made: Path
+    make = staticmethod(tiny_model)
 
     @initialize()
     def begin(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="histories-"))
-        if not hasattr(Histories, "model"):
-            Histories.made = Path(tempfile.mkdtemp(prefix="model-"))
-            Histories.model = Model.open(tiny_model(Histories.made), threads=1)
+        kind = type(self)
+        if "model" not in vars(kind):
+            kind.model = Model.open(kind.make(Path(tempfile.mkdtemp(prefix="model-"))), threads=1)
         self.photos = self.root / "photos"
         write(self.photos / "anchor.png", picture(1000))  # so that the source is never empty
-        self.library = Library.open(self.root / "library", create_with=Histories.model)
+        self.library = Library.open(self.root / "library", create_with=self.model)
         self.clock = 1_700_000_000
         self.ids: dict[int, str] = {}  # every id ever given, with the content it had first
         self.synchronize(prune=False)
@@ -76,7 +78,7 @@ class Histories(RuleBasedStateMachine):
         report = self.library.add([self.photos], jobs=1, prune=prune)
         assert len(plan.moved) == report.moved
         assert (len(plan.missing), 0) == ((report.removed, report.missing) if prune else (report.missing, 0))
-        wanted = content(self.photos, Histories.model)
+        wanted = content(self.photos, self.model)
         source = source_id(self.photos)
         held = self.library._catalogue.content()
         assert {path: value for (_, path), value in held.items()} == wanted
@@ -116,10 +118,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def a_fresh_build_answers_alike(self) -> None:
-        if not hasattr(self, "expected") or self.expected != content(self.photos, Histories.model):
+        if not hasattr(self, "expected") or self.expected != content(self.photos, self.model):
             return
         place = self.root / "fresh"
-        with Library.open(place, create_with=Histories.model) as fresh:
+        with Library.open(place, create_with=self.model) as fresh:
             fresh.add([self.photos], jobs=1)
             for name in ("anchor.png", *list(self.expected)[:2]):
                 if (self.photos / name).exists():
@@ -131,8 +133,30 @@ class Histories(RuleBasedStateMachine):
         shutil.rmtree(place)
 
 
+class FineHistories(Histories):
+    """The same with fine codes, which are those of each picture on its own."""
+
+    make = staticmethod(tiny_described)
+    fine: ClassVar[
+        dict[bytes, bytes]
+    ] = {}  # by digest: what was committed may have changed in the folder since
+
+    @invariant()
+    def every_picture_has_its_fine_code(self) -> None:
+        if not hasattr(self, "expected"):
+            return
+        if not self.fine:
+            for data in map(picture, (*range(7), 1000)):
+                self.fine[digest(data)] = self.model.fine(
+                    self.model.embed(self.model.prepare(data)[None])
+                ).tobytes()
+        held = {path: code for (_, path), code in self.library._catalogue.fine_content().items()}
+        assert held == {path: self.fine[found] for path, (found, _) in self.expected.items()}
+
+
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(
+TestFineHistories = FineHistories.TestCase
+TestHistories.settings = TestFineHistories.settings = settings(
     max_examples=12,
     stateful_step_count=14,
     deadline=None,

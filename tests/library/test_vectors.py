@@ -109,6 +109,36 @@ def test_a_bad_row_is_a_failure_and_comes_back_when_it_is_good(place: Path, mode
         assert library.failures() == [] and held(library) == content(ROWS, model)
 
 
+def test_a_file_of_vectors_of_another_length_is_refused_as_a_whole(
+    place: Path, model: Model, file: Path, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+
+    wide = [row.tolist() for row in np.zeros((4, F + 1), np.float32)]
+    ragged = pa.table({"embedding": pa.array([*wide, ROWS[0].tolist()], pa.list_(pa.float32()))})
+    pq.write_table(pa.table({"embedding": wide}), tmp_path / "wide.parquet")
+    pq.write_table(ragged, tmp_path / "ragged.parquet")
+    with Library.open(place, create_with=model) as library:
+        for call in (library.add, lambda specs: Library.plan(place, specs)):
+            with pytest.raises(
+                LibraryError, match=r"wide\.parquet holds vectors of 13 numbers, .* takes 12: give"
+            ):
+                call([file, tmp_path / "wide.parquet"])
+        assert library.status().sources == [] and len(library) == 0
+        report = library.add(tmp_path / "ragged.parquet")
+        assert (report.added, len(report.failed)) == (1, 4), "one vector fits: the others are their own fault"
+
+
+def test_what_is_shown_can_be_removed(place: Path, model: Model, file: Path) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(file)
+        hit = library.search_vectors(ROWS[17], 1)[0]
+        assert library.remove(hit.locator) == 1
+        assert library.remove(f"{file} row 1?") == 9 + (hit.path not in {str(n) for n in range(10, 20)})
+        with pytest.raises(LibraryError, match="nothing in"):
+            library.remove(f"{file}/3")
+
+
 def test_a_moved_file_keeps_its_ids_also_as_parquet(place: Path, model: Model, file: Path) -> None:
     import pyarrow as pa
 
@@ -127,7 +157,7 @@ def test_status_check_and_remove(place: Path, model: Model, file: Path) -> None:
     with Library.open(place, create_with=model) as library:
         library.add(file)
         assert library.remove([3, (library.status().sources[0].id, "9")]) == 2
-        assert library.remove(f"{file}/17") == 1
+        assert library.remove(f"{file} row 17") == 1
         status = library.status()
         assert (status.pictures, status.method) == (297, "neighbours")
         assert [(source.kind, source.root) for source in status.sources] == [("vectors", str(file))]
@@ -289,3 +319,28 @@ def test_evaluating_a_model_of_vectors_is_refused(model: Model, tmp_path: Path) 
     (tmp_path / "l.csv").write_text("file,label\n" + "".join(f"{n:03}.png,{n % 2}\n" for n in range(30)))
     with pytest.raises(ModelError, match="takes no pictures"):
         evaluate(model, "labelled", photos, labels=tmp_path / "l.csv", R=5)
+
+
+def test_figures_of_vectors_are_those_of_a_slow_ranking(model: Model, file: Path, tmp_path: Path) -> None:
+    """Labels by row number, from a CSV; one row is bad and left out."""
+    rows = ROWS.copy()
+    rows[77, 0] = np.nan
+    np.save(file, rows)
+    labels = [n % 3 for n in range(300)]
+    (tmp_path / "l.csv").write_text("file,label\n" + "".join(f"{n},{labels[n]}\n" for n in range(300)))
+    report = evaluate(model, "labelled", file, labels=tmp_path / "l.csv", R=20)
+    assert [item["reason"] for item in report.failed] == [
+        "it holds values that are not finite (NaN, or too large)"
+    ]
+    queries = range(0, 300, 10)
+    database = [n for n in range(300) if n % 10 and n != 77]
+    database.sort(key=lambda n: digest(rows[n].tobytes()))
+    found = scores(model, rows[queries], rows[database])
+    precisions = []
+    for q, n in enumerate(queries):
+        best = np.argsort(-found[q], kind="stable")[:20]
+        hits = np.array([labels[database[i]] == labels[n] for i in best])
+        ranks = np.flatnonzero(hits) + 1
+        precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks) if len(ranks) else 0)
+    assert (report.queries, report.database) == (30, 269)
+    assert report.figures.map == pytest.approx(np.mean(precisions))
