@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def main() -> None:
     parser.add_argument("--junk")
     parser.add_argument("--by", help="a column of the labels: mAP for each of its values, too")
     parser.add_argument("--keep", type=Path, help="features are kept in this .npz and read from it")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="what is learned is learned so often; rows are means"
+    )
     parser.add_argument("--later", action="store_true")
     parser.add_argument("--strength", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -51,7 +55,13 @@ def main() -> None:
     data = read_collection(
         given.model, given.photos, given.labels, junk=given.junk, by=given.by, keep=given.keep
     )
-    part = later(data) if given.later else strengths(data) if given.strength else every(data)
+    seeds = [SEED + 1000 * place for place in range(given.seeds)]
+    if given.later:
+        part = over(seeds, lambda seed: later(data, seed))
+    elif given.strength:
+        part = strengths(data, seeds)
+    else:
+        part = chain(classical(data), over(seeds, lambda seed: learned(data, seed)))
     rows: list[Row] = []
     for row in part:
         rows.append(row)
@@ -65,8 +75,14 @@ def main() -> None:
         given.json.write_text(json.dumps([row.to_json(base) for row in rows], indent=1) + "\n")
 
 
-def every(data: Collection) -> Iterator[Row]:
-    """The rows of the main table."""
+def over(seeds: Sequence[int], made: Callable[[int], Iterator[Row]]) -> Iterator[Row]:
+    """Rows of which each is the mean of those of one name, made once for each seed."""
+    for same in zip(*(made(seed) for seed in seeds), strict=True):
+        yield Row.mean(same)
+
+
+def classical(data: Collection) -> Iterator[Row]:
+    """The rows of the main table that no seed changes, or that are of other people's methods."""
     asked, stored = data.asked, data.stored
     yield data.judge("features, cosine", unit(asked) @ unit(stored).T)
     centred = classic._centred(asked, stored)
@@ -90,30 +106,39 @@ def every(data: Collection) -> Iterator[Row]:
         "halves of features, 64 components (as before), 64 bits", halves(*centred, 8, 64, same=True)
     )
 
-    learned = learn(stored)
-    x, q = (learned.description.apply(each) for each in (stored, asked))
-    y, p = x + learned.description.middle, q + learned.description.middle
+
+def learned(data: Collection, seed: int) -> Iterator[Row]:
+    """The rows of what is learned from neighbourhoods, and of other quantizers of it."""
+    asked, stored = data.asked, data.stored
+    centred = classic._centred(asked, stored)
+    found = learn(stored, seed=seed)
+    print(f"  seed {seed}: {found.strength}", flush=True)
+    x, q = (found.description.apply(each) for each in (stored, asked))
+    y, p = x + found.description.middle, q + found.description.middle
     yield data.judge("neighbours, 256 floats", p @ y.T)
     only = learning._whitening
     places, _ = neighbours(centred[1], 4)
-    whitening = only(centred[1], np.arange(len(stored)), places, learned.strength.whitening)
+    whitening = only(centred[1], np.arange(len(stored)), places, found.strength.whitening)
     y1, p1 = (learning._mapped(each, whitening) for each in (centred[1], centred[0]))
     yield data.judge("whitening alone, floats", p1 @ y1.T)
     w = classic_pca(y1, p1, 256)
-    yield data.judge("whitening alone, clusterings 64 bits", cluster_scores(*w, 8))
-    words = clusterings(x, 16, 256)
+    yield data.judge("whitening alone, clusterings 64 bits", cluster_scores(*w, 8, seed))
+    words = clusterings(x, 16, 256, seed)
     for bits in BITS:
         M = bits // 8
         scores = code_scores(q, x, words[:M])
         yield data.judge(f"neighbours, clusterings {bits} bits", scores)
         yield data.judge(f"neighbours, clusterings {bits} bits + fine code", with_fine(scores, p, y))
-    wide = [learning_floats(stored, asked, learned.strength)]
+    wide = [learning_floats(stored, asked, found.strength)]
     for bits in BITS:
         M = bits // 8
         for count in (64, 128, 256):
-            yield data.judge(f"halves of it, {count} components, {bits} bits", halves(*wide[0], M, count))
+            yield data.judge(
+                f"halves of it, {count} components, {bits} bits", halves(*wide[0], M, count, seed=seed)
+            )
         yield data.judge(
-            f"halves of it, 256 components, one start, {bits} bits", halves(*wide[0], M, 256, same=True)
+            f"halves of it, 256 components, one start, {bits} bits",
+            halves(*wide[0], M, 256, same=True, seed=seed),
         )
         for name, scores in others(q, x, M).items():
             yield data.judge(f"{name}, {bits} bits", scores)
@@ -132,9 +157,9 @@ def classic_pca(stored: Any, asked: Any, count: int) -> tuple[Any, Any]:
     return tuple(((each - mean) @ axes).astype(np.float32) for each in (asked, stored))  # type: ignore[return-value]
 
 
-def cluster_scores(asked: Any, stored: Any, M: int) -> Any:
+def cluster_scores(asked: Any, stored: Any, M: int, seed: int) -> Any:
     """Scores (Q, N) of codes of M clusterings."""
-    return code_scores(asked, stored, clusterings(stored, M, 256))
+    return code_scores(asked, stored, clusterings(stored, M, 256, seed))
 
 
 def code_scores(asked: Any, stored: Any, words: Any) -> Any:
@@ -142,7 +167,7 @@ def code_scores(asked: Any, stored: Any, words: Any) -> Any:
     return score_codes(tables(asked, words, "near-cosine"), assign(stored, words, "near-cosine"))
 
 
-def with_fine(scores: Any, p: Any, y: Any, weight: float = 0.25, first: int = 400) -> Any:
+def with_fine(scores: Any, p: Any, y: Any, weight: float = 0.5, first: int = 400) -> Any:
     """The first 400 by code in the order of code + fine score, numbers at 8 bits; the rest after them."""
     step = float(np.abs(y).max()) / 127
     fine = (np.rint(p / step) @ np.rint(y / step).T).astype(np.float32)
@@ -182,27 +207,36 @@ def additive(quantizer: Any, x: Any) -> Any:
     return quantizer.decode(quantizer.compute_codes(x))
 
 
-def later(data: Collection) -> Iterator[Row]:
+def later(data: Collection, seed: int) -> Iterator[Row]:
     """Learned on the first 10, 30, 100 % of the database in a random order, searched over all of it."""
-    order = np.random.default_rng(0).permutation(len(data.stored))
+    order = np.random.default_rng(seed).permutation(len(data.stored))
     for share in (0.1, 0.3, 1.0):
         first = data.stored[np.sort(order[: round(share * len(order))])]
-        learned = learn(first)
-        q, x = (learned.description.apply(each) for each in (data.asked, data.stored))
-        words = clusterings(learned.description.apply(first), 8, 256)
-        yield data.judge(
-            f"learned on {share:.0%}: {len(first):,} pictures, 64 bits", code_scores(q, x, words)
-        )
+        name = f"learned on {share:.0%}: {len(first):,} pictures"
+        description = learn(first, seed=seed).description
+        q, x = (description.apply(each) for each in (data.asked, data.stored))
+        scores = code_scores(q, x, clusterings(description.apply(first), 8, 256, seed))
+        yield data.judge(f"{name}, 64 bits", scores)
+        p, y = (each + description.middle for each in (q, x))
+        yield data.judge(f"{name}, 64 bits + fine code", with_fine(scores, p, y))
+        asked, _ = classic._centred(data.asked, first)
+        stored, own = classic._centred(data.stored, first)
+        yield data.judge(f"{name}, features centred by them, cosine", asked @ stored.T)
+        parts = clusters(own, 8, 256)
+        squares = (parts**2).sum(axis=2)
+        codes = assign(stored, parts, "distance")
+        yield data.judge(f"{name}, PQ 64 bits", score_codes(2 * tables(asked, parts) - squares, codes))
 
 
-def strengths(data: Collection) -> Iterator[Row]:
+def strengths(data: Collection, seeds: Sequence[int]) -> Iterator[Row]:
     """mAP of 64-bit codes beside the agreement that strengths are chosen by."""
     agreement = learn(data.stored).agreement
     pairs = []
     for strength in STRENGTHS:
-        learned = learn(data.stored, strength=strength)
-        q, x = (learned.description.apply(each) for each in (data.asked, data.stored))
-        row = data.judge(f"{strength}: agreement {agreement[strength]:.4f}", cluster_scores(q, x, 8))
+        description = learn(data.stored, strength=strength).description
+        q, x = (description.apply(each) for each in (data.asked, data.stored))
+        name = f"{strength}: agreement {agreement[strength]:.4f}"
+        row = Row.mean([data.judge(name, cluster_scores(q, x, 8, seed)) for seed in seeds])
         pairs.append((agreement[strength], row.ap.mean()))
         yield row
     ranks = np.argsort(np.argsort(np.array(pairs), axis=0), axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ class Row:
     first: Any
     ten: Any
     by: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def mean(cls, rows: Sequence[Row]) -> Row:
+        """The mean, query by query, of rows of one name."""
+        ap, first, ten = (
+            np.mean([getattr(row, name) for row in rows], axis=0) for name in ("ap", "first", "ten")
+        )
+        by = {part: float(np.mean([row.by[part] for row in rows])) for part in rows[0].by}
+        return cls(rows[0].name, ap, first, ten, by)
 
     def text(self) -> str:
         """One line of the table."""
@@ -129,12 +139,12 @@ def score_codes(tables: Any, codes: Any) -> Any:
     return sum(tables[:, m][:, codes[:, m]] for m in range(codes.shape[1]))
 
 
-def halves(asked: Any, stored: Any, M: int, count: int, *, same: bool = False) -> Any:
+def halves(asked: Any, stored: Any, M: int, count: int, *, same: bool = False, seed: int = SEED) -> Any:
     """Scores (Q, N) of near-cosine codes whose codebooks see principal components of random halves of the numbers (as
     RCQ begins over a frozen network); same: all k-means begin from the same pictures, as they did before."""
     import faiss
 
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     mean = stored.mean(axis=0)
     total = 0
     for m in range(M):
@@ -145,7 +155,7 @@ def halves(asked: Any, stored: Any, M: int, count: int, *, same: bool = False) -
         axes = np.linalg.eigh((x.T @ x).astype(float))[1][:, ::-1][:, :count].astype(np.float32)
         x, q = np.ascontiguousarray(x @ axes), q @ axes
         means = faiss.Kmeans(
-            x.shape[1], 256, niter=25, seed=SEED + (0 if same else m), min_points_per_centroid=1
+            x.shape[1], 256, niter=25, seed=seed + (0 if same else m), min_points_per_centroid=1
         )
         means.train(x)
         words = means.centroids

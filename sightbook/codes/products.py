@@ -31,7 +31,7 @@ def clusters(x: Floats, M: int, K: int) -> Floats:
     return words
 
 
-def clusterings(x: Floats, M: int, K: int) -> Floats:
+def clusterings(x: Floats, M: int, K: int, seed: int = SEED) -> Floats:
     """Rows x (N, d) float32 → codebooks (M, K, d) float32: M k-means of the same rows, each begun elsewhere.
 
     K rows begin a clustering; which, differs from codebook to codebook. The clusterings then disagree where a row lies
@@ -46,7 +46,7 @@ def clusterings(x: Floats, M: int, K: int) -> Floats:
     with one_thread() as faiss:
         for m in range(M):
             means = faiss.Clustering(rows.shape[1], K)
-            means.niter, means.seed, means.min_points_per_centroid = _ROUNDS, SEED + m, 1
+            means.niter, means.seed, means.min_points_per_centroid = _ROUNDS, seed + m, 1
             means.train(rows, faiss.IndexFlatL2(rows.shape[1]))
             words[m] = faiss.vector_to_array(means.centroids).reshape(K, -1)
     return words
