@@ -11,6 +11,7 @@ import numpy as np
 from sightbook.codes.tables import Floats
 
 SEED = 1234
+_ROWS_A_WORD, _ALONE = 1.5, 32  # rows a codeword at least, on average; so few rows are a codeword each
 _ROUNDS = 10  # of k-means; 60 gave no better answers (docs/log.md)
 
 
@@ -36,19 +37,22 @@ def clusterings(x: Floats, M: int, K: int, seed: int = SEED) -> Floats:
 
     K rows begin a clustering; which, differs from codebook to codebook. The clusterings then disagree where a row lies
     between clusters, and the sum over them tells more than each (cluster ensembles). Begun from the same rows they
-    would be alike: .71 instead of .75 mAP on general photos at 64 bits (docs/log.md). Rows are repeated where there are
-    fewer than K. The machine's load does not matter. Raises ValueError when there is no row.
+    would be alike: .71 instead of .75 mAP on general photos at 64 bits (docs/log.md). Of few rows fewer than K clusters
+    are made, the last of which fills the codebook: clusters of one row each would say nothing of rows to come. The
+    machine's load does not matter. Raises ValueError when there is no row.
     """
     if len(x) == 0:
         raise ValueError("there is no row to cluster")
-    rows = np.ascontiguousarray(np.tile(x, (-(-K // len(x)), 1)) if len(x) < K else x, np.float32)
+    rows = np.ascontiguousarray(x, np.float32)
+    count = min(K, len(rows), max(_ALONE, round(len(rows) / _ROWS_A_WORD)))
     words = np.empty((M, K, x.shape[1]), np.float32)
     with one_thread() as faiss:
         for m in range(M):
-            means = faiss.Clustering(rows.shape[1], K)
+            means = faiss.Clustering(rows.shape[1], count)
             means.niter, means.seed, means.min_points_per_centroid = _ROUNDS, seed + m, 1
             means.train(rows, faiss.IndexFlatL2(rows.shape[1]))
-            words[m] = faiss.vector_to_array(means.centroids).reshape(K, -1)
+            words[m, :count] = faiss.vector_to_array(means.centroids).reshape(count, -1)
+            words[m, count:] = words[m, count - 1]
     return words
 
 

@@ -38,8 +38,6 @@ BANK, ANCHORS = 131_072, 20_000
 NUMBERS = 256  # of a description, at most
 _NEIGHBOURS = 4
 _ROUNDS = 2  # local whitenings, each from the neighbours that the one before found
-# Pictures at which the regression counts half: it knows nothing of directions that few pictures do not show.
-_HALF = 100
 _AGREEMENT, _COMPARED = 2_500, 10  # pictures that the strength is chosen by, and neighbours that are compared
 _SPLITS = 2  # into halves of the features: by one alone the choice depends on the draw
 # Half the features want so many times the whitening that all of them want, measured on mix (docs/neighbours.md).
@@ -172,7 +170,8 @@ def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> lis
         whitening = _whitening(x, anchors, places, strengths[0].whitening)
     y = _mapped(x, whitening)
     places, _ = neighbours(y, k, anchors)
-    return [whitening @ _regression(y, anchors, places, strength) for strength in strengths]
+    maps = [whitening @ _regression(y, anchors, places, strength) for strength in strengths]
+    return [_trusted(x[anchors], each, len(x)) for each in maps]
 
 
 def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: float) -> Doubles:
@@ -200,8 +199,7 @@ def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64],
 def _regression(
     y: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: Strength
 ) -> Doubles:
-    """R (F, F): ridge regression from y to (1 − o) · mean of its neighbours + o · y, drawn towards plain y where
-    pictures are few."""
+    """R (F, F): ridge regression from y to (1 − o) · mean of its neighbours + o · y."""
     F = y.shape[1]
     G = np.zeros((F, F))
     for start in range(0, len(anchors), _ROWS):
@@ -209,11 +207,20 @@ def _regression(
         G += some.T @ some
     target = (1 - strength.own) * _cross(y, y, anchors, places) / places.shape[1] + strength.own * G
     mean = max(float(np.trace(G)) / F, 1e-12)
-    R = np.linalg.solve(G + strength.ridge * mean * np.eye(F), target)
-    # By how much R scales a picture's own numbers on the whole: plain y is scaled alike before the two are mixed.
-    gain = float(np.sqrt(np.trace(R.T @ G @ R) / max(float(np.trace(G)), 1e-12)))
-    trust = len(y) / (len(y) + _HALF)
-    return np.asarray(trust * R + (1 - trust) * gain * np.eye(F))
+    return np.asarray(np.linalg.solve(G + strength.ridge * mean * np.eye(F), target))
+
+
+def _trusted(x: Floats, weights: Doubles, pictures: int) -> Doubles:
+    """The map (F, F), drawn towards leaving x (N, F) as it is: of as many pictures as numbers it counts half.
+
+    Few pictures show few neighbours; a map learned elsewhere in place of none was worse (docs/neighbours.md).
+    """
+    size = sum(
+        float(np.square(x[start : start + _ROWS] @ weights).sum()) for start in range(0, len(x), _ROWS)
+    )
+    gain = np.sqrt(size / max(float(np.square(x).sum(dtype=np.float64)), 1e-12))
+    trust = pictures / (pictures + len(weights))
+    return np.asarray(trust * weights + (1 - trust) * gain * np.eye(len(weights)))
 
 
 def _cross(x: Floats, near: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64]) -> Doubles:

@@ -57,10 +57,19 @@ def test_regression_is_that_of_the_slow_loop() -> None:
     target = np.stack([0.6 * y[near].mean(0) + 0.4 * y[i] for i, near in enumerate(places)])
     G = (y.T @ y).astype(float)
     R = np.linalg.solve(G + 0.2 * np.trace(G) / 10 * np.eye(10), y.T @ target)
-    gain = np.sqrt(((y @ R) ** 2).sum() / (y**2).sum())
-    expected = 24 / 124 * R + 100 / 124 * gain * np.eye(10)
     found = learning._regression(y, anchors, places, Strength(1.0, 0.2, 0.4))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found, R, rtol=1e-3, atol=1e-5)
+
+
+def test_few_pictures_leave_the_features_as_they_are() -> None:
+    random = np.random.default_rng(0)
+    x = unit(random.normal(size=(50, 6)))
+    weights = random.normal(size=(6, 6))
+    gain = np.sqrt(((x @ weights) ** 2).sum() / (x**2).sum())
+    for pictures in (3, 50, 1_000_000):
+        trust = pictures / (pictures + 6)
+        expected = trust * weights + (1 - trust) * gain * np.eye(6)
+        np.testing.assert_allclose(learning._trusted(x, weights, pictures), expected, rtol=1e-5)
 
 
 def test_the_map_is_one_of_all_three_steps() -> None:
