@@ -57,7 +57,7 @@ def text(found: Status, *, every_failure: bool) -> str:
         ("on disk", f"{found.bytes / 1e6:,.1f} MB"),
         ("created", found.created),
     ]
-    parts = [columns(facts), "", "sources"]
+    parts = [columns(facts), *(["", f"advice: {found.advice}"] if found.advice else []), "", "sources"]
     parts += [
         f"  {source.root} ({source.kind}): {source.pictures:,} {found.holds}"
         + _absent(source.missing, source.unreadable)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
 
+_GROWN = 2  # times what a model was learned from: then learning anew pays
+
 
 class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
@@ -268,11 +270,12 @@ class Library:
             )
             for row in rows
         ]
+        pictures, learned_from = sum(source.pictures for source in sources), int(config.trained.get("pictures", 0))
         return Status(
             path=str(self.path),
             format=facts.format,
             holds=noun(config.frame is None),
-            pictures=sum(source.pictures for source in sources),
+            pictures=pictures,
             missing=sum(source.missing for source in sources),
             unreadable=sum(source.unreadable for source in sources),
             failures=len(failed),
@@ -283,6 +286,8 @@ class Library:
             fingerprint=facts.fingerprint,
             method=config.method,
             pretraining=config.pretraining,
+            learned_from=learned_from,
+            advice=_advice(pictures, learned_from, noun(config.frame is None)) if config.described else None,
             selection=config.selection,
             created=facts.created,
             bytes=folder.size(self.path),
@@ -363,3 +368,16 @@ class Library:
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
                 "the model out to go on with its own, or give another folder for a new library"
             )
+
+
+def _advice(pictures: int, learned_from: int, holds: str) -> str | None:
+    """What a library has grown to is worth another look once it is twice what its description was learned from, as
+    long as more would teach it something (docs/neighbours.md)."""
+    from sightbook.describe.learn import ANCHORS
+
+    if not learned_from or pictures < _GROWN * learned_from or learned_from >= ANCHORS:
+        return None
+    return (
+        f"its model was learned from {learned_from:,} {holds} and it holds {pictures:,}: train another on them and "
+        "take it over with `sightbook migrate`, answers will be better"
+    )

@@ -104,7 +104,8 @@ class Status:
     once good, their present file is not.
 
     failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk; fine_bytes
-    what each picture's fine code takes, 0 where none are kept.
+    what each picture's fine code takes, 0 where none are kept. learned_from: pictures that the model learned from;
+    advice: what would make answers better, None where nothing is known to.
     """
 
     path: str
@@ -121,6 +122,8 @@ class Status:
     fingerprint: str
     method: str
     pretraining: str
+    learned_from: int
+    advice: str | None
     selection: str
     created: str
     bytes: int

@@ -22,7 +22,7 @@ from sightbook.library import library as libraries
 from sightbook.library import migrate as migrating
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.check import check, compact
-from sightbook.library.library import Library
+from sightbook.library.library import Library, _advice
 from sightbook.library.migrate import migrate
 from sightbook.library.salvage import salvage
 from sightbook.library.snapshot import FINE_NAME
@@ -179,6 +179,20 @@ def test_what_is_kept_stands_in_library_json_and_status(
             24,
             2,
         )
+
+
+def test_status_advises_to_learn_anew_when_a_library_has_grown(
+    library: Path, fine_model: Model, model: Model
+) -> None:
+    with Library.open(library) as opened:
+        status = opened.status()
+        learned = fine_model.config.trained["pictures"]
+        assert status.learned_from == learned and status.advice is None, "no more pictures than it was learned from"
+    for pictures, said in ((2 * learned - 1, False), (2 * learned, True)):
+        assert (_advice(pictures, learned, "pictures") is not None) is said
+    assert "30 pictures" in str(_advice(1000, 30, "pictures")) and "1,000" in str(_advice(1000, 30, "pictures"))
+    assert _advice(10_000_000, 20_000, "pictures") is None, "more teach nothing new"
+    assert _advice(10, 0, "pictures") is None, "not known"
 
 
 def test_without_them_a_library_is_one_that_older_programs_go_on_with(
@@ -509,7 +523,7 @@ import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
 from sightbook.library import ingest
-from sightbook.library.library import Library
+from sightbook.library.library import Library, _advice
 from tests.library.pictures import picture, write
 ingest._BATCH = 5
 photos = Path(sys.argv[2])
