@@ -167,7 +167,7 @@ def code_scores(asked: Any, stored: Any, words: Any) -> Any:
     return score_codes(tables(asked, words, "near-cosine"), assign(stored, words, "near-cosine"))
 
 
-def with_fine(scores: Any, p: Any, y: Any, weight: float = 0.5, first: int = 400) -> Any:
+def with_fine(scores: Any, p: Any, y: Any, weight: float = 0.35, first: int = 400) -> Any:
     """The first 400 by code in the order of code + fine score, numbers at 8 bits; the rest after them."""
     step = float(np.abs(y).max()) / 127
     fine = (np.rint(p / step) @ np.rint(y / step).T).astype(np.float32)

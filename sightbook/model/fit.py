@@ -35,7 +35,7 @@ _CLUSTERED = 1 << 16  # rows that k-means sees, at most: 256 for each codeword
 _NESTED = (16, 32, 64)
 _METRIC: Metric = "near-cosine"
 # Fine codes: how much their products vary beside code scores, measured over so many pairs of pictures.
-_SHARE = 0.5
+_SHARE = 0.35
 _ASKED, _STORED = 500, 5000
 
 
@@ -84,7 +84,7 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
 
 def _fine(x: Floats, description: Description, codebooks: Floats, seed: int) -> dict[str, float]:
     """The constants of fine codes: the largest number of a description, and the weight under which their products vary
-    half as much, from picture to picture, as code scores do."""
+    about a third as much, from picture to picture, as code scores do."""
     stored = sample(x, _STORED, seed)
     asked = sample(stored, _ASKED, seed)
     y = stored + description.middle
