@@ -131,7 +131,7 @@ class TermsConfig(_Frozen):
 class StrengthConfig(_Frozen):
     """How strongly a described model follows its collection (`sightbook.describe.learn.Strength`)."""
 
-    whitening: float = Field(1.0, gt=0)
+    whitening: float = Field(0.3, gt=0)
     ridge: float = Field(0.3, gt=0)
     own: float = Field(0.3, ge=0, le=1)
 
