@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 
 from sightbook.codes.tables import Floats
 from sightbook.describe.description import Description
+from sightbook.describe.linear import Doubles, eigh, solve
 from sightbook.describe.nearest import distinct, neighbours, without_copies
 from sightbook.describe.vectors import balance, checked, unit
 from sightbook.errors import ConfigError
-
-Doubles = NDArray[np.float64]
 
 # Rows that are looked at, and rows whose neighbours (among those) are learned from: more of either changes little.
 BANK, ANCHORS = 131_072, 20_000
@@ -117,7 +116,7 @@ def learn(
         strength = max(agreement, key=lambda tried: agreement[tried]) if agreement else Strength()
     (weights,) = _weights(x, k, [strength], seed)
     z = _mapped(x, weights)
-    axes = np.linalg.eigh(_scatter(z))[1][:, ::-1][:, : min(d, z.shape[1])]
+    axes = eigh(_scatter(z))[1][:, ::-1][:, : min(d, z.shape[1])]
     # The sign of an axis is arbitrary: its largest number is made positive.
     axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], 0))
     whole = np.ascontiguousarray(weights @ axes, np.float32)
@@ -191,7 +190,7 @@ def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64],
     cross = _cross(x, x, anchors, places)
     S = (S - cross - cross.T) / places.size
     mean = max(float(np.trace(S)) / F, 1e-12)
-    values, vectors = np.linalg.eigh(S)
+    values, vectors = eigh(S)
     scaled = vectors / np.sqrt(np.maximum(values, 0) + strength * mean)
     return np.asarray(scaled @ vectors.T * np.sqrt(mean))
 
@@ -207,7 +206,7 @@ def _regression(
         G += some.T @ some
     target = (1 - strength.own) * _cross(y, y, anchors, places) / places.shape[1] + strength.own * G
     mean = max(float(np.trace(G)) / F, 1e-12)
-    return np.asarray(np.linalg.solve(G + strength.ridge * mean * np.eye(F), target))
+    return solve(G + strength.ridge * mean * np.eye(F), target)
 
 
 def _trusted(x: Floats, weights: Doubles, pictures: int) -> Doubles:
@@ -243,7 +242,8 @@ def _agreement(x: Floats, k: int, seed: int) -> tuple[dict[Strength, float], flo
     halves as they are.
     """
     some = sample(x, _AGREEMENT, seed)
-    if len(some) < 10 * _COMPARED or x.shape[1] < 16:
+    # Of so few pictures little of what is learned counts, whichever strength: its choice would cost the most.
+    if len(some) < max(10 * _COMPARED, min(_AGREEMENT, x.shape[1] // 2)) or x.shape[1] < 16:
         return {}, None
     random = np.random.default_rng(seed)
     found, before = dict.fromkeys(STRENGTHS, 0.0), 0.0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.tables import Floats
+from sightbook.describe.linear import eigh
 from sightbook.describe.vectors import unit
 
 EXACT = 20_000
@@ -68,7 +69,7 @@ def _top(asked: Floats, stored: Floats, rows: NDArray[np.int64], k: int) -> tupl
 def _components(x: Floats) -> Floats:
     """The first principal components of x, as rows of length 1."""
     sample = x[:: max(1, len(x) // EXACT)]
-    _, vectors = np.linalg.eigh((sample.T @ sample).astype(np.float64))
+    _, vectors = eigh(sample.T @ sample)
     return unit(x @ vectors[:, ::-1][:, :_COMPONENTS].astype(np.float32))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightbook.codes.tables import tables
+from sightbook.describe.linear import eigh
 
 SIDE = 8
 _SEED = 1234
@@ -106,7 +107,7 @@ def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _axes(x: NDArray[np.float64], M: int, d: int) -> NDArray[np.float64]:
     """Principal axes of x (N, 192) as columns (192, M·d), those of a sub-vector side by side."""
-    variance, vectors = np.linalg.eigh(x.T @ x / len(x))
+    variance, vectors = eigh(x.T @ x / len(x))
     falling = np.argsort(-variance, kind="stable")[: M * d]
     # log variance above the smallest kept: never negative, so that an emptier sub-vector is never the fuller one.
     weight = np.log(np.maximum(variance[falling], 1e-12))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sightbook.config import TrainConfig
-from sightbook.learn.verdict import Verdict
 from sightbook.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from sightbook.learn.verdict import Verdict
 
 _PRETRAINING = {
     "none": "no pretrained weights: everything was learned from the collection itself, without labels",

@@ -22,6 +22,8 @@ from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.report import TrainReport
+from sightbook.model import builtin
+from sightbook.model.builtin import BUILTIN
 from sightbook.presets import CLOSED_FORM, DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
@@ -33,6 +35,7 @@ DEFAULT_HEAD_MINUTES = 2.0
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
 _WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
 _LOOKED_AT = 64
+_NEEDED = ("torch", "transformers", "kornia", "onnx", "onnxscript")
 
 Path_ = str | os.PathLike[str]
 
@@ -63,7 +66,8 @@ def train(
     source: one or several folders, .tar or .parquet files, or globs of those; or files of vectors, .npy or .parquet,
     which are learned from as by `Model.fit`, without torch, and take `bits` only. bits: 16 to 128 (default 64); nested:
     the first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name,
-    a local folder in the hub's layout, or auto: a good pretrained one if there is one within reach; train_part: what of
+    a local folder in the hub's layout, builtin: the network that comes with the program, which needs no torch and of
+    which nothing is trained, or auto: a good pretrained one if there is one within reach; train_part: what of
     a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from
     its features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
     untrained model) or `minutes` of training, decoding and export not counted (default 10).
@@ -89,9 +93,6 @@ def train(
         return learn_vectors(
             names, folder, __version__, bits=64 if bits is None else bits, method=method, given=given
         )
-    # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
-    if not all(find_spec(name) for name in ("torch", "transformers", "kornia", "onnx", "onnxscript")):
-        raise MissingExtra("training", "train")
     asked = _asked(
         config,
         settings,
@@ -102,6 +103,9 @@ def train(
         seed=seed,
         backbone=None if train_part is None else {"train": train_part},
     )
+    # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
+    if BUILTIN not in (backbone, _named_backbone(asked)) and not all(map(find_spec, _NEEDED)):
+        raise MissingExtra("training", "train")
     if nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
     first = first_rank()
@@ -227,6 +231,8 @@ def _resolve(
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
+    if backbone == BUILTIN:
+        asked, frozen = _untrained(asked), True
     method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
     if method == "neighbours":
         _refuse_steps(asked)
@@ -275,6 +281,20 @@ def _resolve(
     return build([merged])
 
 
+def _untrained(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings over the built-in network, which has no weights to train: ConfigError for what would need some."""
+    given = asked.get("backbone")
+    section: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    method, part = asked.get("method", "neighbours"), section.get("train", "head")
+    if method != "neighbours" or part != "head":
+        foreign = f"train {part}" if method == "neighbours" else f"method {method}"
+        raise ConfigError(
+            f"the built-in network is not trained, so {foreign} has nothing to work on: leave it out, or give a "
+            "backbone by hub name or folder"
+        )
+    return {**asked, "backbone": {**section, "train": "head"}}
+
+
 def _refuse_steps(asked: Mapping[str, Any]) -> None:
     """ConfigError for settings of learning by steps, which would do nothing in closed form."""
     flat = {
@@ -311,6 +331,9 @@ def _named_backbone(asked: Mapping[str, Any]) -> str | None:
 
 
 def _pretrained_input(name: str) -> dict[str, Any]:
+    if name == BUILTIN:
+        frame = builtin.read().frame
+        return {"size": frame.size, "resize": frame.resize}
     from sightbook.model.hub import preprocessing
 
     facts = preprocessing(name)

@@ -282,12 +282,12 @@ def _is_ours(name: str) -> bool:
 
 def _no_library(path: Path) -> str:
     if not path.exists():
-        return f"there is no library at {path}: `sightbook add {typed(path)} SOURCE --model MODEL` makes one"
+        return f"there is no library at {path}: `sightbook add {typed(path)} SOURCE` makes one"
     if path.is_dir() and any(path.iterdir()) and all(_is_ours(item.name) for item in path.iterdir()):
         return (
             f"the making of the library {path} was interrupted: run "
-            f"`sightbook add {typed(path)} SOURCE --model MODEL` again to finish it"
+            f"`sightbook add {typed(path)} SOURCE` again to finish it"
         )
     if path.is_dir() and not any(path.iterdir()):
-        return f"{path} is empty, not a library: `sightbook add {typed(path)} SOURCE --model MODEL` makes one in it"
+        return f"{path} is empty, not a library: `sightbook add {typed(path)} SOURCE` makes one in it"
     return f"{path} is not a sightbook library (no {JSON}): give the folder that `sightbook add` made, or a new one"

@@ -270,7 +270,10 @@ class Library:
             )
             for row in rows
         ]
-        pictures, learned_from = sum(source.pictures for source in sources), int(config.trained.get("pictures", 0))
+        pictures, learned_from = (
+            sum(source.pictures for source in sources),
+            int(config.trained.get("pictures", 0)),
+        )
         return Status(
             path=str(self.path),
             format=facts.format,

@@ -207,9 +207,10 @@ def test_remove_takes_what_a_pattern_matches_and_leaves_the_files(
     ("arguments", "says"),
     [
         (
-            ("add", "new", "photos"),
-            "there is no library at new: `sightbook add new SOURCE --model MODEL` makes one",
+            ("status", "new"),
+            "there is no library at new: `sightbook add new SOURCE` makes one",
         ),
+        (("add", "new", "nowhere"), "nowhere"),
         (("add", "new", "photos", "--model", "photos"), "photos is not a sightbook model (no config.json)"),
         (("add", "library", "photos", "--model", "other"), "library was made with another model"),
         (("add", "library", "nowhere"), "nowhere"),

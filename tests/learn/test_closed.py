@@ -12,7 +12,7 @@ import pytest
 
 import sightbook
 from sightbook.errors import ConfigError, SourceError
-from sightbook.learn import closed, fixed
+from sightbook.learn import fixed, pretrained
 from sightbook.model.fit import fit
 from sightbook.model.model import Model
 from sightbook.progress import Notice
@@ -90,7 +90,7 @@ def test_stopped_in_the_middle_it_goes_on(
 ) -> None:
     monkeypatch.setattr(fixed, "_BATCH", 8)
     seen: list[int] = []
-    real = closed._forward
+    real = pretrained.by_graph
 
     def forward(*arguments: Any) -> fixed.Forward:
         inner = real(*arguments)
@@ -103,7 +103,7 @@ def test_stopped_in_the_middle_it_goes_on(
 
         return counted
 
-    monkeypatch.setattr(closed, "_forward", forward)
+    monkeypatch.setattr(pretrained, "by_graph", forward)
     with pytest.raises(KeyboardInterrupt):
         train(source, tmp_path / "m", folder, bits=32)
     assert seen == [8, 8, 8]
@@ -129,7 +129,7 @@ def test_kept_features_are_not_computed_again(
 
         return forward
 
-    monkeypatch.setattr(closed, "_forward", refuse)
+    monkeypatch.setattr(pretrained, "by_graph", refuse)
     report = train(source, tmp_path / "two", folder, bits=128, settings=kept)
     assert (report.bits, report.pictures, report.failed) == (128, GOOD, 1)
     (source / "new.png").write_bytes((source / "beach.jpg").read_bytes())
@@ -169,13 +169,15 @@ def test_strength_of_ones_own_is_taken(source: Path, folder: Path, tmp_path: Pat
     assert "(as asked)" in (tmp_path / "m" / "README.md").read_text()
 
 
-def test_too_few_and_no_pictures_are_said(source: Path, folder: Path, tmp_path: Path) -> None:
+def test_few_pictures_are_enough_and_none_are_said(source: Path, folder: Path, tmp_path: Path) -> None:
     few = tmp_path / "few"
     few.mkdir()
     for number, path in enumerate(sorted(source.glob("*.*"))[:3]):
         shutil.copyfile(path, few / f"{number}{path.suffix}")
-    with pytest.raises(ConfigError, match="cannot teach anything: give at least 8"):
-        train(few, tmp_path / "m", folder)
+    report = train(few, tmp_path / "m", folder)
+    assert report.pictures == 2 and "too few to judge" in report.sentence
+    found = Model.open(tmp_path / "m")
+    assert np.isfinite(found.codebooks).all() and found.bits == 64
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.jpg").write_bytes(b"x")
     with pytest.raises(SourceError, match="none of the 1 pictures"):

@@ -187,10 +187,14 @@ def test_status_advises_to_learn_anew_when_a_library_has_grown(
     with Library.open(library) as opened:
         status = opened.status()
         learned = fine_model.config.trained["pictures"]
-        assert status.learned_from == learned and status.advice is None, "no more pictures than it was learned from"
+        assert status.learned_from == learned and status.advice is None, (
+            "no more pictures than it was learned from"
+        )
     for pictures, said in ((2 * learned - 1, False), (2 * learned, True)):
         assert (_advice(pictures, learned, "pictures") is not None) is said
-    assert "30 pictures" in str(_advice(1000, 30, "pictures")) and "1,000" in str(_advice(1000, 30, "pictures"))
+    assert "30 pictures" in str(_advice(1000, 30, "pictures")) and "1,000" in str(
+        _advice(1000, 30, "pictures")
+    )
     assert _advice(10_000_000, 20_000, "pictures") is None, "more teach nothing new"
     assert _advice(10, 0, "pictures") is None, "not known"
 

@@ -58,13 +58,10 @@ def test_a_copied_library_answers_like_the_original(made: Path, tmp_path: Path) 
 
 def test_no_library_is_a_sentence_with_what_to_do(tmp_path: Path) -> None:
     there = tmp_path / "l"
-    assert (
-        refusal(there)
-        == f"there is no library at {there}: `sightbook add {there} SOURCE --model MODEL` makes one"
-    )
+    assert refusal(there) == f"there is no library at {there}: `sightbook add {there} SOURCE` makes one"
     there.mkdir()
     assert refusal(there) == (
-        f"{there} is empty, not a library: `sightbook add {there} SOURCE --model MODEL` makes one in it"
+        f"{there} is empty, not a library: `sightbook add {there} SOURCE` makes one in it"
     )
 
 
@@ -196,7 +193,7 @@ def test_a_making_that_was_interrupted_says_so_and_can_be_finished(
         with pytest.raises(SystemExit):
             Library.open(place, create_with=model)
     assert refusal(place) == (
-        f"the making of the library {place} was interrupted: run `sightbook add {place} SOURCE --model MODEL` again to "
+        f"the making of the library {place} was interrupted: run `sightbook add {place} SOURCE` again to "
         "finish it"
     )
     photos = fill(tmp_path / "p", 2)

@@ -1,0 +1,78 @@
+"""A network that is not trained, as learning in closed form sees it: how it is written down, and how it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import ConfigError
+from sightbook.images.frame import Frame
+from sightbook.images.pool import cores
+from sightbook.learn.fixed import Forward
+from sightbook.model import builtin
+from sightbook.model.model import open_session
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """digest: of its weights and scaling; write: puts encoder.onnx at a path, and returns by how much its features
+    differ from the original's; forward: pixels → features, by that graph or on `device`; spec and facts: what
+    config.json says of it."""
+
+    name: str
+    licence: str
+    pretraining: str
+    features: int
+    frame: Frame
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    digest: str
+    write: Callable[[Path], float]
+    forward: Callable[[Path], Forward]
+    spec: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    device: str = "cpu"
+
+
+def frozen_builtin(device: str) -> Frozen:
+    """The network that comes with the program. ConfigError for another device than the CPU."""
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"the built-in network runs on the CPU: leave --device {device} out")
+    known = builtin.read()
+
+    def write(path: Path) -> float:
+        shutil.copyfile(known.encoder, path)
+        return 0.0
+
+    return Frozen(
+        name=f"the built-in network ({known.name})",
+        licence=known.licence,
+        pretraining=known.pretraining,
+        features=known.features,
+        frame=known.frame,
+        mean=known.mean,
+        std=known.std,
+        digest=hashlib.blake2b(known.encoder.read_bytes(), digest_size=16).hexdigest(),
+        write=write,
+        forward=by_graph,
+        spec={"kind": builtin.BUILTIN, "name": known.name, "licence": known.licence},
+        facts={},
+    )
+
+
+def by_graph(path: Path) -> Forward:
+    """Pixels (N, S, S, 3) uint8 → features (N, F) float32 by onnxruntime, on all cores."""
+    session = open_session(path, cores())
+
+    def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features: NDArray[np.float32] = session.run(["features"], {"pixels": pixels})[0]
+        return features
+
+    return forward

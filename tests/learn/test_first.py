@@ -1,0 +1,136 @@
+"""A library for which no model was given: learned over the network that comes with the program, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sightbook
+from sightbook.errors import ConfigError, SourceError
+from sightbook.learn import first, frozen
+from sightbook.learn.first import first_model
+from sightbook.library.library import Library
+from sightbook.model import builtin
+from sightbook.model.model import Model, open_session
+from sightbook.progress import Notice, silent
+from tests.pictures import write_photos
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first") / "über photos"
+    write_photos(folder, 12)
+    return folder
+
+
+def test_the_network_is_small_and_says_where_it_is_from() -> None:
+    known = builtin.read()
+    assert known.encoder.stat().st_size < 6 * 2**20
+    assert (known.pretraining, known.licence) == ("labels", "Apache-2.0")
+    assert "Apache License" in (known.encoder.parent / "LICENSE").read_text(encoding="utf-8")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, known.frame.size, known.frame.size, 3), np.uint8)
+    session = open_session(known.encoder)
+    features = session.run(["features"], {"pixels": pixels})[0]
+    assert features.shape == (3, known.features) and np.isfinite(features).all()
+    alone = session.run(["features"], {"pixels": pixels[1:2]})[0]
+    np.testing.assert_allclose(alone[0], features[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_folder_becomes_a_library_in_one_command_without_torch(photos: Path, tmp_path: Path) -> None:
+    """In a process where torch and transformers cannot be imported."""
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'kornia', 'onnx'): sys.modules[name] = None\n"
+        "from sightbook.cli.app import main\n"
+        "sys.argv = ['sightbook', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    library = tmp_path / "my library"
+    query = next(iter(sorted(photos.glob("*.jpg"))))
+    for words in (("add", str(library), str(photos)), ("search", str(library), str(query), "--json")):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["queries"][0]["hits"][0]["path"] == query.name
+    assert [path.name for path in tmp_path.iterdir()] == ["my library"], "what it was learned in is gone"
+    with Library.open(library) as opened:
+        status = opened.status()
+        assert (status.pictures, status.learned_from, status.pretraining) == (12, 12, "labels")
+
+
+def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first, "ANCHORS", 8)
+    monkeypatch.setattr("sightbook.learn.fixed._BATCH", 4)
+    real, seen = frozen.by_graph, []
+
+    def stopping(path: Path) -> object:
+        inner = real(path)
+
+        def forward(pixels: object) -> object:
+            seen.append(len(pixels))  # type: ignore[arg-type]
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            return inner(pixels)  # type: ignore[arg-type]
+
+        return forward
+
+    monkeypatch.setattr(frozen, "by_graph", stopping)
+    library = tmp_path / "l"
+    said: list[str] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, Notice):
+            said.append(event.text)
+
+    names = sorted(path.name for path in photos.iterdir())
+    with pytest.raises(KeyboardInterrupt), first_model([str(photos)], library, exclude=[names[0]], jobs=1):
+        pass
+    with first_model([str(photos)], library, exclude=[names[0]], jobs=1, listener=listen) as folder:
+        model = Model.open(folder)
+        assert model.config.trained["pictures"] == 8 and sum(seen[2:]) == 4, "four were kept"
+    assert "8 of these 11 pictures" in said[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with (
+        pytest.raises(SourceError, match="no pictures"),
+        first_model([str(tmp_path / "empty")], tmp_path / "l"),
+    ):
+        pass
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"x")
+    with (
+        pytest.raises(SourceError, match="none of the 1"),
+        first_model([str(tmp_path / "bad")], tmp_path / "l"),
+    ):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "empty"]
+
+
+def test_vectors_are_learned_from_as_they_are(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32))
+    with first_model([str(tmp_path / "v.npy")], tmp_path / "l") as folder:
+        assert Model.open(folder).takes_vectors
+
+
+def test_it_is_not_trained(photos: Path, tmp_path: Path) -> None:
+    for options in (
+        {"method": "rcq"},
+        {"train_part": "all"},
+        {"train_part": "last:2"},
+        {"minutes": 3.0},
+        {"device": "cuda"},
+    ):
+        with pytest.raises(ConfigError):
+            sightbook.train(photos, tmp_path / "m", backbone="builtin", listener=silent, **options)  # type: ignore[arg-type]
+        assert not (tmp_path / "m").exists()
