@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +11,7 @@ import typer
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources
 
 if TYPE_CHECKING:
-    from sightbook.library.library import Library
     from sightbook.library.results import AddPlan
-    from sightbook.progress import Listener
 
 _SHOWN = 20
 
@@ -120,9 +118,15 @@ def add(
         sources, config = open_sources(source), ModelConfig.read(model)
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
-    with showing() as listener:
-        opened = _opened(library, source, model, fine, exclude=exclude or (), jobs=jobs, listener=listener)
-    with showing() as listener, opened:
+    with showing() as listener, ExitStack() as stack:
+        if model is None and not folder.exists(library):
+            from sightbook.learn.first import first_model
+
+            learned = stack.enter_context(
+                first_model(source, library, exclude=exclude or (), jobs=jobs, listener=listener)
+            )
+            model, what["seen"] = learned.folder, learned.seen
+        opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
         vectors = opened.model.takes_vectors
     good = report.added + report.changed + report.unchanged
@@ -173,19 +177,3 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
     if plan.known_failures:
         lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
     return lines
-
-
-def _opened(
-    library: Path, source: list[str], model: Path | None, fine: bool | None, *, exclude: Sequence[str],
-    jobs: int | None, listener: Listener,
-) -> Library:  # fmt: skip
-    """The library; one that is new and was given no model gets one that is learned from its pictures."""
-    from sightbook.library import folder
-    from sightbook.library.library import Library
-
-    if model is not None or folder.exists(library):
-        return Library.open(library, create_with=model, fine=fine)
-    from sightbook.learn.first import first_model
-
-    with first_model(source, library, exclude=exclude, jobs=jobs, listener=listener) as learned:
-        return Library.open(library, create_with=learned, fine=fine)

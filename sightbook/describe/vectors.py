@@ -13,6 +13,7 @@ from sightbook.errors import ConfigError
 # A dimension that varies so many times more than the middle one is brought down to that: it would be all there is.
 _LOUDEST = 5.0
 _ROWS = 16_384  # looked at at once
+LARGEST = 65504.0  # of float16
 
 
 def checked(features: Any) -> NDArray[Any]:
@@ -57,6 +58,14 @@ def unit(rows: NDArray[Any]) -> Floats:
     x = np.asarray(rows, np.float32)
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
     return np.asarray(x / np.maximum(lengths, np.float32(1e-12)), np.float32)
+
+
+def halved(features: NDArray[Any]) -> Floats:
+    """Features as they are kept in a file, rounded to float16, as float32.
+
+    Whether a picture was seen just now or its features were kept, its code is the same.
+    """
+    return np.asarray(np.clip(features, -LARGEST, LARGEST).astype(np.float16), np.float32)
 
 
 def balance(rows: NDArray[Any]) -> Floats:

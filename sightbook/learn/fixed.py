@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.describe.learn import BANK, SEED, sample
+from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.entry import Entry
@@ -34,7 +35,6 @@ from sightbook.progress import Listener, Meter
 NAME = "fixed"
 _BATCH = 64
 _RECORD_SECONDS = 5.0
-_LARGEST = 65504.0  # of float16
 _DIGEST = 16
 
 Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -93,7 +93,7 @@ class _File:
     def add(self, made: NDArray[np.float32], digests: Sequence[bytes]) -> None:
         """The features and digests of further pictures."""
         end = self.written + len(made)
-        self.rows[self.written : end] = np.clip(made, -_LARGEST, _LARGEST)
+        self.rows[self.written : end] = halved(made)
         self.digests[self.written : end] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST)
         self.written = end
 
@@ -137,6 +137,20 @@ def fill(
     looked_at = np.ascontiguousarray(file.rows[sample(order, BANK, SEED)])  # drawn by content, never by name
     failed = [(entries[place], reason) for place, reason in file.failed]
     return Fixed(looked_at, file.written, failed, path, keep)
+
+
+def kept(folder: Path) -> dict[bytes, NDArray[np.float16]]:
+    """By the digest of its content: the features (F,) of each picture in the file that was last written in `folder`."""
+    data = max(folder.glob(f"{NAME}-*.f16"), key=lambda path: path.stat().st_mtime_ns)
+    written = int(json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))["written"])
+    digests = np.fromfile(data.with_suffix(".digests"), np.uint8).reshape(-1, _DIGEST)[:written]
+    rows = np.memmap(data, np.float16, "r").reshape(-1, data.stat().st_size // 2 // _count(data))
+    return {digest.tobytes(): rows[place] for place, digest in enumerate(digests)}
+
+
+def _count(data: Path) -> int:
+    """Rows that a file of features has room for."""
+    return data.with_suffix(".digests").stat().st_size // _DIGEST
 
 
 def _compute(

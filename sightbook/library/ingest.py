@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -35,6 +35,9 @@ from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightbook.images.sources import Source
     from sightbook.model.encode import Encoded, Failed
     from sightbook.model.model import Model
@@ -57,6 +60,7 @@ def add(
     retry: bool,
     exclude: Sequence[str],
     prune: Prune,
+    seen: Mapping[bytes, NDArray[np.float16]] | None,
     listener: Listener,
 ) -> AddReport:
     """Brings the catalogue up to date with the sources; the caller holds the writer lock. See `Library.add`."""
@@ -85,7 +89,7 @@ def add(
     todo = [entry for plan in plans for entry in plan.todo]
     encoding = time.monotonic()
     if todo:
-        run.encode(todo, open_model(), jobs)
+        run.encode(todo, open_model(), jobs, seen)
     ended = time.monotonic()
     return AddReport(
         added=run.added,
@@ -189,10 +193,16 @@ class _Run:
         self._gone: list[tuple[str, str]] = []
         self._committed = time.monotonic()
 
-    def encode(self, todo: list[Entry], model: Model, jobs: int | None) -> None:
+    def encode(
+        self,
+        todo: list[Entry],
+        model: Model,
+        jobs: int | None,
+        seen: Mapping[bytes, NDArray[np.float16]] | None,
+    ) -> None:
         from sightbook.model.encode import encode
 
-        results = encode(todo, model, jobs=jobs, listener=self.listener, total=len(todo))
+        results = encode(todo, model, jobs=jobs, listener=self.listener, total=len(todo), seen=seen)
         with closing(results):
             try:
                 self._take(results, model)

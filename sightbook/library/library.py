@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,7 @@ class Library:
         retry: bool = False,
         exclude: Sequence[str] = (),
         prune: Prune = False,
+        seen: Mapping[bytes, NDArray[np.float16]] | None = None,
         listener: Listener = silent,
     ) -> AddReport:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
@@ -138,7 +139,8 @@ class Library:
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
-        prune: True, or "all" when it may take everything known of a source. Raises LibraryError (another writer,
+        prune: True, or "all" when it may take everything known of a source. seen: by the digest of their content,
+        features (F,) of pictures that the model's encoder gave before. Raises LibraryError (another writer,
         another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         if model is not None:
@@ -160,6 +162,7 @@ class Library:
                     retry=retry,
                     exclude=exclude,
                     prune=prune,
+                    seen=seen,
                     listener=listener,
                 )
             finally:

@@ -11,7 +11,7 @@ codes; there is nothing to decode, so nothing runs beside it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,11 +53,13 @@ def encode(
     batch: int = 128,
     listener: Listener = silent,
     total: int | None = None,
+    seen: Mapping[bytes, NDArray[np.float16]] | None = None,
 ) -> Generator[Encoded | Failed, None, None]:
     """Yields one Encoded or Failed for each entry, in order.
 
     jobs: decoding processes, default the machine's cores; batch: pictures in one forward pass; total: entries, when
-    known, for the time left. Close the iterator (or exhaust it) to end the processes. Raises SourceError when a source
+    known, for the time left; seen: by digest, features (F,) that the encoder gave of pictures before, which it need not
+    see again. Close the iterator (or exhaust it) to end the processes. Raises SourceError when a source
     vanishes, after what was read before, or holds vectors and the model takes pictures, or the other way round;
     ConfigError for jobs < 1.
     """
@@ -85,7 +87,7 @@ def encode(
                     good += 1
             # Failures among few good pictures do not wait for a full batch for ever.
             if item is None or good == batch or len(waiting) >= 4 * batch:
-                yield from _forward(waiting, model)
+                yield from _forward(waiting, model, seen or {})
                 meter.advance(len(waiting), failed=failed)
                 waiting, good = [], 0
             if stopped is not None:
@@ -97,10 +99,17 @@ def encode(
         meter.close()
 
 
-def _forward(waiting: list[Loaded | Failed], model: Model) -> Iterator[Encoded | Failed]:
-    pixels = [item.pixels for item in waiting if isinstance(item, Loaded)]
-    if pixels:
-        x = model.embed(np.stack(pixels))
+def _forward(
+    waiting: list[Loaded | Failed], model: Model, seen: Mapping[bytes, NDArray[np.float16]]
+) -> Iterator[Encoded | Failed]:
+    good = [item for item in waiting if isinstance(item, Loaded)]
+    if good:
+        x = np.empty((len(good), model.D), np.float32)
+        known = np.array([item.digest in seen for item in good])
+        if known.any():
+            x[known] = model.describe(np.stack([seen[item.digest] for item in good if item.digest in seen]))
+        if not known.all():
+            x[~known] = model.embed(np.stack([item.pixels for item in good if item.digest not in seen]))
         codes = model.assign(x)
     place = 0
     for item in waiting:

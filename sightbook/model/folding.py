@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sightbook.describe.description import Description
+from sightbook.describe.vectors import LARGEST
 from sightbook.errors import MissingExtra
 
 _SHORTEST = np.float32(1e-12)  # as in `describe.vectors.unit`: a row of zeros stays one
@@ -30,6 +31,8 @@ def fold(encoder: bytes, description: Description) -> bytes:
         **{f"describe/{name}": array for name, array in description.tensors().items()},
         "describe/axis": np.array([1], np.int64),
         "describe/shortest": _SHORTEST,
+        "describe/largest": np.float32(LARGEST),
+        "describe/least": np.float32(-LARGEST),
     }
 
     def unit(name: str, result: str) -> list[Any]:
@@ -42,9 +45,12 @@ def fold(encoder: bytes, description: Description) -> bytes:
             helper.make_node("Div", [name, length], [result]),
         ]
 
-    # x = unit( P (unit(s · f) − μ) ) − c
+    # x = unit( P (unit(s · f) − μ) ) − c, of f as `describe.vectors.halved` has it
     nodes = [
-        helper.make_node("Mul", ["features", "describe/scale"], ["describe/scaled"]),
+        helper.make_node("Clip", ["features", "describe/least", "describe/largest"], ["describe/clipped"]),
+        helper.make_node("Cast", ["describe/clipped"], ["describe/halved"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["describe/halved"], ["describe/features"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["describe/features", "describe/scale"], ["describe/scaled"]),
         *unit("describe/scaled", "describe/unit"),
         helper.make_node("Sub", ["describe/unit", "describe/centre"], ["describe/centred"]),
         helper.make_node("MatMul", ["describe/centred", "describe/weights"], ["describe/projected"]),

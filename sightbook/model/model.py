@@ -24,7 +24,7 @@ from sightbook.codes import pack as packing
 from sightbook.codes.tables import Codebooks, reconstruct
 from sightbook.describe.description import Description
 from sightbook.describe.learn import Strength
-from sightbook.describe.vectors import checked
+from sightbook.describe.vectors import checked, halved
 from sightbook.errors import ModelError
 from sightbook.images.decode import decode
 from sightbook.images.frame import Frame
@@ -204,6 +204,7 @@ class Model:
             )
         if self.config.described:
             (features,) = self._encoder().run(["features"], {"pixels": np.ascontiguousarray(pixels)})
+            features = halved(features)
             return self.describe(features), features
         x, features = self._encoder().run(["x", "features"], {"pixels": np.ascontiguousarray(pixels)})
         return x[:, : self.D], features

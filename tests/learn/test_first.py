@@ -93,11 +93,35 @@ def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
     names = sorted(path.name for path in photos.iterdir())
     with pytest.raises(KeyboardInterrupt), first_model([str(photos)], library, exclude=[names[0]], jobs=1):
         pass
-    with first_model([str(photos)], library, exclude=[names[0]], jobs=1, listener=listen) as folder:
-        model = Model.open(folder)
+    with first_model([str(photos)], library, exclude=[names[0]], jobs=1, listener=listen) as found:
+        model = Model.open(found.folder)
         assert model.config.trained["pictures"] == 8 and sum(seen[2:]) == 4, "four were kept"
     assert "8 of these 11 pictures" in said[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_are_seen_once_and_their_codes_are_those_of_a_second_look(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with first_model([str(photos)], tmp_path / "l", jobs=1) as found:
+        assert len(found.seen) == 12
+        with Library.open(tmp_path / "l", create_with=found.folder) as library:
+            with monkeypatch.context() as patch:
+                patch.setattr(Model, "embed", None)  # would raise
+                assert library.add([photos], jobs=1, seen=found.seen).added == 12
+            kept = rows_of(library)
+        with Library.open(tmp_path / "m", create_with=found.folder) as library:
+            some = dict(list(found.seen.items())[:5])
+            assert library.add([photos], jobs=1, seen=some).added == 12
+            assert rows_of(library) == kept
+        with Library.open(tmp_path / "n", create_with=found.folder) as library:
+            assert library.add([photos], jobs=1).added == 12
+            assert rows_of(library) == kept
+
+
+def rows_of(library: Library) -> list[object]:
+    """Ids, codes and fine codes."""
+    return [tuple(row) for page in library.rows(100, fine=True) for row in page]
 
 
 def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
@@ -119,8 +143,8 @@ def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
 
 def test_vectors_are_learned_from_as_they_are(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32))
-    with first_model([str(tmp_path / "v.npy")], tmp_path / "l") as folder:
-        assert Model.open(folder).takes_vectors
+    with first_model([str(tmp_path / "v.npy")], tmp_path / "l") as found:
+        assert Model.open(found.folder).takes_vectors and found.seen == {}
 
 
 def test_it_is_not_trained(photos: Path, tmp_path: Path) -> None:
