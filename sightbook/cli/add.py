@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,9 @@ import typer
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources
 
 if TYPE_CHECKING:
+    from sightbook.learn.first import First
     from sightbook.library.results import AddPlan
+    from sightbook.progress import Listener
 
 _SHOWN = 20
 
@@ -120,11 +123,7 @@ def add(
         refuse_other_length(sources, config, library)
     with showing() as listener, ExitStack() as stack:
         if model is None and not folder.exists(library):
-            from sightbook.learn.first import first_model
-
-            learned = stack.enter_context(
-                first_model(source, library, exclude=exclude or (), jobs=jobs, listener=listener)
-            )
+            learned = stack.enter_context(_learned(library, source, exclude or (), jobs, listener))
             model, what["seen"] = learned.folder, learned.seen
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
@@ -177,3 +176,26 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
     if plan.known_failures:
         lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
     return lines
+
+
+@contextmanager
+def _learned(
+    library: Path, source: list[str], exclude: Sequence[str], jobs: int | None, listener: Listener
+) -> Iterator[First]:
+    """The model of a library that is given none, learned in a folder inside it; a mistake leaves nothing behind."""
+    from sightbook.learn.first import first_model
+    from sightbook.library.folder import LEARNING
+    from sightbook.library.lock import writer_lock
+
+    place, new = library / LEARNING, not library.exists()
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            writer_lock(place),
+            first_model(source, place, exclude=exclude, jobs=jobs, listener=listener) as found,
+        ):
+            yield found
+    finally:
+        if new:
+            with suppress(OSError):  # it holds something: a library, or what a stopped run goes on with
+                library.rmdir()

@@ -1,8 +1,8 @@
 """The first model of a library for which none was given: learned from the pictures it is about to hold.
 
-Data flow: sources → entries, at most 20,000 of them → `train` over the built-in network, beside the library → a folder
-that `Library.open` copies its model from, and features that `Library.add` need not compute again; then it is removed.
-A run that was stopped goes on with the features it has.
+Data flow: sources → entries, at most 20,000 of them → `train` over the built-in network, in a folder of its own → a
+model that `Library.open` copies, and features that `Library.add` need not compute again; then the folder is removed. A
+run that was stopped goes on with the features it has.
 """
 
 from __future__ import annotations
@@ -37,18 +37,17 @@ class First:
 @contextmanager
 def first_model(
     sources: Sequence[str],
-    library: Path,
+    place: Path,
     *,
     exclude: Sequence[str] = (),
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Iterator[First]:
-    """A model of 64 bits of pictures or vectors; its folder is there until the context ends.
+    """A model of 64 bits of pictures or vectors; its folder, in the folder `place`, is there until the context ends.
 
-    exclude: globs of what is not taken. More pictures than 20,000 teach nothing more: so many are drawn. Raises
-    SourceError where no picture can be read.
+    exclude: globs of what is not taken. More pictures than 20,000 teach nothing more: so many are drawn. One process at
+    a time may use `place`. Raises SourceError where no picture can be read.
     """
-    place = library.with_name(f"{library.name}.learning")
     folder, features = place / "model", place / "seen"
     shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -33,9 +33,10 @@ PLAIN, WITH_FINE = 1, 2
 FORMAT = WITH_FINE  # read up to
 JSON = "library.json"
 NEW_MODEL = "model.new"  # of a migration that is under way
+LEARNING = "learning"  # while the model of a new library is learned
 
 # What an interrupted making may have left; anything else in a folder means that it belongs to somebody else.
-_OURS = ("model", tables.NAME, lock.NAME, "cache")
+_OURS = ("model", tables.NAME, lock.NAME, "cache", LEARNING)
 _OURS_BEGIN = (f"{tables.NAME}-", ".model.", f".{JSON}.")
 
 

@@ -15,6 +15,7 @@ from sightbook.errors import ConfigError, SourceError
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
 from sightbook.library.library import Library
+from sightbook.library.lock import writer_lock
 from sightbook.model import builtin
 from sightbook.model.model import Model, open_session
 from sightbook.progress import Notice, silent
@@ -58,7 +59,8 @@ def test_a_folder_becomes_a_library_in_one_command_without_torch(photos: Path, t
         )
         assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["queries"][0]["hits"][0]["path"] == query.name
-    assert [path.name for path in tmp_path.iterdir()] == ["my library"], "what it was learned in is gone"
+    assert [path.name for path in tmp_path.iterdir()] == ["my library"]
+    assert not (library / "learning").exists(), "what it was learned in is gone"
     with Library.open(library) as opened:
         status = opened.status()
         assert (status.pictures, status.learned_from, status.pretraining) == (12, 12, "labels")
@@ -83,7 +85,7 @@ def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
         return forward
 
     monkeypatch.setattr(frozen, "by_graph", stopping)
-    library = tmp_path / "l"
+    place = tmp_path / "l"
     said: list[str] = []
 
     def listen(event: object) -> None:
@@ -91,9 +93,9 @@ def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
             said.append(event.text)
 
     names = sorted(path.name for path in photos.iterdir())
-    with pytest.raises(KeyboardInterrupt), first_model([str(photos)], library, exclude=[names[0]], jobs=1):
+    with pytest.raises(KeyboardInterrupt), first_model([str(photos)], place, exclude=[names[0]], jobs=1):
         pass
-    with first_model([str(photos)], library, exclude=[names[0]], jobs=1, listener=listen) as found:
+    with first_model([str(photos)], place, exclude=[names[0]], jobs=1, listener=listen) as found:
         model = Model.open(found.folder)
         assert model.config.trained["pictures"] == 8 and sum(seen[2:]) == 4, "four were kept"
     assert "8 of these 11 pictures" in said[0]
@@ -103,7 +105,7 @@ def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
 def test_pictures_are_seen_once_and_their_codes_are_those_of_a_second_look(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with first_model([str(photos)], tmp_path / "l", jobs=1) as found:
+    with first_model([str(photos)], tmp_path / "learning", jobs=1) as found:
         assert len(found.seen) == 12
         with Library.open(tmp_path / "l", create_with=found.folder) as library:
             with monkeypatch.context() as patch:
@@ -158,3 +160,36 @@ def test_it_is_not_trained(photos: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             sightbook.train(photos, tmp_path / "m", backbone="builtin", listener=silent, **options)  # type: ignore[arg-type]
         assert not (tmp_path / "m").exists()
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`sightbook` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "sightbook", *words], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def test_mistakes_leave_no_folder_and_the_present_one_may_become_a_library(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"x")
+    for source in ("bad", "nowhere"):
+        done = run("add", "l", source, cwd=tmp_path)
+        assert done.returncode == 1 and "Traceback" not in done.stderr and not (tmp_path / "l").exists()
+    (tmp_path / "here").mkdir()
+    assert run("add", ".", str(photos), cwd=tmp_path / "here").returncode == 0
+    assert Library.open(tmp_path / "here").status().pictures == 12
+
+
+def test_a_killed_run_goes_on_and_two_at_once_do_not_meet(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "l" / "learning").mkdir(parents=True)
+    (tmp_path / "l" / "learning" / "model").mkdir()
+    (tmp_path / "l" / "learning" / "model" / "half").write_text("made")
+    said = run("search", "l", str(next(photos.glob("*.jpg"))), cwd=tmp_path)
+    assert said.returncode == 1 and "was interrupted" in said.stderr
+    with writer_lock(tmp_path / "l" / "learning"):
+        said = run("add", "l", str(photos), cwd=tmp_path)
+        assert said.returncode == 1 and "is being written by" in said.stderr
+    assert run("add", "l", str(photos), cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "l" / "learning").exists()
