@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,7 @@ import typer
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources
 
 if TYPE_CHECKING:
-    from sightbook.learn.first import First
     from sightbook.library.results import AddPlan
-    from sightbook.progress import Listener
 
 _SHOWN = 20
 
@@ -92,6 +89,7 @@ def add(
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
       sightbook add vectors-library/ embeddings.parquet --model vectors-model/
     """
+    from sightbook.cli.first import learning
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
@@ -123,11 +121,13 @@ def add(
         refuse_other_length(sources, config, library)
     with showing() as listener, ExitStack() as stack:
         if model is None and not folder.exists(library):
-            learned = stack.enter_context(_learned(library, source, exclude or (), jobs, listener))
+            learned = stack.enter_context(
+                learning(library, source, exclude=exclude or (), jobs=jobs, listener=listener)
+            )
             model, what["seen"] = learned.folder, learned.seen
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
-        vectors = opened.model.takes_vectors
+        vectors, advice = opened.model.takes_vectors, opened.status().advice
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures
     if as_json:
@@ -150,6 +150,8 @@ def add(
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
+        if advice and report.added:
+            emit(f"Advice: {advice}")
     if failed and not good:
         raise PartialFailure(
             f"none of the {failed} {noun(vectors)} could be read: `sightbook status {typed(library)} --failures` lists "
@@ -176,26 +178,3 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
     if plan.known_failures:
         lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
     return lines
-
-
-@contextmanager
-def _learned(
-    library: Path, source: list[str], exclude: Sequence[str], jobs: int | None, listener: Listener
-) -> Iterator[First]:
-    """The model of a library that is given none, learned in a folder inside it; a mistake leaves nothing behind."""
-    from sightbook.learn.first import first_model
-    from sightbook.library.folder import LEARNING
-    from sightbook.library.lock import writer_lock
-
-    place, new = library / LEARNING, not library.exists()
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        with (
-            writer_lock(place),
-            first_model(source, place, exclude=exclude, jobs=jobs, listener=listener) as found,
-        ):
-            yield found
-    finally:
-        if new:
-            with suppress(OSError):  # it holds something: a library, or what a stopped run goes on with
-                library.rmdir()

@@ -14,8 +14,17 @@ def migrate(
     library: LibraryFolder,
     *,
     model: Annotated[
-        Path, typer.Option(metavar="NEW", help="The model that makes the new codes.", show_default=False)
-    ],
+        Path | None,
+        typer.Option(metavar="NEW", help="The model that makes the new codes.", show_default=False),
+    ] = None,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn",
+            help="Learn a new model from what the library holds now, over the built-in network, and take that.",
+            show_default=False,
+        ),
+    ] = False,
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
@@ -25,22 +34,36 @@ def migrate(
     ones from the moment all are there; ids stay. A migration that was stopped goes on with the same command.
 
     \b
-    Example:
+    Examples:
+      sightbook migrate library/ --learn
       sightbook migrate library/ --model better-model/
     """
+    from contextlib import ExitStack
+
+    from sightbook.cli.first import learning
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.errors import ConfigError
     from sightbook.images.entry import noun
+    from sightbook.library.library import Library
     from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
 
-    with showing() as listener:
+    if (model is None) is not learn:
+        raise ConfigError("give either --model NEW or --learn")
+    with showing() as listener, ExitStack() as stack:
+        seen = None
+        if model is None:
+            with Library.open(library) as opened:
+                sources = [source.root for source in opened.status().sources]
+            found = stack.enter_context(learning(library, sources, jobs=jobs, listener=listener))
+            model, seen = found.folder, found.seen
         new = Model.open(model)
-        report = change(library, new, jobs=jobs, listener=listener)
+        report = change(library, new, jobs=jobs, seen=seen, listener=listener)
     if as_json:
         emit_json(report)
         return
     counts = ((report.missing, "missing"), (report.failed, "could not be read"))
     rest = "".join(f", {count:,} {word}" for count, word in counts if count)
-    what = noun(new.takes_vectors)
-    emit(f"{report.encoded:,} {what} have codes of {model} now{rest}; took {report.seconds:,.1f} s")
+    what, of = noun(new.takes_vectors), "a model learned from them" if learn else model
+    emit(f"{report.encoded:,} {what} have codes of {of} now{rest}; took {report.seconds:,.1f} s")

@@ -79,8 +79,8 @@ def _learn(
     learned = sample(np.arange(len(keys)), ANCHORS, SEED)
     listener(
         Notice(
-            f"no model was given: 64-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over "
-            "the network that comes with sightbook"
+            f"64-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over the network that "
+            "comes with sightbook"
         )
     )
     train(

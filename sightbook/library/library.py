@@ -384,6 +384,6 @@ def _advice(pictures: int, learned_from: int, holds: str) -> str | None:
     if not learned_from or pictures < _GROWN * learned_from or learned_from >= ANCHORS:
         return None
     return (
-        f"its model was learned from {learned_from:,} {holds} and it holds {pictures:,}: train another on them and "
-        "take it over with `sightbook migrate`, answers will be better"
+        f"the library's model was learned from {learned_from:,} {holds} and it holds {pictures:,}: `sightbook migrate` "
+        "with --learn learns another one, answers will be better"
     )

@@ -9,7 +9,7 @@ behind it after a crash finishes the renaming (`folder.catch_up`). A migration t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_c
 from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightbook.model.model import Model
 
 _BATCH, _SECONDS = 512, 5.0
@@ -53,13 +56,18 @@ class MigrateReport:
 
 
 def migrate(
-    path: Path, model: Model, *, jobs: int | None = None, listener: Listener = silent
+    path: Path,
+    model: Model,
+    *,
+    jobs: int | None = None,
+    seen: Mapping[bytes, NDArray[np.float16]] | None = None,
+    listener: Listener = silent,
 ) -> MigrateReport:
     """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
-    until all is done, then with the new ones; other writers wait. Ctrl-C and crashes
-    cost a batch: the same call goes on. LibraryError when a source is not there (its pictures would be lost), when the
+    until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
+    on. seen: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
     library has that model already or the model takes another kind of thing, or another process writes it.
     """
     started = time.monotonic()
@@ -84,7 +92,7 @@ def migrate(
             _follow_moved(catalogue, path, model, listener)
             fine = at_migration(catalogue, model)
             _begin(catalogue, path, model, bool(fine))
-            _encode(catalogue, model, bool(fine), jobs, listener)
+            _encode(catalogue, model, bool(fine), jobs=jobs, seen=seen, listener=listener)
             report = _swap(catalogue, model, fine, started)
             folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             return report
@@ -134,7 +142,15 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
     folder.copy_model(model, path / folder.NEW_MODEL)
 
 
-def _encode(catalogue: Catalogue, model: Model, fine: bool, jobs: int | None, listener: Listener) -> None:
+def _encode(
+    catalogue: Catalogue,
+    model: Model,
+    fine: bool,
+    *,
+    jobs: int | None,
+    seen: Mapping[bytes, NDArray[np.float16]] | None,
+    listener: Listener,
+) -> None:
     """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
     from sightbook.model.encode import Encoded, encode
 
@@ -161,7 +177,8 @@ def _encode(catalogue: Catalogue, model: Model, fine: bool, jobs: int | None, li
         good.clear()
         bad.clear()
 
-    results = encode([entry for _, entry in todo], model, jobs=jobs, listener=listener, total=len(todo))
+    entries = [entry for _, entry in todo]
+    results = encode(entries, model, jobs=jobs, listener=listener, total=len(todo), seen=seen)
     with closing(results):
         try:
             for result in results:

@@ -193,3 +193,28 @@ def test_a_killed_run_goes_on_and_two_at_once_do_not_meet(photos: Path, tmp_path
         assert said.returncode == 1 and "is being written by" in said.stderr
     assert run("add", "l", str(photos), cwd=tmp_path).returncode == 0
     assert not (tmp_path / "l" / "learning").exists()
+
+
+def test_a_library_that_grew_says_that_learning_anew_pays(photos: Path, tmp_path: Path) -> None:
+    names = sorted(photos.glob("*.jpg"))
+    (tmp_path / "p").mkdir()
+    for count, advised in ((3, False), (6, True)):
+        for path in names[:count]:
+            (tmp_path / "p" / path.name).write_bytes(path.read_bytes())
+        done = run("add", "l", "p", cwd=tmp_path)
+        assert done.returncode == 0 and "Traceback" not in done.stderr
+        assert ("Advice: the library's model was learned from 3" in done.stdout) is advised
+    before = Library.open(tmp_path / "l").status()
+    done = run("migrate", "l", "--learn", "--jobs", "1", cwd=tmp_path)
+    assert done.returncode == 0 and "6 pictures have codes of a model learned from them now" in done.stdout
+    with Library.open(tmp_path / "l") as library:
+        status = library.status()
+        assert (status.learned_from, status.advice, status.pictures) == (6, None, 6)
+        assert status.fingerprint != before.fingerprint
+        assert library.search(tmp_path / "p" / names[0].name)[0].path == names[0].name
+    assert not (tmp_path / "l" / "learning").exists()
+    done = run("migrate", "l", "--learn", cwd=tmp_path)
+    assert done.returncode == 1 and "nothing to migrate" in done.stderr
+    for words in ((), ("--learn", "--model", "m")):
+        done = run("migrate", "l", *words, cwd=tmp_path)
+        assert done.returncode == 1 and "either --model NEW or --learn" in done.stderr

@@ -1,0 +1,37 @@
+"""Learning a model for a library that is given none: what `add` and `migrate --learn` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sightbook.learn.first import First, first_model
+from sightbook.library.folder import LEARNING
+from sightbook.library.lock import writer_lock
+from sightbook.progress import Listener
+
+
+@contextmanager
+def learning(
+    library: Path,
+    source: Sequence[str],
+    *,
+    exclude: Sequence[str] = (),
+    jobs: int | None,
+    listener: Listener,
+) -> Iterator[First]:
+    """A model of what the library holds or is about to hold, learned in a folder inside it; a mistake leaves nothing
+    behind."""
+    place, new = library / LEARNING, not library.exists()
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            writer_lock(place),
+            first_model(source, place, exclude=exclude, jobs=jobs, listener=listener) as found,
+        ):
+            yield found
+    finally:
+        if new:
+            with suppress(OSError):  # it holds something: a library, or what a stopped run goes on with
+                library.rmdir()
