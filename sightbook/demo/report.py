@@ -87,8 +87,7 @@ class Report:
         if self.drawn:
             return [
                 "Next, with your own pictures:",
-                "  sightbook train photos/ --out my-model --minutes 10",
-                "  sightbook add my-library photos/ --model my-model",
+                "  sightbook add my-library photos/",
                 "  sightbook search my-library photo.jpg --sheet answers.png",
             ]
         return [
