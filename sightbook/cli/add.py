@@ -89,7 +89,6 @@ def add(
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
       sightbook add vectors-library/ embeddings.parquet --model vectors-model/
     """
-    from sightbook.cli.first import learning
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
@@ -121,13 +120,16 @@ def add(
         refuse_other_length(sources, config, library)
     with showing() as listener, ExitStack() as stack:
         if model is None and not folder.exists(library):
+            from sightbook.cli.first import learning
+
             learned = stack.enter_context(
                 learning(library, source, exclude=exclude or (), jobs=jobs, listener=listener)
             )
             model, what["seen"] = learned.folder, learned.seen
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
-        vectors, advice = opened.model.takes_vectors, opened.status().advice
+        vectors = opened.model.takes_vectors
+        advice = opened.status().advice if report.added and not as_json else None
     good = report.added + report.changed + report.unchanged
     failed = len(report.failed) + report.known_failures
     if as_json:
@@ -150,7 +152,7 @@ def add(
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
-        if advice and report.added:
+        if advice:
             emit(f"Advice: {advice}")
     if failed and not good:
         raise PartialFailure(

@@ -17,6 +17,7 @@ def learning(
     library: Path,
     source: Sequence[str],
     *,
+    bits: int = 64,
     exclude: Sequence[str] = (),
     jobs: int | None,
     listener: Listener,
@@ -28,7 +29,7 @@ def learning(
     try:
         with (
             writer_lock(place),
-            first_model(source, place, exclude=exclude, jobs=jobs, listener=listener) as found,
+            first_model(source, place, bits=bits, exclude=exclude, jobs=jobs, listener=listener) as found,
         ):
             yield found
     finally:

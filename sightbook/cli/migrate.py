@@ -40,10 +40,9 @@ def migrate(
     """
     from contextlib import ExitStack
 
-    from sightbook.cli.first import learning
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
-    from sightbook.errors import ConfigError
+    from sightbook.errors import ConfigError, LibraryError
     from sightbook.images.entry import noun
     from sightbook.library.library import Library
     from sightbook.library.migrate import migrate as change
@@ -54,9 +53,15 @@ def migrate(
     with showing() as listener, ExitStack() as stack:
         seen = None
         if model is None:
+            from sightbook.cli.first import learning
+
             with Library.open(library) as opened:
-                sources = [source.root for source in opened.status().sources]
-            found = stack.enter_context(learning(library, sources, jobs=jobs, listener=listener))
+                sources, bits = [source.root for source in opened.status().sources], opened.facts.bits
+            if not sources:
+                raise LibraryError(f"{library} holds nothing to learn from: add some first")
+            found = stack.enter_context(
+                learning(library, sources, bits=bits if bits % 8 == 0 else 64, jobs=jobs, listener=listener)
+            )
             model, seen = found.folder, found.seen
         new = Model.open(model)
         report = change(library, new, jobs=jobs, seen=seen, listener=listener)

@@ -39,22 +39,23 @@ def first_model(
     sources: Sequence[str],
     place: Path,
     *,
+    bits: int = 64,
     exclude: Sequence[str] = (),
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Iterator[First]:
-    """A model of 64 bits of pictures or vectors; its folder, in the folder `place`, is there until the context ends.
+    """A model of pictures or vectors; its folder, in the folder `place`, is there until the context ends.
 
-    exclude: globs of what is not taken. More pictures than 20,000 teach nothing more: so many are drawn. One process at
-    a time may use `place`. Raises SourceError where no picture can be read.
+    exclude: globs of what is not taken. Of more pictures than 20,000 so many are drawn. One process at a time may
+    use `place`. Raises SourceError where no picture can be read.
     """
     folder, features = place / "model", place / "seen"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         if hold_vectors(sources):
-            train(sources, folder, listener=listener)
+            train(sources, folder, bits=bits, listener=listener)
         else:
-            _learn(sources, folder, features, exclude=exclude, jobs=jobs, listener=listener)
+            _learn(sources, folder, features, bits=bits, exclude=exclude, jobs=jobs, listener=listener)
     except (ConfigError, SourceError):  # a mistake; whatever else stopped it, the features so far are good
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -69,6 +70,7 @@ def _learn(
     folder: Path,
     features: Path,
     *,
+    bits: int,
     exclude: Sequence[str],
     jobs: int | None,
     listener: Listener,
@@ -79,13 +81,14 @@ def _learn(
     learned = sample(np.arange(len(keys)), ANCHORS, SEED)
     listener(
         Notice(
-            f"64-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over the network that "
-            "comes with sightbook"
+            f"{bits}-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over the network "
+            "that comes with sightbook"
         )
     )
     train(
         sources,
         folder,
+        bits=bits,
         backbone=BUILTIN,
         settings={"features.folder": str(features)},
         jobs=jobs,

@@ -103,8 +103,11 @@ def train(
         seed=seed,
         backbone=None if train_part is None else {"train": train_part},
     )
+    begun = folder / "train" / "config.yaml"
+    before = read_file(begun) if resume and begun.exists() else {}
+    networks = (backbone, _named_backbone(asked), _named_backbone(before))
     # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
-    if BUILTIN not in (backbone, _named_backbone(asked)) and not all(map(find_spec, _NEEDED)):
+    if BUILTIN not in networks and not all(map(find_spec, _NEEDED)):
         raise MissingExtra("training", "train")
     if nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")

@@ -71,6 +71,8 @@ def _leftovers(path: Path) -> Iterator[Finding]:
     left = [
         each for pattern in (".model.*", f".{folder.JSON}.*", f".{NAME}.*") for each in path.glob(pattern)
     ]
+    with contextlib.suppress(LibraryError, FileNotFoundError), writer_lock(path / folder.LEARNING):
+        left.append(path / folder.LEARNING)  # nobody is learning there
     left += [each for name in (CODES, FINE_CODES) for each in (path / "cache").glob(f".{name}.*")]
     for each in left:
         shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
+    from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
 
 _GROWN = 2  # times what a model was learned from: then learning anew pays
@@ -273,10 +274,7 @@ class Library:
             )
             for row in rows
         ]
-        pictures, learned_from = (
-            sum(source.pictures for source in sources),
-            int(config.trained.get("pictures", 0)),
-        )
+        pictures = sum(source.pictures for source in sources)
         return Status(
             path=str(self.path),
             format=facts.format,
@@ -292,8 +290,8 @@ class Library:
             fingerprint=facts.fingerprint,
             method=config.method,
             pretraining=config.pretraining,
-            learned_from=learned_from,
-            advice=_advice(pictures, learned_from, noun(config.frame is None)) if config.described else None,
+            learned_from=int(config.trained.get("pictures", 0)),
+            advice=_advice(config, pictures) if config.described else None,
             selection=config.selection,
             created=facts.created,
             bytes=folder.size(self.path),
@@ -376,14 +374,23 @@ class Library:
             )
 
 
-def _advice(pictures: int, learned_from: int, holds: str) -> str | None:
-    """What a library has grown to is worth another look once it is twice what its description was learned from, as
-    long as more would teach it something (docs/neighbours.md)."""
+def _advice(config: ModelConfig, pictures: int) -> str | None:
+    """What a library has grown to is worth another look once it is twice what its description was learned from, up to
+    as many as descriptions are learned from (docs/neighbours.md). Over another network than the built-in one it is the
+    user who has that network."""
     from sightbook.describe.learn import ANCHORS
+    from sightbook.model.builtin import BUILTIN
 
+    learned_from, holds = int(config.trained.get("pictures", 0)), noun(config.frame is None)
     if not learned_from or pictures < _GROWN * learned_from or learned_from >= ANCHORS:
         return None
+    ours = config.frame is None or config.network.get("backbone", {}).get("kind") == BUILTIN
+    how = (
+        "`sightbook migrate` with --learn learns another one"
+        if ours
+        else "train another one over its network and give that to `sightbook migrate`"
+    )
     return (
-        f"the library's model was learned from {learned_from:,} {holds} and it holds {pictures:,}: `sightbook migrate` "
-        "with --learn learns another one, answers will be better"
+        f"the library's model was learned from {learned_from:,} {holds} and it holds {pictures:,}: {how}, answers will "
+        "be better"
     )

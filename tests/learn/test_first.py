@@ -14,6 +14,7 @@ import sightbook
 from sightbook.errors import ConfigError, SourceError
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
+from sightbook.library.check import check
 from sightbook.library.library import Library
 from sightbook.library.lock import writer_lock
 from sightbook.model import builtin
@@ -213,8 +214,31 @@ def test_a_library_that_grew_says_that_learning_anew_pays(photos: Path, tmp_path
         assert status.fingerprint != before.fingerprint
         assert library.search(tmp_path / "p" / names[0].name)[0].path == names[0].name
     assert not (tmp_path / "l" / "learning").exists()
+    (tmp_path / "l" / "learning" / "seen").mkdir(parents=True)  # as a kill leaves it
+    with writer_lock(tmp_path / "l" / "learning"):
+        check(tmp_path / "l")
+        assert (tmp_path / "l" / "learning" / "seen").exists(), "somebody is at work there"
+    check(tmp_path / "l")
+    assert not (tmp_path / "l" / "learning").exists()
     done = run("migrate", "l", "--learn", cwd=tmp_path)
     assert done.returncode == 1 and "nothing to migrate" in done.stderr
     for words in ((), ("--learn", "--model", "m")):
         done = run("migrate", "l", *words, cwd=tmp_path)
         assert done.returncode == 1 and "either --model NEW or --learn" in done.stderr
+
+
+def test_learning_anew_keeps_the_length_of_the_codes(photos: Path, tmp_path: Path) -> None:
+    sightbook.train(photos, tmp_path / "m", backbone="builtin", bits=32, jobs=1)
+    (tmp_path / "p").mkdir()
+    for path in sorted(photos.glob("*.jpg"))[:5]:
+        (tmp_path / "p" / path.name).write_bytes(path.read_bytes())
+    with Library.open(tmp_path / "l", create_with=tmp_path / "m") as library:
+        library.add([tmp_path / "p"], jobs=1)
+    assert run("migrate", "l", "--learn", cwd=tmp_path).returncode == 0
+    assert (
+        Library.open(tmp_path / "l").status().bits,
+        Library.open(tmp_path / "l").status().learned_from,
+    ) == (32, 5)
+    assert run("remove", "l", str(tmp_path / "p"), cwd=tmp_path).returncode == 0
+    said = run("migrate", "l", "--learn", cwd=tmp_path)
+    assert said.returncode == 1 and "Traceback" not in said.stderr

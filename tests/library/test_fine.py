@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,13 +191,19 @@ def test_status_advises_to_learn_anew_when_a_library_has_grown(
         assert status.learned_from == learned and status.advice is None, (
             "no more pictures than it was learned from"
         )
+    config = fine_model.config
     for pictures, said in ((2 * learned - 1, False), (2 * learned, True)):
-        assert (_advice(pictures, learned, "pictures") is not None) is said
-    assert "30 pictures" in str(_advice(1000, 30, "pictures")) and "1,000" in str(
-        _advice(1000, 30, "pictures")
-    )
-    assert _advice(10_000_000, 20_000, "pictures") is None, "more teach nothing new"
-    assert _advice(10, 0, "pictures") is None, "not known"
+        assert (_advice(config, pictures) is not None) is said
+
+    def advice(learned_from: int, pictures: int, kind: str) -> str | None:
+        trained = {"pictures": learned_from}
+        return _advice(replace(config, trained=trained, network={"backbone": {"kind": kind}}), pictures)
+
+    told = str(advice(30, 1000, "builtin"))
+    assert "30 pictures" in told and "1,000" in told and "--learn" in told
+    assert "--learn" not in str(advice(30, 1000, "pretrained")), "the built-in network may be the weaker one"
+    assert advice(20_000, 10_000_000, "builtin") is None, "no more are learned from"
+    assert advice(0, 10, "builtin") is None, "not known"
 
 
 def test_without_them_a_library_is_one_that_older_programs_go_on_with(
@@ -527,7 +534,7 @@ import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
 from sightbook.library import ingest
-from sightbook.library.library import Library, _advice
+from sightbook.library.library import Library
 from tests.library.pictures import picture, write
 ingest._BATCH = 5
 photos = Path(sys.argv[2])
