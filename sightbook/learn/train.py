@@ -103,9 +103,9 @@ def train(
         seed=seed,
         backbone=None if train_part is None else {"train": train_part},
     )
-    begun = folder / "train" / "config.yaml"
-    before = read_file(begun) if resume and begun.exists() else {}
-    networks = (backbone, _named_backbone(asked), _named_backbone(before))
+    settled = folder / "train" / "config.yaml"
+    kept = read_file(settled) if resume and settled.exists() else {}
+    networks = (backbone, _named_backbone(asked), _named_backbone(kept))
     # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
     if BUILTIN not in networks and not all(map(find_spec, _NEEDED)):
         raise MissingExtra("training", "train")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import sightbook
-from sightbook.errors import ConfigError, SourceError
+from sightbook.errors import ConfigError, MissingExtra, SourceError
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
 from sightbook.library.check import check
@@ -242,3 +242,20 @@ def test_learning_anew_keeps_the_length_of_the_codes(photos: Path, tmp_path: Pat
     assert run("remove", "l", str(tmp_path / "p"), cwd=tmp_path).returncode == 0
     said = run("migrate", "l", "--learn", cwd=tmp_path)
     assert said.returncode == 1 and "Traceback" not in said.stderr
+
+
+def test_a_stopped_training_goes_on_without_torch_and_without_its_options(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sightbook.learn.train.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra):
+        sightbook.train(photos, tmp_path / "m", jobs=1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sightbook.learn.closed.fit", stopping)
+        sightbook.train(photos, tmp_path / "m", backbone="builtin", jobs=1)
+    assert sightbook.train(photos, tmp_path / "m", resume=True, jobs=1).pictures == 12
+
+
+def stopping(*_: object, **__: object) -> None:
+    """Ctrl-C."""
+    raise KeyboardInterrupt
