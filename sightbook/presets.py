@@ -9,6 +9,7 @@ from sightbook.errors import ConfigError
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
+SMALL_UP_TO = 64  # pixels of the shorter side
 DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
 # What method neighbours goes by; every other setting is one of learning by steps.
 CLOSED_FORM = {
@@ -143,7 +144,7 @@ def layers(
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
     if method not in METHODS:
         raise ConfigError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
-    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= 64 else "photo")
+    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= SMALL_UP_TO else "photo")
     found: list[Settings] = [{"preset": preset or size}]
     if size == "photo":
         found.append(_PHOTO)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,11 +19,12 @@ from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
+from sightbook.learn.choice import able, by_steps, choose
+from sightbook.learn.frozen import as_shipped
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.report import TrainReport
-from sightbook.model import builtin
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import CLOSED_FORM, DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -35,7 +35,6 @@ DEFAULT_HEAD_MINUTES = 2.0
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
 _WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
 _LOOKED_AT = 64
-_NEEDED = ("torch", "transformers", "kornia", "onnx", "onnxscript")
 
 Path_ = str | os.PathLike[str]
 
@@ -66,10 +65,11 @@ def train(
     source: one or several folders, .tar or .parquet files, or globs of those; or files of vectors, .npy or .parquet,
     which are learned from as by `Model.fit`, without torch, and take `bits` only. bits: 16 to 128 (default 64); nested:
     the first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name,
-    a local folder in the hub's layout, builtin: the network that comes with the program, which needs no torch and of
-    which nothing is trained, or auto: a good pretrained one if there is one within reach; train_part: what of
-    a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from
-    its features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
+    a local folder in the hub's layout, builtin: the network that comes with the program, or auto: a good pretrained one
+    if there is one within reach; None: chosen by the pictures (`choice.choose`), for photos a pretrained one.
+    train_part: what of a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned
+    in closed form from its features (method neighbours, no budget needed; no torch with builtin). The budget of every
+    other method is `epochs` (0 writes the
     untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
@@ -105,9 +105,8 @@ def train(
     )
     settled = folder / "train" / "config.yaml"
     kept = read_file(settled) if resume and settled.exists() else {}
-    networks = (backbone, _named_backbone(asked), _named_backbone(kept))
-    # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
-    if BUILTIN not in networks and not all(map(find_spec, _NEEDED)):
+    named = next((name for name in (backbone, _named_backbone(asked), _named_backbone(kept)) if name), None)
+    if named not in (None, "auto", BUILTIN) and not able():
         raise MissingExtra("training", "train")
     if nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
@@ -117,12 +116,18 @@ def train(
     if first:
         _claim(folder, resume)
     work = folder / "train"
-    resolved = _resume_config(work, asked, backbone, preset) if resume else None
-    if resolved is None:
-        if backbone == "auto":
-            backbone = _automatic(listener if first else silent)
+    if resume:
+        resolved = _resume_config(work, asked, backbone, preset)
+    else:
         shorter, count = _looked_at(sources, only)
-        resolved = _resolve(asked, preset, backbone, shorter, nested=nested, pictures=count)
+        choice = choose(asked, preset, backbone, shorter)
+        resolved = _resolve(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
+        for sentence in choice.why if first else ():
+            listener(Notice(sentence))
+    # Over the built-in network as it is shipped nothing but onnxruntime is needed.
+    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
+    if not shipped and not able():
+        raise MissingExtra("training", "train")
     if not resolved.closed_form:
         resolved.clipped(resolved.batch)
     existed = folder.exists()
@@ -165,21 +170,6 @@ def train(
 def first_rank() -> bool:
     """Whether this process writes and speaks: alone, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _automatic(listener: Listener) -> str | None:
-    """The backbone that auto stands for; None, said in one line, where there is none within reach."""
-    from sightbook.model import hub, known
-
-    found = hub.automatic()
-    if found is None:
-        listener(
-            Notice(
-                f"no pretrained backbone is in the local cache and the hub cannot be reached, so training starts from "
-                f"scratch; for a better start: hf download {known.AUTOMATIC[0]}"
-            )
-        )
-    return found
 
 
 def _asked(
@@ -234,8 +224,6 @@ def _resolve(
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
-    if backbone == BUILTIN:
-        asked, frozen = _untrained(asked), True
     method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
     if method == "neighbours":
         _refuse_steps(asked)
@@ -284,28 +272,9 @@ def _resolve(
     return build([merged])
 
 
-def _untrained(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings over the built-in network, which has no weights to train: ConfigError for what would need some."""
-    given = asked.get("backbone")
-    section: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    method, part = asked.get("method", "neighbours"), section.get("train", "head")
-    if method != "neighbours" or part != "head":
-        foreign = f"train {part}" if method == "neighbours" else f"method {method}"
-        raise ConfigError(
-            f"the built-in network is not trained, so {foreign} has nothing to work on: leave it out, or give a "
-            "backbone by hub name or folder"
-        )
-    return {**asked, "backbone": {**section, "train": "head"}}
-
-
 def _refuse_steps(asked: Mapping[str, Any]) -> None:
     """ConfigError for settings of learning by steps, which would do nothing in closed form."""
-    flat = {
-        f"{key}.{name}" if key in ("features", "optimizer", "views", "terms") else key
-        for key, value in asked.items()
-        for name in (value if isinstance(value, Mapping) else [""])
-    }
-    foreign = sorted(flat - CLOSED_FORM)
+    foreign = sorted(by_steps(asked))
     if foreign:
         raise ConfigError(
             f"{', '.join(foreign)} would do nothing in method neighbours, which learns in closed form, in seconds: "
@@ -334,9 +303,6 @@ def _named_backbone(asked: Mapping[str, Any]) -> str | None:
 
 
 def _pretrained_input(name: str) -> dict[str, Any]:
-    if name == BUILTIN:
-        frame = builtin.read().frame
-        return {"size": frame.size, "resize": frame.resize}
     from sightbook.model.hub import preprocessing
 
     facts = preprocessing(name)
@@ -368,7 +334,12 @@ def _resume_config(
     """The settings the run began with; ConfigError when the command asks for others."""
     before = read_file(work / "config.yaml")
     config = build([before])
-    wanted = dict(asked)
+    # Closed form that was chosen without being named spends no budget, which was said when it began.
+    wanted = {
+        key: value
+        for key, value in asked.items()
+        if not (config.closed_form and "method" not in asked and key in ("minutes", "epochs"))
+    }
     bits = wanted.pop("bits", config.bits)
     differing = [key for key, value in wanted.items() if _changes(config, before, {key: value})]
     if bits != config.bits:
