@@ -31,9 +31,10 @@ from sightbook.codes.pack import Codes
 from sightbook.codes.stored import CHUNK, ROUNDING
 from sightbook.codes.tables import Floats
 
-# Bytes of codes, and of fine codes, that the average is taken of: all up to 1M codes of 64 bits (20 ms), 32,768 fine
-# codes of 256 bytes (5 ms); of more a sample, whose mean is within some .0005 of the whole's on this scale.
-_MOST = 1 << 23
+# Bytes of codes, and of fine codes, that the average is taken of: all up to 524,288 codes of 64 bits, 16,384 fine codes
+# of 256 bytes (10 and 2 ms on one core); of more a sample (25 and 3 ms for however many), whose mean is within .001 of
+# the whole's on this scale.
+_MOST = 1 << 22
 _SEED = 0
 _Number = TypeVar("_Number", bound=np.generic)
 _LOWEST = float(np.finfo(np.float64).min)
@@ -54,7 +55,7 @@ class Scale:
     def of(cls, packed: Codes, M: int, K: int, fine: Fines | None = None) -> Scale:
         """That of packed codes (N, code_bytes) uint8 and fine codes (N, d) int8, in milliseconds however many.
 
-        Up to 8 MiB of each are counted whole; of more a fixed sample of rows, the same for the same N.
+        Up to 4 MiB of each are counted whole; of more a fixed sample of rows, the same for the same N.
         """
         counts = np.zeros((packed.shape[1], 256), np.int64)
         for rows in _parts(packed):
