@@ -72,9 +72,13 @@ class ViewsConfig(_Frozen):
     `size`: side of a view in pixels while training. None: three quarters of the encoder's `size` for a resnet, all
     of it for networks of a fixed resolution. A crop shows a part of the picture, on average three quarters of its
     side, so that things are as large in the smaller view as they later are in the whole picture, in fewer pixels.
+    `first_size`: that of the views in the first `first_share` of the budget; None: no other. A resnet learns most of
+    what it will know from views of half the pixels, in half the time (progressive resizing).
     """
 
     size: int | None = Field(None, ge=8)
+    first_size: int | None = Field(None, ge=8)
+    first_share: float = Field(0.6, ge=0, le=1)
     crop_min: float = Field(0.2, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.4, ge=0, le=1)
@@ -259,6 +263,10 @@ class TrainConfig(_Frozen):
         if self.backbone.kind == "vit" and self.views.size not in (None, self.size):
             raise ValueError(
                 f"views.size {self.views.size} is not size {self.size}, which a vit needs: leave it out"
+            )
+        if self.views.first_size is not None and self.backbone.kind != "resnet":
+            raise ValueError(
+                f"views.first_size {self.views.first_size} is for resnets, which take any size: leave it out"
             )
         has = set(METHODS[self.method].get("terms", {}))
         given = {name for name, value in self.terms.model_dump().items() if value is not None}

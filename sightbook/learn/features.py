@@ -29,7 +29,7 @@ from torch import Tensor
 from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
-from sightbook.learn.precision import autocast, faster, told
+from sightbook.learn.precision import PICTURES, autocast, faster
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.backbone import Backbone
@@ -38,7 +38,6 @@ from sightbook.progress import Listener, Meter, Notice
 DATA, STATE = ".f16", ".json"
 NAME = "features"
 _CHUNK = 64  # pictures whose views are drawn together
-_TIMED = 16  # pictures to measure the arithmetic with
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 _RECORD_SECONDS = 5.0
 
@@ -164,7 +163,7 @@ def fill(
         if begun or len(files) == 1:
             name = (begun or list(files))[0]
         else:
-            pictures = np.ascontiguousarray(store.pixels[store.train[:_TIMED]])
+            pictures = np.ascontiguousarray(store.pixels[store.train[:PICTURES]])
             name = _faster(backbone, views.fixed(torch.from_numpy(pictures).to(device)), listener)
         file = files[name]
         done = file.done()
@@ -220,8 +219,8 @@ def _faster(backbone: Backbone, drawn: Tensor, listener: Listener) -> str:
         with autocast(drawn.device, dtype):
             network(drawn)
 
-    name, seconds = faster(backbone, forward)
-    listener(Notice(told(name, seconds)))
+    name, why = faster(backbone, forward, drawn.device)
+    listener(Notice(why))
     return name
 
 

@@ -248,6 +248,8 @@ def _begin(
         raise ConfigError(f"{len(pictures.train)} pictures cannot be shared by {ranks.world} processes")
     config.clipped(run.batch)
     run.resident = _resident(pictures, device)
+    if config.views.first_size is not None:
+        run.first_views = views.smaller(config.views, config.views.first_size)
     if config.compile:
         network.backbone.compile()
     if run.batch < config.batch:
@@ -347,14 +349,18 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
         return "fp32"
     torch.manual_seed(run.config.seed)
     run.network.train()
-    views = run.views(trainer.pictures_of(run))  # of this rank alone: a question of speed, not of the loss
-    name, seconds = precision.faster(
-        run.network,
-        lambda network, dtype: torch.autograd.backward(
-            trainer.forward_loss(network, views, run.config, dtype)[0]
-        ),
-    )
+    views = run.views(
+        trainer.pictures_of(run)[: precision.PICTURES]
+    )  # of this rank alone: a question of speed
+
+    def step(network: Network, dtype: torch.dtype | None) -> None:
+        with precision.autocast(run.device, dtype):
+            features = network.backbone(views)
+        torch.autograd.backward(features.float().sum())
+
+    name, why = precision.faster(run.network, step, run.device)
     (chosen,) = run.ranks.agree([name == "bf16"], run.device)
-    name = "bf16" if chosen else "fp32"
-    listener(Notice(precision.told(name, seconds)))
+    if (name == "bf16") != bool(chosen):
+        name, why = "bf16" if chosen else "fp32", "the processes agree on " + ("bf16" if chosen else "fp32")
+    listener(Notice(why))
     return name

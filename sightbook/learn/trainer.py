@@ -7,6 +7,7 @@ checkpoint.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Run:
     ranks: Ranks = ALONE
     features: Features | None = None
     resident: Tensor | None = None  # all pixels (N, R, R, 3) uint8 on the device, where they fit
+    first_views: Views | None = None  # those of the first part of the budget, where they are others
 
     @property
     def batch(self) -> int:
@@ -77,6 +79,11 @@ class Run:
             return 1.0 if total == 0 else self.at.step / total
         assert self.config.minutes is not None
         return self.at.seconds / (60.0 * self.config.minutes)
+
+    def views_now(self) -> Views:
+        """The random views of the present part of the budget."""
+        early = self.first_views is not None and self.fraction() < self.config.views.first_share
+        return self.first_views if early and self.first_views is not None else self.views
 
     def save(self) -> None:
         if not self.ranks.first:
@@ -139,8 +146,16 @@ def schedule(fraction: float, warmup: float) -> float:
 def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed: int) -> np.ndarray:
     """Which pictures make up a step: each epoch is a new permutation of `rows`, drawn from (seed, epoch) alone."""
     epoch, place = divmod(step, steps_per_epoch)
-    order = np.random.default_rng((seed, epoch)).permutation(len(rows))
-    return rows[np.sort(order[place * batch : (place + 1) * batch])]
+    order = _permutation(len(rows), seed, epoch)
+    chosen: np.ndarray = rows[np.sort(order[place * batch : (place + 1) * batch])]
+    return chosen
+
+
+@functools.lru_cache(maxsize=1)  # drawing it takes as long as a step where there are a million pictures
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    order.flags.writeable = False
+    return order
 
 
 def forward_loss(
@@ -210,7 +225,7 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
         features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
         loss, p = features_loss(run.network, features, run.config, run.remembered())
     else:
-        views = run.views(pictures_of(run))
+        views = run.views_now()(pictures_of(run))
         loss, p = forward_loss(
             run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
         )

@@ -50,6 +50,11 @@ class Views(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
+    def smaller(self, config: ViewsConfig, side: int) -> Views:
+        """The same with random views of `side` pixels, on the same device."""
+        mean, std = (tuple(scale.flatten().tolist()) for scale in (self.mean, self.std))
+        return Views(config, self.size, mean, std, side=side).to(self.mean.device)
+
     @torch.no_grad()
     def forward(self, pictures: Tensor, copies: int = 2) -> Tensor:
         """pictures (B, R, R, 3) uint8 → (copies · B, 3, V, V) float32, V the side of a view.

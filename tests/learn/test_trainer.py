@@ -6,6 +6,7 @@ import math
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -164,13 +165,47 @@ def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> 
     run = run_of(config_of(), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     views = run.views(trainer.pictures_of(run))
-    name, seconds = precision.faster(
+    name, why = precision.faster(
         run.network,
         lambda network, dtype: torch.autograd.backward(forward_loss(network, views, run.config, dtype)[0]),
+        run.device,
     )
-    assert name == ("bf16" if seconds["bf16"] < 0.95 * seconds["fp32"] else "fp32")
+    assert why.endswith(f": {name} it is")
     assert all(torch.equal(value, before[key]) for key, value in run.network.state_dict().items())
     assert all(parameter.grad is None for parameter in run.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("flags\t: sse avx2\nflags\t: sse avx2\n", False),
+        ("flags\t: sse avx512f avx512_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("processor : 0\n", None),
+        (None, None),
+    ],
+)
+def test_the_processor_is_asked_for_bf16(
+    told: str | None, expected: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without it would take minutes over a batch of photos, only to find that out."""
+    if told is not None:
+        (tmp_path / "cpuinfo").write_text(told)
+    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
+    assert precision.has_bf16() is expected
+    tried: list[torch.dtype | None] = []
+    module = torch.nn.Linear(2, 2)
+    clock = 0.0
+    monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=lambda: clock))
+
+    def step(_: torch.nn.Linear, dtype: torch.dtype | None) -> None:
+        nonlocal clock
+        tried.append(dtype)
+        clock += 0.05 if dtype else 0.01
+
+    name, why = precision.faster(module, step, torch.device("cpu"))
+    assert name == "fp32" and why.endswith("fp32 it is")
+    assert tried.count(torch.bfloat16) == (0 if expected is False else 1), "it is given up at the first loss"
 
 
 def test_a_loss_that_is_no_number_ends_training_and_keeps_the_checkpoint(tmp_path: Path) -> None:
