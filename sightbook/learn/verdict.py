@@ -31,10 +31,11 @@ class Figures:
     loss: float | None = None
 
     @property
-    def worth(self) -> float:
+    def worth(self) -> tuple[bool, float]:
         """What the states of one run are chosen by, the larger the better: the loss, turned round, which follows mAP
-        far more closely than recall@1 does (docs/results.md); that where there is no loss. Not for comparing runs."""
-        return self.recall_at_1 if self.loss is None else -self.loss
+        far more closely than recall@1 does (docs/results.md); that where no state has a loss. One without stands below
+        all that have one: its loss was no number. Not for comparing runs."""
+        return (False, self.recall_at_1) if self.loss is None else (True, -self.loss)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,8 @@ def test_the_held_out_loss_is_told_and_is_the_same_for_the_same_weights(
 def test_without_a_loss_the_share_of_pictures_found_again_decides() -> None:
     assert Figures(0.5, 1.0, 16.0).worth > Figures(0.4, 1.0, 16.0).worth
     assert Figures(0.4, 1.0, 16.0, loss=2.0).worth > Figures(0.5, 1.0, 16.0, loss=2.1).worth
+    # A loss that was no number is told as none: such a state is the worst of its run, however large a loss may be.
+    assert Figures(0.1, 1.0, 16.0, loss=7.0).worth > Figures(0.9, 1.0, 16.0).worth
 
 
 def test_choosing_needs_something_to_choose_from() -> None:
