@@ -5,6 +5,8 @@ Data flow: `layers` gives, lowest first, what stands below the user's own settin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sightbook.errors import ConfigError
 from sightbook.settings import Settings, merge
 
@@ -15,6 +17,26 @@ CLOSED_FORM = {
     *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
     *("features.folder", "features.limit_gib"),
 }
+
+
+def of_steps(settings: Settings) -> list[str]:
+    """Names of the settings, given nested, that belong to learning by steps and would do nothing in closed form."""
+    flat = {
+        f"{key}.{name}" if key in ("features", "optimizer", "views", "terms") else key
+        for key, value in settings.items()
+        for name in (value if isinstance(value, Mapping) else [""])
+    }
+    return sorted(flat - CLOSED_FORM)
+
+
+def for_closed_form(settings: Settings) -> Settings:
+    """Those of the settings that mean something in closed form."""
+    kept = {key: value for key, value in settings.items() if key != "features"}
+    features = settings.get("features")
+    if isinstance(features, Mapping):
+        kept["features"] = {key: features[key] for key in features if f"features.{key}" in CLOSED_FORM}
+    return {key: value for key, value in kept.items() if key in CLOSED_FORM or (key == "features" and value)}
+
 
 _PHOTO: Settings = {
     "size": 224,

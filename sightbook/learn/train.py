@@ -24,7 +24,7 @@ from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.report import TrainReport
 from sightbook.model import builtin
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import CLOSED_FORM, DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM, of_steps
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -300,12 +300,7 @@ def _untrained(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_steps(asked: Mapping[str, Any]) -> None:
     """ConfigError for settings of learning by steps, which would do nothing in closed form."""
-    flat = {
-        f"{key}.{name}" if key in ("features", "optimizer", "views", "terms") else key
-        for key, value in asked.items()
-        for name in (value if isinstance(value, Mapping) else [""])
-    }
-    foreign = sorted(flat - CLOSED_FORM)
+    foreign = of_steps(asked)
     if foreign:
         raise ConfigError(
             f"{', '.join(foreign)} would do nothing in method neighbours, which learns in closed form, in seconds: "
