@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import protocol
+from sightbook.methods import find
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, METHODS, for_closed_form, of_steps
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form, of_steps
 from sightbook.settings import merge, parse_path, read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -63,8 +64,10 @@ class Cell(_Frozen):
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in METHODS:
-            raise ValueError(f"{name!r} is unknown: choose one of {', '.join(METHODS)}")
+        try:
+            find(name)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("method ")) from None
         return name
 
     @model_validator(mode="after")
