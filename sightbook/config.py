@@ -144,7 +144,7 @@ class StrengthConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
-    # Any that `sightbook.methods` knows; `presets.layers` lays its own choice over this one, which alone needs no terms.
+    # One that `sightbook.methods` knows; `presets.layers` lays its choice over this one, which alone needs no terms.
     method: str = "transclippedclr"
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)

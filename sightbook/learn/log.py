@@ -39,7 +39,7 @@ class TrainLog:
     def write(
         self, at: Position, epoch: float, figures: Mapping[str, float], terms: Mapping[str, float]
     ) -> None:
-        """Writes a line when a second has passed since the last one. terms: by name, weighted; they add up to the loss."""
+        """Writes a line when a second has passed since the last one. terms: by name; the loss is their sum."""
         now = time.monotonic()
         if now - self._last < _EVERY_SECONDS:
             return
