@@ -100,7 +100,8 @@ def register(name: str, method: Method) -> Method:
 
 def names() -> list[str]:
     """All that can be asked for: built in, registered, installed; nothing is imported for that."""
-    return [*_KNOWN, *sorted(set(_installed()) - set(_KNOWN))]
+    ours = [name for name, method in _KNOWN.items() if method.built_in]
+    return [*ours, *sorted({*_KNOWN, *_installed()} - set(ours))]
 
 
 def find(name: str) -> Method:
