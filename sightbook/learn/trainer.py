@@ -176,7 +176,12 @@ def features_loss(
     z, p = network.quantizer(x)
     batch = ViewBatch(features, x, z, p, network.quantizer.codewords(), remembered)
     parts = [terms_of(batch.prefix(M), config) for M in config.prefixes]
-    return torch.stack([total(part) for part in parts]).mean(), p, mean_of(parts)
+    loss = torch.stack([total(part) for part in parts]).mean()
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise ConfigError(
+            f"the loss of method {config.method} depends on nothing that is trained: give a term a weight above 0"
+        )
+    return loss, p, mean_of(parts)
 
 
 @torch.no_grad()
@@ -219,10 +224,6 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
         views = run.views(pictures_of(run))
         loss, p, terms = forward_loss(
             run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
-        )
-    if not loss.requires_grad:
-        raise ConfigError(
-            f"the loss of method {run.config.method} depends on nothing that is trained: give a term a weight above 0"
         )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:

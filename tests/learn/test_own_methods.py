@@ -255,7 +255,7 @@ def test_a_loss_that_fails_is_said(body: str, says: str, file: Path, train: Trai
         f"from sightbook.learn import Method\ndef loss(batch, config):\n    return {body}\npull = Method(loss)\n"
     )
     with pytest.raises(ConfigError) as caught:
-        train(photos, file.parent / "m", method=f"{file}:pull")
+        train(photos, file.parent / "m", method=f"{file}:pull", settings={"precision": "auto"})
     assert says.format(file=file) in str(caught.value)
 
 
