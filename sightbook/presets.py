@@ -12,22 +12,13 @@ from sightbook.methods import Method, find, register
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
+SMALL_UP_TO = 64  # pixels of the shorter side
 DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
 # What method neighbours goes by; every other setting is one of learning by steps.
 CLOSED_FORM = {
     *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
     *("features.folder", "features.limit_gib"),
 }
-
-
-def of_steps(settings: Settings) -> list[str]:
-    """Names of the settings, given nested, that belong to learning by steps and would do nothing in closed form."""
-    flat = {
-        f"{key}.{name}" if key in ("features", "optimizer", "views", "terms") else key
-        for key, value in settings.items()
-        for name in (value if isinstance(value, Mapping) else [""])
-    }
-    return sorted(flat - CLOSED_FORM)
 
 
 def for_closed_form(settings: Settings) -> Settings:
@@ -178,7 +169,7 @@ def layers(
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
     chosen = find(method)
-    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= 64 else "photo")
+    size = preset if preset in ("small", "photo") else ("small" if shorter_side <= SMALL_UP_TO else "photo")
     found: list[Settings] = [{"preset": preset or size}]
     if size == "photo":
         found.append(_PHOTO)

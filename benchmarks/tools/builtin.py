@@ -39,7 +39,7 @@ def main() -> None:
     options.add_argument("name")
     given = options.parse_args()
     facts, told = hub.preprocessing(str(given.source)), known.of(str(given.source))
-    network, _ = backbones.pretrained(str(given.source))
+    network, spec = backbones.pretrained(str(given.source))
     folder = Path(sightbook.__file__).parent / "builtin" / given.name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
@@ -51,6 +51,7 @@ def main() -> None:
         "name": given.name,
         "features": network.features,
         "frame": {"size": facts.size, "resize": facts.resize, "resample": facts.resample},
+        "transformers": spec["transformers"],
         "mean": facts.mean,
         "std": facts.std,
         "pretraining": told.pretraining,

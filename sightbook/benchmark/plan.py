@@ -22,9 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import protocol
+from sightbook.learn.choice import by_steps
 from sightbook.methods import find
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form, of_steps
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form
 from sightbook.settings import merge, parse_path, read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,9 +57,9 @@ class Cell(_Frozen):
     @classmethod
     def _default_method(cls, said: Any) -> Any:
         """As in `train`: what learns nothing but codes learns them in closed form, unless a method is named."""
-        frozen = isinstance(said, Mapping) and (
-            said.get("train") == "head" or said.get("backbone") == BUILTIN
-        )
+        if not isinstance(said, Mapping):
+            return said
+        frozen = said.get("train", "head" if said.get("backbone") == BUILTIN else None) == "head"
         return {"method": DEFAULT_FROZEN_METHOD, **said} if frozen else said
 
     @field_validator("method")
@@ -274,7 +275,7 @@ class Run:
 
 def _check_closed(name: str, cell: Cell) -> None:
     """ValueError for a cell in closed form with settings of steps, or without a network to learn from."""
-    foreign, section = of_steps(cell.settings), cell.settings.get("backbone")
+    foreign, section = sorted(by_steps(cell.settings)), cell.settings.get("backbone")
     if foreign:
         raise ValueError(
             f"{name} has settings that would do nothing, {', '.join(foreign)}: method {cell.method} learns in closed "

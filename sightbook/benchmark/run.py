@@ -28,7 +28,6 @@ from sightbook.evaluate.split import Split
 from sightbook.files import write_atomic
 from sightbook.learn import snapshots
 from sightbook.library.lock import writer_lock
-from sightbook.model.builtin import BUILTIN
 from sightbook.model.config import ModelConfig
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Notice, silent
@@ -133,8 +132,7 @@ def _made(
             place,
             resume=resume,
             only=keys,
-            # What runs on the CPU alone stands beside what a plan sends to a GPU.
-            device="auto" if run.what.backbone == BUILTIN else plan.device,
+            device=plan.device,
             jobs=plan.jobs,
             listener=listener,
             **declared,

@@ -47,7 +47,7 @@ def sightbook(
 
     \b
     Try it:           sightbook demo
-    Learn a model:    sightbook train photos/ --out model/ --minutes 10
+    Learn a model:    sightbook train photos/ --out model/
     Keep a library:   sightbook add library/ photos/ --model model/
     Ask it:           sightbook search library/ photo.jpg
 

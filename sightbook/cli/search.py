@@ -55,8 +55,9 @@ def search(
 ) -> None:
     """Find the pictures that look most like yours, best first.
 
-    A score of 1 is the most alike, 0 is unrelated. Several pictures are several searches. A library of vectors is asked
-    with .npy files of one vector (F,) or several (Q, F), each of them a search.
+    A score of 1 is as good as it gets: the same picture has it. 0 is the average picture of the library, below 0 is
+    less alike than that. Several pictures are several searches. A library of vectors is asked with .npy files of one
+    vector (F,) or several (Q, F), each of them a search.
 
     \b
     Examples:
@@ -110,7 +111,7 @@ def search(
     else:
         for number, (query, found) in enumerate(zip(asked, hits, strict=True)):
             emit(("\n" if number else "") + query)
-            rows = [(str(hit.rank), f"{hit.score:.3f}", hit.locator) for hit in found]
+            rows = [(str(hit.rank), f"{hit.score:z.3f}", hit.locator) for hit in found]
             emit(columns(rows, indent="  ", right=(0, 1)) or "  nothing found: the library is empty")
         if sheet is not None and asked:
             emit(f"\nSheet: {sheet}")

@@ -35,15 +35,15 @@ def train(
             metavar=method_names(),
             autocompletion=complete_method,
             help="How to learn; FILE.py:NAME is a method of your own.",
-            show_default="rcq; neighbours with --train head",
+            show_default="neighbours where no weight of the network is trained, else rcq",
         ),
     ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FOLDER",
-            help="The network to start from: vit, resnet, a pretrained one by hub name or local folder, or auto.",
-            show_default="chosen by the preset",
+            help="The network to start from: vit, resnet, a pretrained one by hub name or folder, builtin, or auto.",
+            show_default="chosen by the pictures: a pretrained one for photos, resnet up to 64 pixels",
         ),
     ] = None,
     train_part: Annotated[
@@ -53,7 +53,7 @@ def train(
             metavar="head|last:N|all",
             help="What of a pretrained backbone is trained: nothing of it (codes are learned in closed form), its "
             "last N blocks, or all.",
-            show_default="all",
+            show_default="all; head of a chosen one",
         ),
     ] = None,
     preset: Annotated[
@@ -84,9 +84,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            metavar="T", help="Train for this long.", show_default="10, without --epochs and --train head"
-        ),
+        typer.Option(metavar="T", help="Train for this long.", show_default="10, of learning by steps"),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
     config: Annotated[
@@ -131,13 +129,14 @@ def train(
 
     \b
     Examples:
-      sightbook train photos/ --out model/ --minutes 10
+      sightbook train photos/ --out model/
+      sightbook train photos/ --out model/ --backbone resnet --minutes 10
       sightbook train photos/ --out model/ --backbone dinov2-small/ --train head
       sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
       sightbook train photos/ --show --method spq
       sightbook train photos/ --out model/ --resume
       sightbook train embeddings.parquet --out vectors-model/ --bits 64
-      torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/
+      torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/ --backbone resnet
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing

@@ -6,7 +6,7 @@ the order is that of hashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Answer:
-    """A picture of the database in a ranking, with its score and whether it is relevant."""
+    """A picture of the database in a ranking, with its score (`codes.scale`) and whether it is relevant."""
 
     picture: Picture
     score: float
@@ -104,22 +104,22 @@ def samples(
     truth: Truth,
     ap: NDArray[np.float64],
     reading: Reading,
-    score: Callable[[int, int], float],
+    scores: Callable[[int, NDArray[np.int64]], Sequence[float]],
 ) -> tuple[Sample, ...]:
     """Queries at even places from the best average precision to the worst, with their first answers.
 
-    score(query, id) is what the ranking went by.
+    scores(query, ids) are those of pictures of the database.
     """
     order = np.argsort(-ap, kind="stable")
     places = np.linspace(0, len(order) - 1, min(ROWS, len(order))).round().astype(int)
     found = []
     for q in order[places].tolist():
         ids = ranker(q, q + 1, min(ANSWERS, len(reading.database)), truth.junk(q, q + 1))
-        right = truth.hits(q, ids)[0].tolist()
+        there = ids[0] >= 0
+        kept, right = ids[0][there], truth.hits(q, ids)[0][there].tolist()
         answers = tuple(
-            Answer(reading.database[i], score(q, i), good)
-            for i, good in zip(ids[0].tolist(), right, strict=True)
-            if i >= 0
+            Answer(reading.database[i], score, good)
+            for i, score, good in zip(kept.tolist(), scores(q, kept), right, strict=True)
         )
         found.append(Sample(reading.queries[q], float(ap[q]), answers))
     return tuple(found)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes.oracle import score
+from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError
 from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
 from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
@@ -187,17 +189,14 @@ def _details(
 ) -> Details:
     """What the plots of the first model show."""
     codes, tables = reading.seen[0].codes, model.tables(reading.seen[0].x)
-    answers = (
-        ()
-        if model.takes_vectors
-        else samples(
-            code_ranker(tables, codes),
-            truth,
-            ap,
-            reading,
-            lambda q, i: float(tables[q, np.arange(model.M), codes[i]].sum()),
-        )
-    )
+    scale = Scale.of(model.pack(codes), model.M, model.K)
+
+    def scores(q: int, ids: NDArray[np.int64]) -> list[float]:
+        raw = score(tables[q], codes[ids])[None]
+        found: list[float] = scale.scores(raw, tables[q : q + 1])[0].tolist()
+        return found
+
+    answers = () if model.takes_vectors else samples(code_ranker(tables, codes), truth, ap, reading, scores)
     return Details(curves, min(QUERIES, len(reading.queries)), usage(codes, model.K), answers)
 
 

@@ -20,7 +20,7 @@ from sightbook.images.pool import Failed
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed
 from sightbook.learn.card import described_card
-from sightbook.learn.frozen import Frozen, frozen_builtin
+from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
 from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
 from sightbook.learn.store import tell_failures
@@ -104,8 +104,8 @@ def run_closed(
 
 
 def _network(config: TrainConfig, device: str) -> Frozen:
-    if config.backbone.name == BUILTIN:
-        return frozen_builtin(device)
+    if config.backbone.name == BUILTIN and as_shipped(config, device):
+        return frozen_builtin(config.resize)
     from sightbook.learn.pretrained import frozen_pretrained
 
     return frozen_pretrained(config, device)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.errors import ConfigError
+from sightbook.config import TrainConfig
 from sightbook.images.frame import Frame
 from sightbook.images.pool import cores
 from sightbook.learn.fixed import Forward
@@ -41,10 +41,18 @@ class Frozen:
     device: str = "cpu"
 
 
-def frozen_builtin(device: str) -> Frozen:
-    """The network that comes with the program. ConfigError for another device than the CPU."""
-    if device not in ("auto", "cpu"):
-        raise ConfigError(f"the built-in network runs on the CPU: leave --device {device} out")
+def as_shipped(config: TrainConfig, device: str) -> bool:
+    """Whether the settings take the built-in network as its graph is: on a CPU, its own size and pooling; anything else
+    needs its torch form (`pretrained`)."""
+    return (
+        device in ("auto", "cpu")
+        and config.size == builtin.read().frame.size
+        and config.backbone.pool == "auto"
+    )
+
+
+def frozen_builtin(resize: int) -> Frozen:
+    """The network that comes with the program, for pictures whose shorter side is brought to `resize` pixels first."""
     known = builtin.read()
 
     def write(path: Path) -> float:
@@ -56,7 +64,7 @@ def frozen_builtin(device: str) -> Frozen:
         licence=known.licence,
         pretraining=known.pretraining,
         features=known.features,
-        frame=known.frame,
+        frame=Frame(known.frame.size, resize, known.frame.resample),
         mean=known.mean,
         std=known.std,
         digest=hashlib.blake2b(known.encoder.read_bytes(), digest_size=16).hexdigest(),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,13 +19,14 @@ from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
 from sightbook.images.sources import open_sources
+from sightbook.learn.choice import able, by_steps, choose
+from sightbook.learn.frozen import as_shipped
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.reasons import reasons
 from sightbook.learn.report import TrainReport
 from sightbook.methods import from_file, hidden, names, split_file
-from sightbook.model import builtin
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM, of_steps
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Listener, Notice, silent
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -37,7 +37,6 @@ DEFAULT_HEAD_MINUTES = 2.0
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
 _WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
 _LOOKED_AT = 64
-_NEEDED = ("torch", "transformers", "kornia", "onnx", "onnxscript")
 
 Path_ = str | os.PathLike[str]
 
@@ -69,10 +68,11 @@ def train(
     which are learned from as by `Model.fit`, without torch, and take `bits` only. method: one of `methods.names()`, or
     FILE.py:NAME, a method of your own in a Python file, which is run. bits: 16 to 128 (default 64); nested:
     the first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name,
-    a local folder in the hub's layout, builtin: the network that comes with the program, which needs no torch and of
-    which nothing is trained, or auto: a good pretrained one if there is one within reach; train_part: what of
-    a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned in closed form from
-    its features (method neighbours, no budget needed). The budget of every other method is `epochs` (0 writes the
+    a local folder in the hub's layout, builtin: the network that comes with the program, or auto: a good pretrained one
+    if there is one within reach; None: chosen by the pictures (`choice.choose`), for photos a pretrained one.
+    train_part: what of a pretrained one is trained, all, last:N blocks, or head: nothing of it, and codes are learned
+    in closed form from its features (method neighbours, no budget needed; no torch with builtin). The budget of every
+    other method is `epochs` (0 writes the
     untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
@@ -108,6 +108,7 @@ def train(
         preset=preset,
         epochs=epochs,
         minutes=minutes,
+        device=device,
         config=config,
         settings=settings,
         seed=seed,
@@ -199,6 +200,7 @@ def resolve(
         preset=preset,
         epochs=epochs,
         minutes=minutes,
+        device=device,
         config=config,
         settings=settings,
         seed=seed,
@@ -206,22 +208,13 @@ def resolve(
         only=only,
         listener=listener,
     )
-    if device != "auto":
-        _check_device(resolved, device)
+    if device not in ("auto", "cpu"):
+        from sightbook.learn.session import device_named
+
+        device_named(device)
     for sentence in why:
         listener(Notice(sentence))
     return resolved
-
-
-def _check_device(resolved: TrainConfig, device: str) -> None:
-    if resolved.backbone.name == BUILTIN:
-        from sightbook.learn.frozen import frozen_builtin
-
-        frozen_builtin(device)
-        return
-    from sightbook.learn.session import device_named
-
-    device_named(device)
 
 
 def _settle(
@@ -236,6 +229,7 @@ def _settle(
     preset: str | None,
     epochs: int | None,
     minutes: float | None,
+    device: str,
     config: Path_ | None,
     settings: Mapping[str, Any] | None,
     seed: int | None,
@@ -257,9 +251,8 @@ def _settle(
     )
     settled = None if folder is None else folder / "train" / "config.yaml"
     kept = read_file(settled) if resume and settled is not None and settled.exists() else {}
-    networks = (backbone, _named_backbone(asked), _named_backbone(kept))
-    # Looked for, not imported: that takes seconds, which a mistyped setting should not have to wait for.
-    if BUILTIN not in networks and not all(map(find_spec, _NEEDED)):
+    network = next((name for name in (backbone, _named_backbone(asked), _named_backbone(kept)) if name), None)
+    if (file is not None or network not in (None, "auto", BUILTIN)) and not able():
         raise MissingExtra("training", "train")
     if file is not None:
         from_file(file, str(method))
@@ -273,12 +266,16 @@ def _settle(
         resolved = _resume_config(settled.parent, asked, backbone, preset)
         why = [f"{folder} keeps the settings it was begun with"]
     else:
-        named = backbone
-        if backbone == "auto":
-            backbone = _automatic(listener)
         shorter, count = _looked_at(sources, only)
-        resolved = _resolve(asked, preset, backbone, shorter, nested=nested, pictures=count)
-        why = reasons(resolved, asked, preset=preset, backbone=named, shorter=shorter, pictures=count)
+        choice = choose(asked, preset, backbone, shorter)
+        resolved = _resolve(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
+        why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count)
+        for sentence in choice.why:
+            listener(Notice(sentence))
+    # Over the built-in network as it is shipped nothing but onnxruntime is needed.
+    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
+    if not shipped and not able():
+        raise MissingExtra("training", "train")
     if not resolved.closed_form:
         resolved.clipped(resolved.batch)
     for sentence in hidden():
@@ -289,21 +286,6 @@ def _settle(
 def first_rank() -> bool:
     """Whether this process writes and speaks: alone, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _automatic(listener: Listener) -> str | None:
-    """The backbone that auto stands for; None, said in one line, where there is none within reach."""
-    from sightbook.model import hub, known
-
-    found = hub.automatic()
-    if found is None:
-        listener(
-            Notice(
-                f"no pretrained backbone is in the local cache and the hub cannot be reached, so training starts from "
-                f"scratch; for a better start: hf download {known.AUTOMATIC[0]}"
-            )
-        )
-    return found
 
 
 def _asked(
@@ -358,8 +340,6 @@ def _resolve(
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
-    if backbone == BUILTIN:
-        asked, frozen = _untrained(asked), True
     method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
     if method == "neighbours":
         _refuse_steps(asked)
@@ -408,23 +388,9 @@ def _resolve(
     return build([merged])
 
 
-def _untrained(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings over the built-in network, which has no weights to train: ConfigError for what would need some."""
-    given = asked.get("backbone")
-    section: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    method, part = asked.get("method", "neighbours"), section.get("train", "head")
-    if method != "neighbours" or part != "head":
-        foreign = f"train {part}" if method == "neighbours" else f"method {method}"
-        raise ConfigError(
-            f"the built-in network is not trained, so {foreign} has nothing to work on: leave it out, or give a "
-            "backbone by hub name or folder"
-        )
-    return {**asked, "backbone": {**section, "train": "head"}}
-
-
 def _refuse_steps(asked: Mapping[str, Any]) -> None:
     """ConfigError for settings of learning by steps, which would do nothing in closed form."""
-    foreign = of_steps(asked)
+    foreign = sorted(by_steps(asked))
     if foreign:
         raise ConfigError(
             f"{', '.join(foreign)} would do nothing in method neighbours, which learns in closed form, in seconds: "
@@ -453,9 +419,6 @@ def _named_backbone(asked: Mapping[str, Any]) -> str | None:
 
 
 def _pretrained_input(name: str) -> dict[str, Any]:
-    if name == BUILTIN:
-        frame = builtin.read().frame
-        return {"size": frame.size, "resize": frame.resize}
     from sightbook.model.hub import preprocessing
 
     facts = preprocessing(name)
@@ -492,7 +455,12 @@ def _resume_config(
             f"it, or give its file again, --method FILE.py:{method}"
         )
     config = build([before])
-    wanted = dict(asked)
+    # Closed form that was chosen without being named spends no budget, which was said when it began.
+    wanted = {
+        key: value
+        for key, value in asked.items()
+        if not (config.closed_form and "method" not in asked and key in ("minutes", "epochs"))
+    }
     bits = wanted.pop("bits", config.bits)
     differing = [key for key, value in wanted.items() if _changes(config, before, {key: value})]
     if bits != config.bits:

@@ -151,6 +151,8 @@ class Answers:
         fine: bool | None,
     ) -> list[Hit]:
         """Raises Migrated when the codes are not those of `model` any more."""
+        from sightbook.codes.fine import Fine
+
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
         if k < 1:
@@ -165,19 +167,20 @@ class Answers:
             with self._lock:
                 if model.fingerprint != self._facts.fingerprint:
                     raise Migrated
-                engine = self._engines.current(first, gain)
-            ids, scores = _found(engine, tables, queries, k, among)
+                engine, scale = self._engines.current(first, gain)
+            ids, raw = _found(engine, tables, queries, k, among)
             with self._lock, explained(self._path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
                 break  # else a writer removed some of them meanwhile: ask its new state
+        scores = scale.scores(raw, tables, queries if isinstance(engine, Fine) else None, gain)
         hits = []
-        for query, (best, raw) in enumerate(zip(ids.tolist(), scores.tolist(), strict=True)):
-            for rank, (id, score) in enumerate(zip(best, raw, strict=True), start=1):
+        for query, found in enumerate(zip(ids.tolist(), raw.tolist(), scores.tolist(), strict=True)):
+            for rank, (id, total, score) in enumerate(zip(*found, strict=True), start=1):
                 if id in rows:
                     source, path, kind, root = rows[id]
                     where = locate(kind, root, path)
-                    hits.append(Hit(rank, id, score / model.M, score, query, source, path, where, kind, root))
+                    hits.append(Hit(rank, id, score, total, query, source, path, where, kind, root))
         return hits
 
 
@@ -188,7 +191,7 @@ def _found(
     k: int,
     among: Collection[int] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """ids and scores; several queries are spread over the cores."""
+    """ids and raw scores; several queries are spread over the cores."""
     import numpy as np
 
     from sightbook.codes.fine import Fine

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sightbook.codes.engine import Engine
     from sightbook.codes.fine import Fine
+    from sightbook.codes.scale import Scale
     from sightbook.codes.staged import Staged
     from sightbook.library.snapshot import Snapshot
 
@@ -29,20 +30,21 @@ class Engines:
 
     def __init__(self, library: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._library, self._facts, self._catalogue = library, facts, catalogue
-        self._kept: tuple[str, int, bool, Engine | Staged, Fine | None] | None = None
+        self._kept: tuple[str, int, bool, Engine | Staged, Fine | None, Scale] | None = None
         self._last: Snapshot | None = None  # without its codes, for the fine codes of the next state
 
     def _check(self) -> None:
         if self._catalogue.fingerprint != self._facts.fingerprint:
             raise Migrated
 
-    def current(self, first: int, gain: np.float32 | None = None) -> Engine | Staged | Fine:
-        """An engine that scans the first `first` codebooks; all M of them: the exact one.
+    def current(self, first: int, gain: np.float32 | None = None) -> tuple[Engine | Staged | Fine, Scale]:
+        """An engine that scans the first `first` codebooks; all M of them: the exact one. And the scale of its scores.
 
         gain: what fine codes weigh; the engine then goes by them, too, where the library keeps them.
         """
         from sightbook.codes.engine import Engine
         from sightbook.codes.fine import Fine
+        from sightbook.codes.scale import Scale
         from sightbook.codes.staged import Staged
         from sightbook.library.snapshot import load
 
@@ -66,9 +68,10 @@ class Engines:
                 else:
                     engine = Staged(found.packed, facts.M, facts.K, first, found.ids)
                 fine = None if gain is None or found.fine is None else Fine(engine, found.fine, gain)
-                kept = self._kept = (found.stamp, first, finely, engine, fine)
+                scale = Scale.of(found.packed, facts.M, facts.K, found.fine)
+                kept = self._kept = (found.stamp, first, finely, engine, fine, scale)
                 if found.digests is not None:
                     self._last = replace(found, packed=found.packed[:0].copy())
                 del found
                 give_back_freed_memory()
-            return kept[4] if finely and kept[4] is not None else kept[3]
+            return (kept[4] if finely and kept[4] is not None else kept[3]), kept[5]

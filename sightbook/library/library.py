@@ -213,7 +213,8 @@ class Library:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
         images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image, or a list of those:
-        several searches in one, told apart by `Hit.query`. A query that is in the library finds itself.
+        several searches in one, told apart by `Hit.query`. A query that is in the library finds itself,
+        with a score of 1; 0 is the average picture of the library, whatever is chosen from.
         scan_bits: scan the first bits of each code only, where the model has nested codes, and score the best of them
         by the whole code: faster in large libraries, but a picture may be missed. among: the ids to choose from, where
         not all pictures are meant; those that are not in the library are passed over. fine: None goes by fine codes,

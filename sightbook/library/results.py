@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result. `score` is raw / M: 1 for the best code a query can have, 0 for an unrelated one. Where fine codes
-    are searched by, raw is the total of both, so a score may be somewhat above 1.
+    """One result. `score` is at most 1, which the query's own picture has, 0 for the average picture of the library and
+    below 0 for one that is less alike (`codes.scale`); raw is the sum it is made of, of fine codes, too, where they are
+    searched by.
 
     rank counts from 1; query is the position of the query picture it answers; (source, path) is the picture's key;
     locator names it for people; kind and root say what the source is and where it stood when it was last added.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sightbook.config import BackboneConfig
 from sightbook.errors import ConfigError, ModelError
-from sightbook.model import hub, known, pooling
+from sightbook.model import builtin, hub, known, pooling
 
 Spec = dict[str, Any]
 
@@ -89,13 +89,15 @@ def build(spec: Mapping[str, Any]) -> Backbone:
 
 
 def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
-    """Opens a hub name or a local folder; of CLIP and SigLIP their vision tower alone.
+    """Opens a hub name, a local folder or the built-in network; of CLIP and SigLIP their vision tower alone.
 
     ModelError when it is absent, unreachable, no vision model, pickled, or when weights are missing; ConfigError for a
     pooling that it does not have.
     """
     from transformers import AutoConfig, AutoModel
 
+    if name == builtin.BUILTIN:
+        return _builtin(pool)
     # Code that comes with a model is never run, weights are never unpickled.
     careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not hub.answers()}
     try:
@@ -135,6 +137,23 @@ def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
     return Backbone(body, spec["pool"], _features(config)), spec
+
+
+def _builtin(pool: str) -> tuple[Backbone, Spec]:
+    """The network that comes with the program, as `pretrained` gives others."""
+    from sightbook.model.torchform import body
+
+    ours = builtin.read()
+    made = body(ours)
+    config = cast(Any, made).config
+    spec: Spec = {
+        "kind": "pretrained",
+        "name": ours.name,
+        "licence": ours.licence,
+        "pool": pooling.choose(pool, config.model_type),
+        "transformers": dict(ours.transformers),
+    }
+    return Backbone(made, spec["pool"], ours.features), spec
 
 
 @contextlib.contextmanager

@@ -7,8 +7,10 @@ makes the folder, and docs/backbones.md tells where the weights are from.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sightbook.images.frame import Frame
 
@@ -19,7 +21,7 @@ _FOLDER = Path(__file__).parent.parent / BUILTIN / "mobilenet_v2"
 @dataclass(frozen=True)
 class Builtin:
     """encoder: the graph, pixels (N, size, size, 3) uint8 → features (N, features) float32; mean and std: its scaling
-    of pixels, inside the graph."""
+    of pixels, inside the graph; transformers: its architecture, for a torch module (`torchform`)."""
 
     name: str
     encoder: Path
@@ -27,6 +29,7 @@ class Builtin:
     frame: Frame
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    transformers: Mapping[str, Any]
     pretraining: str
     licence: str
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sightbook.errors import ModelError
-from sightbook.model import known
+from sightbook.model import builtin, known
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Preprocessing:
 
 def preprocessing(name: str) -> Preprocessing:
     """Reads preprocessor_config.json of a hub name or local folder; ModelError when there is none to read."""
+    if name == builtin.BUILTIN:
+        ours = builtin.read()
+        return Preprocessing(ours.mean, ours.std, ours.frame.size, ours.frame.resize, ours.frame.resample)
     try:
         if Path(name).is_dir():
             path = Path(name) / "preprocessor_config.json"
@@ -74,16 +77,21 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def automatic() -> str | None:
-    """The pretrained backbone for `--backbone auto`: the first of `known.AUTOMATIC` in the local cache, else the first
-    one when the hub answers; None when neither."""
+def cached() -> str | None:
+    """The first of `known.AUTOMATIC` that is in the local cache; None when none is."""
     from huggingface_hub import try_to_load_from_cache
 
     files = ("config.json", "preprocessor_config.json", "model.safetensors")
     for name in known.AUTOMATIC:
         if all(isinstance(try_to_load_from_cache(name, file), str) for file in files):
             return name
-    return known.AUTOMATIC[0] if answers() else None
+    return None
+
+
+def automatic() -> str | None:
+    """The pretrained backbone for `--backbone auto`: that of the local cache, else the first of `known.AUTOMATIC` when
+    the hub answers; None when neither."""
+    return cached() or (known.AUTOMATIC[0] if answers() else None)
 
 
 @functools.cache

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightbook.model import builtin
+
 UNKNOWN = "unknown, look it up"
 # Tried in this order by --backbone auto: permissive licences, trained without labels, small enough for a CPU.
 AUTOMATIC = ("facebook/dinov2-small", "facebook/dinov2-with-registers-small", "facebook/dino-vits16")
@@ -53,6 +55,9 @@ _FINE_TUNED = ("fine-tuned", "finetuned", "-ft-", "imagenet1k")
 
 def of(name: str) -> Known:
     """What is known of a hub name or a local folder, whose README.md tells its licence when it has one."""
+    if name == builtin.BUILTIN:
+        ours = builtin.read()
+        return Known(ours.pretraining, ours.licence)
     last = Path(name).name.lower()
     found = Known("labels", UNKNOWN)
     for words, known in _FAMILIES:

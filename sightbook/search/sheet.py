@@ -165,7 +165,7 @@ def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cel
         picture = _fitted(hit.read(), side)
     except (SightbookError, OSError):
         picture = None
-    return _Cell(picture, str(hit.rank), f"{hit.score:.3f}", PurePosixPath(hit.path).name, frame)
+    return _Cell(picture, str(hit.rank), f"{hit.score:z.3f}", PurePosixPath(hit.path).name, frame)
 
 
 def _fitted(picture: Picture, side: int) -> Image.Image | None:

@@ -52,7 +52,6 @@ def test_what_is_shown_is_what_training_writes_down(
     assert code == 0 and not (tmp_path / "m").exists()
     assert err.splitlines() == [
         "preset small: the shorter side of the pictures is 32 pixels (median)",
-        "backbone resnet: none was named",
         "method rcq: the default where a network learns",
     ]
     document = said(capsys, monkeypatch, photos, "--show", "--json", *options)[1]
@@ -78,7 +77,7 @@ def test_without_show_the_folder_is_needed(
         {"settings": {"taau": "1"}},
         {"settings": {"clip": "500"}},
         {"epochs": 1, "minutes": 1},
-        {"backbone": "builtin", "epochs": 1},
+        {"backbone": "builtin", "method": "neighbours", "epochs": 1},
         {"backbone": "builtin", "device": "cuda"},
         {"backbone": "nowhere/at/all"},
         {"device": "nowhere"},
@@ -113,6 +112,27 @@ def test_an_occupied_folder_is_refused_and_a_begun_one_shows_its_own_settings(
     assert heard == [f"{tmp_path / 'm'} keeps the settings it was begun with"]
     with pytest.raises(SightbookError, match="name it by --out"):
         resolve(photos, resume=True)
+
+
+def test_what_was_chosen_is_said_before_it_is_shown(photos: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    resolve(photos, listener=heard)
+    assert heard == [
+        "small pictures (32 pixels): a network is learned from scratch",
+        "preset small: the shorter side of the pictures is 32 pixels (median)",
+        "method rcq: the default where a network learns",
+        "minutes 10: neither minutes nor epochs were given",
+    ]
+    write_photos(tmp_path / "large", 3, side=96)
+    heard.clear()
+    found = resolve(tmp_path / "large", backbone="builtin", method="rcq", listener=heard)
+    assert (found.method, found.K, found.minutes) == ("rcq", 16, 2)
+    assert heard == [
+        "preset photo: the shorter side of the pictures is 96 pixels (median)",
+        "size 224: what the built-in network was made for",
+        "K 16: 3 pictures are too few for 256 codewords (from 600 on)",
+        "minutes 2: neither minutes nor epochs were given",
+    ]
 
 
 def test_codes_in_closed_form_and_vectors_say_what_they_are(photos: Path, tmp_path: Path) -> None:

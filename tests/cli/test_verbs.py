@@ -137,7 +137,7 @@ def test_search_finds_the_picture_itself_first_and_prints_a_line_per_answer(worl
     assert done.returncode == 0 and done.stderr == ""
     assert lines[0] == "photos/things/07.png" and len(lines) == 4
     rank, score, where = lines[1].split(maxsplit=2)
-    assert (rank, where) == ("1", str(world / "photos" / "things" / "07.png"))
+    assert (rank, score, where) == ("1", "1.000", str(world / "photos" / "things" / "07.png"))
     best = json.loads(run("search", "library", "photos/things/07.png", "-k", "1", "--json", cwd=world).stdout)
     assert score == f"{best['queries'][0]['hits'][0]['score']:.3f}"
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightbook.codes import oracle
+from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError, MissingExtra
 from sightbook.evaluate import details, plots
 from sightbook.evaluate.details import LEVELS, curve, usage
@@ -78,11 +80,23 @@ def test_samples_go_from_the_best_query_to_the_worst_and_tell_right_from_wrong(r
     )
     for sample in samples:
         scores = [answer.score for answer in sample.answers]
-        assert scores == sorted(scores, reverse=True)
+        assert scores == sorted(scores, reverse=True) and scores[0] <= 1
         for answer in sample.answers:
             assert answer.right == (answer.picture.labels == sample.query.labels)
     assert report.details.curves.keys() == {"model", "float", "thumbnail"}
     assert report.details.usage.sum(axis=1).tolist() == [42, 42]
+
+
+def test_scores_of_the_sheet_are_those_a_library_gives(report: Report) -> None:
+    assert report.details is not None
+    model = Model.open(report.figures.model, threads=1)
+    scale = Scale(report.details.usage / 42)
+    for sample in report.details.samples:
+        tables = model.tables(model.embed(model.prepare(sample.query.entry.read())[None]))
+        stored = np.stack([model.prepare(answer.picture.entry.read()) for answer in sample.answers])
+        raw = oracle.score(tables[0], model.encode(stored))[None]
+        wanted = scale.scores(raw, tables)[0]
+        assert [answer.score for answer in sample.answers] == pytest.approx(wanted.tolist(), abs=1e-5)
 
 
 def test_every_plot_is_drawn_and_the_frames_tell_right_from_wrong(report: Report, tmp_path: Path) -> None:

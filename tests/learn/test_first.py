@@ -6,20 +6,25 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sightbook
-from sightbook.errors import ConfigError, MissingExtra, SourceError
+from sightbook.errors import MissingExtra, SourceError
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
 from sightbook.library.check import check
 from sightbook.library.library import Library
 from sightbook.library.lock import writer_lock
+from sightbook.model import backbone as backbones
 from sightbook.model import builtin
 from sightbook.model.model import Model, open_session
+from sightbook.model.network import PixelBackbone
 from sightbook.progress import Notice, silent
+from sightbook.settings import read_file
 from tests.pictures import write_photos
 
 
@@ -150,17 +155,35 @@ def test_vectors_are_learned_from_as_they_are(tmp_path: Path) -> None:
         assert Model.open(found.folder).takes_vectors and found.seen == {}
 
 
-def test_it_is_not_trained(photos: Path, tmp_path: Path) -> None:
-    for options in (
-        {"method": "rcq"},
-        {"train_part": "all"},
-        {"train_part": "last:2"},
-        {"minutes": 3.0},
-        {"device": "cuda"},
-    ):
-        with pytest.raises(ConfigError):
-            sightbook.train(photos, tmp_path / "m", backbone="builtin", listener=silent, **options)  # type: ignore[arg-type]
-        assert not (tmp_path / "m").exists()
+@pytest.mark.parametrize(
+    ("options", "part", "method"),
+    [
+        ({"method": "rcq", "epochs": 1}, "head", "rcq"),
+        ({"train_part": "last:1", "epochs": 0}, "last:1", "rcq"),
+        ({"settings": {"size": 64}}, "head", "neighbours"),
+    ],
+)
+def test_its_torch_form_is_what_the_graph_is(
+    options: dict[str, Any], part: str, method: str, photos: Path, tmp_path: Path
+) -> None:
+    sightbook.train(photos, tmp_path / "m", backbone="builtin", bits=32, jobs=1, listener=silent, **options)
+    config = read_file(tmp_path / "m" / "train" / "config.yaml")
+    assert (config["backbone"]["train"], config["method"]) == (part, method)
+    model = Model.open(tmp_path / "m")
+    assert (model.config.pretraining, model.config.network["backbone"]["licence"]) == ("labels", "Apache-2.0")
+    x = model.embed(np.zeros((2, model.frame.size, model.frame.size, 3), np.uint8))
+    assert x.shape == (2, model.D) and np.isfinite(x).all()
+
+
+def test_the_torch_form_gives_the_features_of_the_graph() -> None:
+    known = builtin.read()
+    network, _ = backbones.pretrained("builtin")
+    encoder = PixelBackbone(network, known.mean, known.std).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, known.frame.size, known.frame.size, 3), np.uint8)
+    with torch.inference_mode():
+        found = encoder(torch.from_numpy(pixels)).numpy()
+    expected = open_session(known.encoder).run(["features"], {"pixels": pixels})[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -247,7 +270,7 @@ def test_learning_anew_keeps_the_length_of_the_codes(photos: Path, tmp_path: Pat
 def test_a_stopped_training_goes_on_without_torch_and_without_its_options(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightbook.learn.train.find_spec", lambda name: None)
+    monkeypatch.setattr("sightbook.learn.choice.find_spec", lambda name: None)
     with pytest.raises(MissingExtra):
         sightbook.train(photos, tmp_path / "m", jobs=1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

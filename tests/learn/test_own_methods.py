@@ -184,7 +184,7 @@ def test_a_name_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     sightbook.learn.resolve(  # type: ignore[attr-defined]
         photos, listener=lambda event: heard.append(event.text) if isinstance(event, Notice) else None
     )
-    assert heard[0].startswith("method 'rcq' of package one is not used: it has the name of a built-in one")
+    assert heard[1].startswith("method 'rcq' of package one is not used: it has the name of a built-in one")
     with pytest.raises(
         ConfigError, match="method 'mine' comes with package one and package two: uninstall one"
     ):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sightbook.codes import oracle
+from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError, PictureError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
@@ -38,7 +39,9 @@ def test_search_is_the_oracle_on_the_catalogue(library: Library, photos: Path, m
         hits = library.search(picture(number), k=99)
         assert [hit.id for hit in hits] == expected[0].tolist()
         assert [np.float32(hit.raw) for hit in hits] == scores[0].tolist()
-        assert [hit.score for hit in hits] == [hit.raw / model.M for hit in hits]
+        scale = Scale.of(model.pack(codes), model.M, model.K)
+        assert [hit.score for hit in hits] == scale.scores(scores, model.tables(x))[0].tolist()
+        assert abs(np.mean([hit.score for hit in hits])) < 1e-6, "0 is the average picture"
         assert [hit.rank for hit in hits] == list(range(1, 41))
         keys = library._catalogue.keys(ids)
         assert [(hit.source, hit.path) for hit in hits] == [keys[hit.id][:2] for hit in hits]

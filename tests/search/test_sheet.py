@@ -65,6 +65,18 @@ def test_long_rows_are_wrapped(tmp_path: Path) -> None:
     assert image.width == 2 * 28 + STEP + 32 + 3 * STEP - 16
 
 
+def test_scores_have_three_decimals_and_zero_no_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(drawing, "_write", lambda draw, at, text, *rest, **how: written.append(text))
+    hits = [Result(0, n, score, f"{n}.png", plain(BLUE)) for n, score in enumerate((1.0, -0.0001, -0.25), 1)]
+    sheet(plain(RED), hits, tmp_path / "s.png")
+    assert [text for text in written if text.count(".") == 1 and text[-1].isdigit()] == [
+        "1.000",
+        "0.000",
+        "-0.250",
+    ]
+
+
 @pytest.mark.parametrize(("results", "across"), [(1, 1), (6, 6), (7, 4), (10, 5), (12, 6), (13, 5)])
 def test_wrapped_rows_are_even(tmp_path: Path, results: int, across: int) -> None:
     hits = [Result(0, n, 0.5, "", plain(BLUE)) for n in range(results)]
