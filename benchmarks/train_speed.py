@@ -29,7 +29,7 @@ from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
-from sightbook.learn.methods import METHODS
+from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.precision import autocast
 from sightbook.learn.usage import Usage
@@ -128,7 +128,7 @@ class Parts:
         x = self.x.detach().requires_grad_()
         z, p = self.run.network.quantizer(x)
         batch = ViewBatch(x, x, z, p, self.run.network.quantizer.codewords())
-        torch.autograd.backward(METHODS[self.run.config.method](batch, self.run.config))
+        torch.autograd.backward(total(terms_of(batch, self.run.config)))
 
     def clipping(self) -> None:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.run.config.optimizer.clip_norm)

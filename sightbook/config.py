@@ -7,6 +7,7 @@ docs/methods.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sightbook.errors import ConfigError
-from sightbook.presets import METHODS
+from sightbook.methods import find
+from sightbook.presets import DEFAULT_FROZEN_METHOD
 from sightbook.settings import merge
 
 
@@ -109,7 +111,10 @@ class FeaturesConfig(_Frozen):
 
 
 class TermsConfig(_Frozen):
-    """Weights and settings of a method's terms. A method has those its entry in `presets.METHODS` names, no others."""
+    """Weights and settings of a method's terms. A method has those its `settings` name, no others; those of a method
+    that was brought along stand beside these, `TrainConfig` checks them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", validate_default=True, allow_inf_nan=False)
 
     # Chance that a negative shows the same thing: the debiasing of the contrast.
     rho: float | None = Field(None, ge=0, lt=1)
@@ -143,10 +148,8 @@ class StrengthConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Everything that decides a training run. Bits are derived: M · log2 K."""
 
-    # `presets.layers` lays its own choice over this one, which alone needs no terms.
-    method: Literal["neighbours", "rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq"] = (
-        "transclippedclr"
-    )
+    # One that `sightbook.methods` knows; `presets.layers` lays its choice over this one, which alone needs no terms.
+    method: str = "transclippedclr"
     preset: Literal["small", "photo", "paper"] = "small"
     M: int = Field(16, ge=1, le=128)
     K: Literal[16, 256] = 16
@@ -190,7 +193,7 @@ class TrainConfig(_Frozen):
     @property
     def closed_form(self) -> bool:
         """Whether the method learns in closed form, without steps, from the features of a frozen backbone."""
-        return self.method == "neighbours"
+        return self.method == DEFAULT_FROZEN_METHOD
 
     @property
     def bits(self) -> int:
@@ -218,6 +221,15 @@ class TrainConfig(_Frozen):
         if self.views.size is not None:
             return self.views.size
         return max(8, round(0.75 * self.size)) if self.backbone.kind == "resnet" else self.size
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        try:
+            find(method)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return method
 
     @field_validator("clip", mode="before")
     @classmethod
@@ -268,14 +280,19 @@ class TrainConfig(_Frozen):
             raise ValueError(
                 f"views.first_size {self.views.first_size} is for resnets, which take any size: leave it out"
             )
-        has = set(METHODS[self.method].get("terms", {}))
-        given = {name for name, value in self.terms.model_dump().items() if value is not None}
+        own = find(self.method).terms
+        has = set(own)
+        built_in = set(TermsConfig.model_fields)
+        said = self.terms.model_dump()
+        given = {name for name, value in said.items() if value is not None or name not in built_in}
         if given - has:
             listed = ", ".join(f"terms.{name}" for name in sorted(given - has))
             only = f"it has terms.{', terms.'.join(sorted(has))}" if has else "it has no terms"
             raise ValueError(f"{listed} would do nothing in method {self.method}: {only}")
         if has - given:
             raise ValueError(f"method {self.method} needs terms.{', terms.'.join(sorted(has - given))}")
+        for name in sorted(has - built_in):
+            _check_term(name, self.term(name), own[name])
         if self.selection == "label-free" and self.snapshots == 0:
             raise ValueError("selection label-free chooses among snapshots: give at least one")
         if self.resize < self.size:
@@ -284,10 +301,9 @@ class TrainConfig(_Frozen):
             )
         return self
 
-    def term(self, name: str) -> float:
+    def term(self, name: str) -> Any:
         """A setting under `terms` that the method has."""
-        value: float = getattr(self.terms, name)
-        return value
+        return getattr(self.terms, name)
 
     def clipped(self, batch: int) -> int:
         """Negatives left out per anchor in a batch of `batch` pictures; ConfigError when none would remain."""
@@ -299,6 +315,19 @@ class TrainConfig(_Frozen):
                 f"({negatives} negatives): lower clip"
             )
         return count
+
+
+def _check_term(name: str, value: Any, default: Any) -> None:
+    """ValueError when a term of a method that was brought along is of another kind than its default."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    wanted, fits = {
+        bool: ("true or false", isinstance(value, bool)),
+        int: ("a whole number", number and isinstance(value, int)),
+        float: ("a number", number),
+        str: ("a word", isinstance(value, str)),
+    }[type(default)]
+    if not fits:
+        raise ValueError(f"terms.{name} must be {wanted}, not {value!r}")
 
 
 def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:

@@ -5,7 +5,10 @@ Data flow: `layers` gives, lowest first, what stands below the user's own settin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sightbook.errors import ConfigError
+from sightbook.methods import Method, find, register
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
@@ -16,6 +19,16 @@ CLOSED_FORM = {
     *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
     *("features.folder", "features.limit_gib"),
 }
+
+
+def for_closed_form(settings: Settings) -> Settings:
+    """Those of the settings that mean something in closed form."""
+    kept = {key: value for key, value in settings.items() if key != "features"}
+    features = settings.get("features")
+    if isinstance(features, Mapping):
+        kept["features"] = {key: features[key] for key in features if f"features.{key}" in CLOSED_FORM}
+    return {key: value for key, value in kept.items() if key in CLOSED_FORM or (key == "features" and value)}
+
 
 _PHOTO: Settings = {
     "size": 224,
@@ -124,6 +137,19 @@ FROZEN_WIDE: dict[str, Settings] = {
 WIDE_FROM = 600
 
 
+for _name, _settings in METHODS.items():
+    register(
+        _name,
+        Method(
+            None if _name == DEFAULT_FROZEN_METHOD else f"sightbook.learn.methods.{_name}:terms",
+            _settings,
+            FROZEN.get(_name, {}),
+            FROZEN_WIDE.get(_name, {}),
+            origin="sightbook",
+        ),
+    )
+
+
 def layers(
     preset: str | None,
     shorter_side: int,
@@ -142,8 +168,7 @@ def layers(
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
-    if method not in METHODS:
-        raise ConfigError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    chosen = find(method)
     size = preset if preset in ("small", "photo") else ("small" if shorter_side <= SMALL_UP_TO else "photo")
     found: list[Settings] = [{"preset": preset or size}]
     if size == "photo":
@@ -162,9 +187,9 @@ def layers(
         found.append(
             merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
         )
-    found.append({"method": method, **METHODS[method]})
+    found.append({"method": method, **chosen.settings})
     if frozen:
-        found.append(FROZEN.get(method, {}))
+        found.append(chosen.frozen)
         if wide:
-            found.append(FROZEN_WIDE.get(method, {}))
+            found.append(chosen.frozen_wide)
     return found

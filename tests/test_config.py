@@ -45,7 +45,8 @@ EPOCH = {"epochs": 1}
         ({"size": 64}, "resize 32 is smaller than size 64: raise the one or lower the other"),
         (
             {"method": "spq2"},
-            "method must be 'neighbours', 'rcq', 'transclippedclr', 'spq', 'mecoq', 'sscq' or 'dccq'",
+            "method 'spq2' is unknown: choose one of neighbours, rcq, transclippedclr, spq, mecoq, sscq, dccq; "
+            "did you mean spq?",
         ),
         ({"codebooks": "random"}, "codebooks must be 'learned' or 'frozen'"),
         (

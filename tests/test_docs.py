@@ -1,8 +1,8 @@
 """The documentation is true: every command and every Python example in it is run, and every option is in it.
 
 Each page is run from top to bottom in a folder of its own, where made-up pictures stand in the places the pages name:
-`photos`, `labels.csv`, and `$SIGHTBOOK_DATA`; a YAML block is the file `my-plan.yaml`. Commands are run as
-written, but for SHORTER below.
+`photos`, `labels.csv`, and `$SIGHTBOOK_DATA`; a YAML block is the file `my-plan.yaml`, a Python block that begins with
+`# NAME.py` is that file. Commands are run as written, but for SHORTER below.
 """
 
 from __future__ import annotations
@@ -187,6 +187,8 @@ def test_every_command_and_example_runs(page: str, sandbox: Path) -> None:
     for block in blocks(page):
         if block.language == "yaml":
             (sandbox / "my-plan.yaml").write_text("\n".join(block.lines), encoding="utf-8")
+        if block.language == "python" and re.fullmatch(r"# \w+\.py", block.lines[0]):
+            (sandbox / block.lines[0][2:]).write_text("\n".join(block.lines), encoding="utf-8")
     for number, command in commands(page):
         where = f"{page}:{number}: {command}"
         if check_installing(command):

@@ -68,9 +68,9 @@ def _memory() -> float | None:
 
 def _accelerator(device: str) -> str | None:
     """The name of the GPU that was used; None on a CPU."""
-    import torch
-
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.get_device_name(torch.device(device))
     return None if device == "cpu" else device
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from sightbook.benchmark import plots
 from sightbook.benchmark.compare import Comparison, compare
 from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results, every
-from sightbook.benchmark.tracking import points_of, spearman
+from sightbook.benchmark.tracking import criteria, points_of, spearman
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import definition
 from sightbook.files import write_atomic
 
 MISSING = "–"
+# Figures without labels, and how the page calls them: of learning by steps, and of learning in closed form.
+_JUDGED = {"recall_at_1": "view recall@1", "perplexity": "perplexity", "agreement": "agreement of halves"}
 _LEVELS = (0.40, 0.50)  # of mAP, whose times are told
 _HEAD = """# Results
 
@@ -39,6 +41,17 @@ def mean(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.3f}"
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f} ({len(values)})"
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    """Those that are there."""
+    return [value for value in values if value is not None]
+
+
+def _plain(values: Iterable[float | None], digits: int) -> str:
+    """Their mean, a dash where there is none."""
+    there = known(values)
+    return f"{statistics.mean(there):.{digits}f}" if there else MISSING
 
 
 def one_table(runs: Sequence[dict[str, Any]]) -> None:
@@ -132,6 +145,8 @@ def _declared(plan: Plan, cell: str) -> str:
 
 def _budget(run: dict[str, Any]) -> str:
     what = run["declared"]
+    if what["minutes"] is None and what["epochs"] is None:
+        return "closed form"
     if what["minutes"] is not None:
         return f"{what['minutes']:g} min, {run['machine']['accelerator'] or _cores(run)}"
     return "1 epoch" if what["epochs"] == 1 else f"{what['epochs']} epochs"
@@ -144,10 +159,13 @@ def _cores(run: dict[str, Any]) -> str:
 
 def _more(found: Results, plan: Plan, score: str) -> list[str]:
     bits = max((run["bits"] for run in found.runs.values()), default=0)
+    every_run = [criteria(run["verdict"]) for run in found.runs.values()]
+    shown = {name: title for name, title in _JUDGED.items() if known(one[name] for one in every_run)}
     rows = []
     for cell in found.cells():
         runs = found.found(cell, bits)
         if runs:
+            judged = [criteria(run["verdict"]) for run in runs]
             floats = [run["baselines"]["float"]["map"] for run in runs if "float" in run["baselines"]]
             rows.append(
                 [
@@ -159,13 +177,12 @@ def _more(found: Results, plan: Plan, score: str) -> list[str]:
                         mean([run["precision"][n] for run in runs if n in run["precision"]])
                         for n in ("1", "10", "100")
                     ),
-                    mean([run["verdict"]["trained"]["recall_at_1"] for run in runs]),
-                    mean([run["verdict"]["trained"]["perplexity"] for run in runs]),
-                    f"{statistics.mean(run['trained']['epochs'] for run in runs):.1f}",
-                    f"{statistics.mean(run['pictures_per_second'] or 0 for run in runs):.0f}",
+                    *(mean(known(one[name] for one in judged)) for name in shown),
+                    _plain((run["trained"].get("epochs") for run in runs), 1),
+                    _plain((run["pictures_per_second"] for run in runs), 0),
                 ]
             )
-    header = ["", score, "symmetric", "exact float", "P@1", "P@10", "P@100", "view recall@1", "perplexity"]
+    header = ["", score, "symmetric", "exact float", "P@1", "P@10", "P@100", *shown.values()]
     return [
         f"At {bits} bits: float query and stored code, both as codes, both as floats (the same embedding); precision "
         "at N; figures without labels.",
@@ -250,11 +267,20 @@ def _grids(found: Results, plan: Plan) -> list[str]:
         members = [cell for cell in cells if cell.startswith(f"{name}-")]
         done = [(cell, run) for cell in members for run in found.found(cell)]
         if done:
-            chosen, _ = max(done, key=lambda pair: pair[1]["verdict"]["trained"]["recall_at_1"])
+            what = "agreement" if grid.cell.closed_form else "recall_at_1"
+            judged = [
+                (cell, value) for cell, run in done if (value := criteria(run["verdict"])[what]) is not None
+            ]
             best, _ = max(done, key=lambda pair: pair[1]["map"])
+            blind = "nothing was known without labels"
+            if judged:
+                chosen, _ = max(judged, key=lambda pair: pair[1])
+                blind = (
+                    f"chosen without labels (best {_JUDGED[what]}): {chosen}, mAP {_map_of(done, chosen):.3f}"
+                )
             lines += [
-                f"{name}, over {' and '.join(grid.over)}: chosen without labels (best view recall@1): {chosen}, mAP "
-                f"{_map_of(done, chosen):.3f}; the best by mAP would have been {best}, {_map_of(done, best):.3f}.",
+                f"{name}, over {' and '.join(grid.over)}: {blind}; the best by mAP would have been {best}, "
+                f"{_map_of(done, best):.3f}.",
                 "",
             ]
     return lines
@@ -267,8 +293,10 @@ def _map_of(done: Sequence[tuple[str, dict[str, Any]]], cell: str) -> float:
 def _tracking(found: Results) -> list[str]:
     rows = []
     for title, groups in points_of(found).items():
-        for criterion in ("recall_at_1", "perplexity", "loss"):
-            values = [spearman([p[criterion] for p in group], [p["map"] for p in group]) for group in groups]
+        for criterion in ("recall_at_1", "perplexity", "loss", "agreement"):
+            values = [
+                spearman([p.get(criterion) for p in group], [p["map"] for p in group]) for group in groups
+            ]
             known = [value for value in values if value is not None]
             if known:
                 rows.append(

@@ -22,7 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import protocol
-from sightbook.presets import DEFAULT_METHOD, METHODS
+from sightbook.learn.choice import by_steps
+from sightbook.methods import find
+from sightbook.model.builtin import BUILTIN
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form
 from sightbook.settings import merge, parse_path, read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -33,7 +36,10 @@ class _Frozen(BaseModel):
 
 
 class Cell(_Frozen):
-    """What is trained: a line of the table. What it leaves out it takes from the plan."""
+    """What is trained: a line of the table. What it leaves out it takes from the plan.
+
+    A method in closed form has no budget and no settings of steps: those of the whole plan pass it by.
+    """
 
     method: str = DEFAULT_METHOD
     backbone: str | None = None
@@ -47,11 +53,22 @@ class Cell(_Frozen):
     minutes: float | None = Field(None, gt=0)
     epochs: int | None = Field(None, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_method(cls, said: Any) -> Any:
+        """As in `train`: what learns nothing but codes learns them in closed form, unless a method is named."""
+        if not isinstance(said, Mapping):
+            return said
+        frozen = said.get("train", "head" if said.get("backbone") == BUILTIN else None) == "head"
+        return {"method": DEFAULT_FROZEN_METHOD, **said} if frozen else said
+
     @field_validator("method")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in METHODS:
-            raise ValueError(f"{name!r} is unknown: choose one of {', '.join(METHODS)}")
+        try:
+            find(name)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("method ")) from None
         return name
 
     @model_validator(mode="after")
@@ -61,6 +78,27 @@ class Cell(_Frozen):
                 f"selection is {self.selection} here and {self.settings['selection']} in the settings: choose one"
             )
         return self
+
+    @model_validator(mode="after")
+    def _closed(self) -> Cell:
+        if not self.closed_form:
+            return self
+        budget = next((key for key in ("minutes", "epochs") if getattr(self, key) is not None), None)
+        nothing = f"would do nothing: method {self.method} learns in closed form, in seconds"
+        if budget is not None:
+            raise ValueError(f"{budget} {nothing}; leave it out")
+        if self.selection is not None:
+            raise ValueError(f"selection {nothing}, and has one state to choose from; leave it out")
+        if self.train not in (None, "head"):
+            raise ValueError(
+                f"train {self.train} {nothing}, from a backbone that is not trained; leave it out"
+            )
+        return self
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether it learns without steps: no budget, no states on the way."""
+        return self.method == DEFAULT_FROZEN_METHOD
 
     @property
     def trained_with(self) -> Mapping[str, Any]:
@@ -128,7 +166,9 @@ class Plan(_Frozen):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the name {name!r} becomes a folder: use letters, digits, . _ and -")
         for name, cell in self.all_cells.items():
-            if (cell.minutes is None) == (cell.epochs is None):
+            if cell.closed_form:
+                _check_closed(name, cell)
+            if not cell.closed_form and (cell.minutes is None) == (cell.epochs is None):
                 raise ValueError(
                     f"{name} needs a budget: either minutes or epochs, there or for the whole plan"
                 )
@@ -151,15 +191,17 @@ class Plan(_Frozen):
         return found
 
     def _whole(self, cell: Cell) -> Cell:
-        budget = {"minutes": self.minutes, "epochs": self.epochs}
+        budget, common = {"minutes": self.minutes, "epochs": self.epochs}, self.settings
         if cell.minutes is not None or cell.epochs is not None:
             budget = {"minutes": cell.minutes, "epochs": cell.epochs}
+        if cell.closed_form:
+            budget, common = {"minutes": None, "epochs": None}, for_closed_form(self.settings)
         return cell.model_copy(
             update={
                 **budget,
                 "bits": cell.bits or self.bits,
                 "seeds": cell.seeds or self.seeds,
-                "settings": merge(self.settings, cell.settings),
+                "settings": merge(common, cell.settings),
             }
         )
 
@@ -175,14 +217,18 @@ class Plan(_Frozen):
         return Path(os.path.expandvars(self.data)), labels
 
     def with_epochs(self, epochs: int) -> Plan:
-        """The same plan with this budget for every run."""
+        """The same plan with this budget for every run that has one."""
         budget = {"epochs": epochs, "minutes": None}
+
+        def cut(cell: Cell) -> Cell:
+            return cell if cell.closed_form else cell.model_copy(update=budget)
+
         return self.model_copy(
             update={
                 **budget,
-                "cells": {name: cell.model_copy(update=budget) for name, cell in self.cells.items()},
+                "cells": {name: cut(cell) for name, cell in self.cells.items()},
                 "grids": {
-                    name: grid.model_copy(update={"cell": grid.cell.model_copy(update=budget)})
+                    name: grid.model_copy(update={"cell": cut(grid.cell)})
                     for name, grid in self.grids.items()
                 },
             }
@@ -225,6 +271,22 @@ class Run:
     def name(self) -> str:
         """Of the run's folder, and for people."""
         return f"{self.cell}-{self.bits}-seed{self.seed}"
+
+
+def _check_closed(name: str, cell: Cell) -> None:
+    """ValueError for a cell in closed form with settings of steps, or without a network to learn from."""
+    foreign, section = sorted(by_steps(cell.settings)), cell.settings.get("backbone")
+    if foreign:
+        raise ValueError(
+            f"{name} has settings that would do nothing, {', '.join(foreign)}: method {cell.method} learns in closed "
+            "form; leave them out"
+        )
+    named = isinstance(section, Mapping) and section.get("name")
+    if cell.backbone in (None, "vit", "resnet") and not named:
+        raise ValueError(
+            f"{name} needs a backbone that is not trained for method {cell.method}: add backbone: {BUILTIN}, or the "
+            "name or folder of a pretrained one"
+        )
 
 
 def read_plan(path: Path) -> Plan:

@@ -124,12 +124,14 @@ def _time(found: Results, plan: Plan, path: Path) -> bool:
 
 
 def _tracking(found: Results, plan: Plan, path: Path) -> bool:
-    groups = points_of(found)
-    if not groups:
+    groups = {
+        title: [point for group in members for point in group if point["recall_at_1"] is not None]
+        for title, members in points_of(found).items()
+    }
+    if not any(groups.values()):
         return False
     figure, axes = new_figure()
-    for (title, members), marker in zip(groups.items(), "ox", strict=False):
-        points = [point for group in members for point in group]
+    for (title, points), marker in zip(groups.items(), "ox", strict=False):
         axes.scatter(
             [p["recall_at_1"] for p in points], [p["map"] for p in points], s=18, marker=marker, label=title
         )

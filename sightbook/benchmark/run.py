@@ -19,6 +19,7 @@ from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
+from sightbook.benchmark.tracking import criteria
 from sightbook.errors import ConfigError, SightbookError
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Figures, Report
@@ -201,7 +202,8 @@ def _backbone(model: Model) -> str:
 
 
 def _rate(trained: Any) -> float | None:
-    seconds = trained["seconds"]
+    """Pictures per second of training by steps; None where there were none."""
+    seconds = trained["seconds"] if trained["steps"] else 0
     return round(trained["steps"] * trained["batch"] / seconds, 1) if seconds else None
 
 
@@ -210,15 +212,12 @@ def _over_time(folders: list[Path], judged: list[Figures]) -> list[dict[str, Any
     points = []
     for folder, figures in zip(folders, judged, strict=True):
         facts = ModelConfig.read(folder)
-        trained, verdict = facts.trained, facts.verdict["trained"]
         points.append(
             {
-                "seconds": trained["seconds"],
-                "epochs": trained["epochs"],
+                "seconds": facts.trained["seconds"],
+                "epochs": facts.trained.get("epochs"),
                 "map": figures.map,
-                "recall_at_1": verdict["recall_at_1"],
-                "perplexity": verdict["perplexity"],
-                "loss": verdict.get("loss"),
+                **criteria(facts.verdict),
             }
         )
     return points

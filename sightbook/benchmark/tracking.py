@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,16 @@ Point = dict[str, Any]
 _FEWEST = 3
 
 
+def criteria(verdict: Mapping[str, Any]) -> dict[str, float | None]:
+    """What a model's verdict says without labels, None for what it does not: learning by steps is judged on views of
+    held-out pictures, learning in closed form by how far two halves of the features agree."""
+    trained = verdict.get("trained", {})
+    found = {name: trained.get(name) for name in ("recall_at_1", "perplexity", "loss")}
+    return {**found, "agreement": verdict.get("agreement")}
+
+
 def points_of(found: Results) -> dict[str, list[list[Point]]]:
-    """Groups of points {recall_at_1, perplexity, loss, map}.
+    """Groups of points {recall_at_1, perplexity, loss, agreement, map}.
 
     Within a run: the snapshots of its training, for choosing when to stop. Between settings: runs of one method at one
     length and seed, for choosing settings. A loss means nothing across settings, so it is None there.
@@ -24,13 +32,7 @@ def points_of(found: Results) -> dict[str, list[list[Point]]]:
     within = [[dict(point) for point in run["over_time"]] for run in runs if len(run["over_time"]) >= _FEWEST]
     groups: dict[tuple[str, int, int], list[Point]] = {}
     for run in runs:
-        trained = run["verdict"]["trained"]
-        point = {
-            "recall_at_1": trained["recall_at_1"],
-            "perplexity": trained["perplexity"],
-            "loss": None,
-            "map": run["map"],
-        }
+        point = {**criteria(run["verdict"]), "loss": None, "map": run["map"]}
         groups.setdefault((run["method"], run["bits"], run["seed"]), []).append(point)
     between = [group for group in groups.values() if len(group) >= _FEWEST]
     named = {"snapshots of one run": within, "settings of one method": between}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,3 +34,22 @@ Jobs = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Processes that read pictures.", show_default="one per core"),
 ]
+
+
+def method_names() -> str:
+    """The names that --method takes, for its help. Asking every installed package costs time, so only help does."""
+    if not {"--help", "-h"} & set(sys.argv):
+        return "NAME"
+    return "|".join([*_methods(), "FILE.py:NAME"])
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """For a shell that completes --method."""
+    return [name for name in _methods() if name.startswith(incomplete)]
+
+
+def _methods() -> list[str]:
+    import sightbook.presets  # noqa: F401 (makes the built-in ones known)
+    from sightbook.methods import names
+
+    return names()

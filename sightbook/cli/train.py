@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sightbook.cli.options import Jobs, Json, Sources
+from sightbook.cli.options import Jobs, Json, Sources, complete_method, method_names
+
+
+def needed(context: typer.Context, out: Path | None) -> Path | None:
+    """Wrong usage where --out is missing, but for --show, which writes nothing."""
+    if out is None and not context.params.get("show") and not context.resilient_parsing:
+        raise typer.BadParameter("name the folder to write, as in --out MODEL")
+    return out
 
 
 def train(
     source: Sources,
     *,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="MODEL", help="The model folder to write; must be new or empty.", show_default=False
+            metavar="MODEL",
+            help="The model folder to write; must be new or empty. Needed, but for --show.",
+            callback=needed,
+            show_default=False,
         ),
-    ],
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="neighbours|rcq|transclippedclr|spq|mecoq|sscq|dccq",
-            help="How to learn.",
+            metavar=method_names(),
+            autocompletion=complete_method,
+            help="How to learn; FILE.py:NAME is a method of your own.",
             show_default="neighbours where no weight of the network is trained, else rcq",
         ),
     ] = None,
@@ -98,6 +109,14 @@ def train(
         bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")
     ] = False,
     jobs: Jobs = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            is_eager=True,  # known when --out is looked at
+            help="Print the settings that this command would learn with, and leave it at that.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn a model from your pictures, without labels.
@@ -114,37 +133,34 @@ def train(
       sightbook train photos/ --out model/ --backbone resnet --minutes 10
       sightbook train photos/ --out model/ --backbone dinov2-small/ --train head
       sightbook train shards/*.tar --out model/ --bits 32 --epochs 20
+      sightbook train photos/ --show --method spq
       sightbook train photos/ --out model/ --resume
       sightbook train embeddings.parquet --out vectors-model/ --bits 64
       torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/ --backbone resnet
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
+    from sightbook.config import dump
     from sightbook.errors import typed
-    from sightbook.learn.train import first_rank
+    from sightbook.learn.train import first_rank, resolve
     from sightbook.learn.train import train as learn
 
-    settings = split_settings(set_ or [])
+    asked: dict[str, Any] = {
+        "bits": bits, "nested": nested, "method": method, "backbone": backbone, "train_part": train_part,
+        "preset": preset, "epochs": epochs, "minutes": minutes, "device": device, "config": config,
+        "settings": split_settings(set_ or []), "seed": seed, "resume": resume,
+    }  # fmt: skip
+    if show:
+        with showing() as listener:
+            resolved = resolve(source, out, **asked, listener=listener)
+        if as_json:
+            emit_json(resolved.model_dump(mode="json"))
+        else:
+            emit(dump(resolved).rstrip())
+        return
+    assert out is not None, "its callback has seen to that"
     with showing() as listener:
-        report = learn(
-            source,
-            out,
-            bits=bits,
-            nested=nested,
-            method=method,
-            backbone=backbone,
-            train_part=train_part,
-            preset=preset,
-            epochs=epochs,
-            minutes=minutes,
-            device=device,
-            config=config,
-            settings=settings,
-            seed=seed,
-            resume=resume,
-            jobs=jobs,
-            listener=listener,
-        )
+        report = learn(source, out, **asked, jobs=jobs, listener=listener)
     if not first_rank():
         return
     if as_json:

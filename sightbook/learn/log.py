@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -35,8 +36,10 @@ class TrainLog:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def write(self, at: Position, epoch: float, figures: Mapping[str, float]) -> None:
-        """Writes a line when a second has passed since the last one."""
+    def write(
+        self, at: Position, epoch: float, figures: Mapping[str, float], terms: Mapping[str, float]
+    ) -> None:
+        """Writes a line when a second has passed since the last one. terms: by name; the loss is their sum."""
         now = time.monotonic()
         if now - self._last < _EVERY_SECONDS:
             return
@@ -44,7 +47,13 @@ class TrainLog:
         pictures, seconds = self._before
         rate = (at.pictures - pictures) / (at.seconds - seconds) if at.seconds > seconds else 0.0
         self._before = (at.pictures, at.seconds)
-        line = {"step": at.step, "epoch": round(epoch, 4), "seconds": round(at.seconds, 3), **figures}
+        line: dict[str, Any] = {
+            "step": at.step,
+            "epoch": round(epoch, 4),
+            "seconds": round(at.seconds, 3),
+            **figures,
+        }
+        line["terms"] = dict(terms)
         self._file.write(json.dumps({**line, "pictures_per_second": round(rate, 1)}) + "\n")
         self._file.flush()
 
@@ -82,9 +91,23 @@ def draw_curves(folder: Path) -> Path | None:
     for axes, (title, curves) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for key, label in curves.items():
             axes.plot(minutes, [line[key] for line in lines], label=label, linewidth=1.2)
+        if title == "loss":
+            _draw_terms(axes, minutes, lines)
         axes.set(xlabel="minutes", title=title)
         axes.grid(alpha=0.3)
     path = folder / "curves.png"
     with replace_atomic(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
     return path
+
+
+def _draw_terms(axes: Any, minutes: list[float], lines: list[dict[str, Any]]) -> None:
+    """The terms of the loss under it, where there are several; lines of an earlier version have none."""
+    names = dict.fromkeys(name for line in lines for name in line.get("terms", {}))
+    if len(names) < 2:
+        return
+    for name in names:
+        axes.plot(
+            minutes, [line.get("terms", {}).get(name, math.nan) for line in lines], label=name, linewidth=0.8
+        )
+    axes.legend(fontsize=7)

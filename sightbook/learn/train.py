@@ -22,7 +22,9 @@ from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, by_steps, choose
 from sightbook.learn.frozen import as_shipped
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
+from sightbook.learn.reasons import reasons
 from sightbook.learn.report import TrainReport
+from sightbook.methods import from_file, hidden, names, split_file
 from sightbook.model.builtin import BUILTIN
 from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
@@ -63,7 +65,8 @@ def train(
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
 
     source: one or several folders, .tar or .parquet files, or globs of those; or files of vectors, .npy or .parquet,
-    which are learned from as by `Model.fit`, without torch, and take `bits` only. bits: 16 to 128 (default 64); nested:
+    which are learned from as by `Model.fit`, without torch, and take `bits` only. method: one of `methods.names()`, or
+    FILE.py:NAME, a method of your own in a Python file, which is run. bits: 16 to 128 (default 64); nested:
     the first 16, 32 and 64 bits of a longer code are good codes by themselves, too. backbone: vit, resnet, a hub name,
     a local folder in the hub's layout, builtin: the network that comes with the program, or auto: a good pretrained one
     if there is one within reach; None: chosen by the pictures (`choice.choose`), for photos a pretrained one.
@@ -82,8 +85,8 @@ def train(
     """
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     folder = Path(out)
-    names = [os.fspath(each) for each in sources]
-    if hold_vectors(names):
+    paths = [os.fspath(each) for each in sources]
+    if hold_vectors(paths):
         given = {
             "--backbone": backbone is not None, "--train": train_part is not None, "--preset": preset is not None,
             "--nested": nested, "--epochs": epochs is not None, "--minutes": minutes is not None,
@@ -91,45 +94,29 @@ def train(
             "--seed": seed is not None, "--resume": resume, "--jobs": jobs is not None, "only": only is not None,
         }  # fmt: skip
         return learn_vectors(
-            names, folder, __version__, bits=64 if bits is None else bits, method=method, given=given
+            paths, folder, __version__, bits=64 if bits is None else bits, method=method, given=given
         )
-    asked = _asked(
-        config,
-        settings,
+    first = first_rank()
+    resolved, _ = _settle(
+        sources,
+        folder,
+        bits=bits,
+        nested=nested,
+        method=method,
+        backbone=backbone,
+        train_part=train_part,
+        preset=preset,
         epochs=epochs,
         minutes=minutes,
-        method=method,
-        bits=bits,
+        device=device,
+        config=config,
+        settings=settings,
         seed=seed,
-        backbone=None if train_part is None else {"train": train_part},
+        resume=resume,
+        only=only,
+        listener=listener if first else silent,
     )
-    settled = folder / "train" / "config.yaml"
-    kept = read_file(settled) if resume and settled.exists() else {}
-    named = next((name for name in (backbone, _named_backbone(asked), _named_backbone(kept)) if name), None)
-    if named not in (None, "auto", BUILTIN) and not able():
-        raise MissingExtra("training", "train")
-    if nested and resume:
-        raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
-    first = first_rank()
-    if resume and backbone == "auto":
-        backbone = None  # it was chosen when the run began
-    if first:
-        _claim(folder, resume)
     work = folder / "train"
-    if resume:
-        resolved = _resume_config(work, asked, backbone, preset)
-    else:
-        shorter, count = _looked_at(sources, only)
-        choice = choose(asked, preset, backbone, shorter)
-        resolved = _resolve(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
-        for sentence in choice.why if first else ():
-            listener(Notice(sentence))
-    # Over the built-in network as it is shipped nothing but onnxruntime is needed.
-    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
-    if not shipped and not able():
-        raise MissingExtra("training", "train")
-    if not resolved.closed_form:
-        resolved.clipped(resolved.batch)
     existed = folder.exists()
     if first:  # another rank that was faster would make the folder look occupied to the first
         work.mkdir(parents=True, exist_ok=True)
@@ -165,6 +152,135 @@ def train(
         if first and not resume and not begun:
             shutil.rmtree(work if existed else folder, ignore_errors=True)
         raise
+
+
+def resolve(
+    source: Path_ | Sequence[Path_],
+    out: Path_ | None = None,
+    *,
+    bits: int | None = None,
+    nested: bool = False,
+    method: str | None = None,
+    backbone: str | None = None,
+    train_part: str | None = None,
+    preset: str | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    config: Path_ | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    only: Collection[tuple[str, str]] | None = None,
+    listener: Listener = silent,
+) -> TrainConfig:
+    """The settings that `train` would learn with, as MODEL/train/config.yaml would hold them; nothing is written.
+
+    Takes what `train` takes, and raises what it would raise before it begins; `out` may be left out, but for `resume`.
+    The listener hears in one sentence each what was chosen by itself, and why.
+
+    >>> resolve("photos", method="spq").batch
+    256
+    """
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    if hold_vectors([os.fspath(each) for each in sources]):
+        raise ConfigError(
+            "vectors are learned from in closed form and take --bits only: there are no settings to show"
+        )
+    if resume and out is None:
+        raise ConfigError("--resume goes on with a folder: name it by --out")
+    resolved, why = _settle(
+        sources,
+        None if out is None else Path(out),
+        bits=bits,
+        nested=nested,
+        method=method,
+        backbone=backbone,
+        train_part=train_part,
+        preset=preset,
+        epochs=epochs,
+        minutes=minutes,
+        device=device,
+        config=config,
+        settings=settings,
+        seed=seed,
+        resume=resume,
+        only=only,
+        listener=listener,
+    )
+    if device not in ("auto", "cpu"):
+        from sightbook.learn.session import device_named
+
+        device_named(device)
+    for sentence in why:
+        listener(Notice(sentence))
+    return resolved
+
+
+def _settle(
+    sources: Sequence[Path_],
+    folder: Path | None,
+    *,
+    bits: int | None,
+    nested: bool,
+    method: str | None,
+    backbone: str | None,
+    train_part: str | None,
+    preset: str | None,
+    epochs: int | None,
+    minutes: float | None,
+    device: str,
+    config: Path_ | None,
+    settings: Mapping[str, Any] | None,
+    seed: int | None,
+    resume: bool,
+    only: Collection[tuple[str, str]] | None,
+    listener: Listener,
+) -> tuple[TrainConfig, list[str]]:
+    """The settings of a run, and why those that nobody gave are what they are. folder: checked that it may be used."""
+    file, method = (None, None) if method is None else split_file(method)
+    asked = _asked(
+        config,
+        settings,
+        epochs=epochs,
+        minutes=minutes,
+        method=method,
+        bits=bits,
+        seed=seed,
+        backbone=None if train_part is None else {"train": train_part},
+    )
+    settled = None if folder is None else folder / "train" / "config.yaml"
+    kept = read_file(settled) if resume and settled is not None and settled.exists() else {}
+    network = next((name for name in (backbone, _named_backbone(asked), _named_backbone(kept)) if name), None)
+    if (file is not None or network not in (None, "auto", BUILTIN)) and not able():
+        raise MissingExtra("training", "train")
+    if file is not None:
+        from_file(file, str(method))
+    if nested and resume:
+        raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
+    if resume and backbone == "auto":
+        backbone = None  # it was chosen when the run began
+    if folder is not None and first_rank():
+        _claim(folder, resume)
+    if resume and settled is not None:
+        resolved = _resume_config(settled.parent, asked, backbone, preset)
+        why = [f"{folder} keeps the settings it was begun with"]
+    else:
+        shorter, count = _looked_at(sources, only)
+        choice = choose(asked, preset, backbone, shorter)
+        resolved = _resolve(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
+        why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count)
+        for sentence in choice.why:
+            listener(Notice(sentence))
+    # Over the built-in network as it is shipped nothing but onnxruntime is needed.
+    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
+    if not shipped and not able():
+        raise MissingExtra("training", "train")
+    if not resolved.closed_form:
+        resolved.clipped(resolved.batch)
+    for sentence in hidden():
+        listener(Notice(sentence))
+    return resolved, why
 
 
 def first_rank() -> bool:
@@ -333,6 +449,11 @@ def _resume_config(
 ) -> TrainConfig:
     """The settings the run began with; ConfigError when the command asks for others."""
     before = read_file(work / "config.yaml")
+    if (method := str(before.get("method"))) not in names():
+        raise ConfigError(
+            f"{work.parent} was begun with method {method!r}, which is not known here: install the package that brings "
+            f"it, or give its file again, --method FILE.py:{method}"
+        )
     config = build([before])
     # Closed form that was chosen without being named spends no budget, which was said when it began.
     wanted = {

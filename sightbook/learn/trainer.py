@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from sightbook.learn.checkpoint import Position
 from sightbook.learn.features import Features
 from sightbook.learn.log import TrainLog
 from sightbook.learn.memory import Memory
-from sightbook.learn.methods import METHODS
+from sightbook.learn.methods import Terms, mean_of, terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.precision import autocast
 from sightbook.learn.ranks import ALONE, Ranks
@@ -60,6 +60,9 @@ class Run:
     features: Features | None = None
     resident: Tensor | None = None  # all pixels (N, R, R, 3) uint8 on the device, where they fit
     first_views: Views | None = None  # those of the first part of the budget, where they are others
+    terms: dict[str, float] = field(
+        default_factory=dict
+    )  # of the last step's loss, weighted: it is their sum
 
     @property
     def batch(self) -> int:
@@ -95,7 +98,7 @@ class Run:
         if (
             self.memory is None
             or self.memory.filled == 0
-            or self.fraction() < self.config.term("memory_after")
+            or self.fraction() < (self.config.terms.memory_after or 0.0)
         ):
             return None
         return self.memory.rows(self.network.quantizer.codewords())
@@ -166,10 +169,10 @@ def forward_loss(
     *,
     remembered: Tensor | None = None,
     ranks: Ranks = ALONE,
-) -> tuple[Tensor, Tensor]:
-    """Two views (2B, 3, S, S) → (loss, p). The backbone runs in `dtype` under autocast, the rest in float32.
+) -> tuple[Tensor, Tensor, Terms]:
+    """Two views (2B, 3, S, S) → (loss, p, terms). The backbone runs in `dtype` under autocast, the rest in float32.
 
-    With several ranks the views are this rank's part, loss and p those of the whole batch.
+    With several ranks the views are this rank's part, loss, p and terms those of the whole batch.
     """
     with autocast(views.device, dtype):
         features = network.backbone(views)
@@ -178,17 +181,22 @@ def forward_loss(
 
 def features_loss(
     network: Network, features: Tensor, config: TrainConfig, remembered: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Features (2B, F) float32 of two views → (loss, p).
+) -> tuple[Tensor, Tensor, Terms]:
+    """Features (2B, F) float32 of two views → (loss, p, terms); the terms, with their weights, add up to the loss.
 
     remembered (E, D): rows of the code memory, further negatives of the methods that have one. With nested codes the
-    loss is the mean over all prefixes that are to be codes by themselves.
+    loss is the mean over all prefixes that are to be codes by themselves, and so is each term.
     """
     x = network.head(features)
     z, p = network.quantizer(x)
     batch = ViewBatch(features, x, z, p, network.quantizer.codewords(), remembered)
-    losses = [METHODS[config.method](batch.prefix(M), config) for M in config.prefixes]
-    return torch.stack(losses).mean(), p
+    parts = [terms_of(batch.prefix(M), config) for M in config.prefixes]
+    loss = torch.stack([total(part) for part in parts]).mean()
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise ConfigError(
+            f"the loss of method {config.method} depends on nothing that is trained: give a term a weight above 0"
+        )
+    return loss, p, mean_of(parts)
 
 
 @torch.no_grad()
@@ -219,14 +227,17 @@ def held_out_loss(
 
 
 def step(run: Run, dtype: torch.dtype | None) -> float:
-    """One optimizer step on the coming batch; returns the loss. Random only through (seed, step) and the rank."""
+    """One optimizer step on the coming batch; returns the loss, and leaves its terms in `run.terms`.
+
+    Random only through (seed, step) and the rank.
+    """
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
     if run.features is not None:
         features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
-        loss, p = features_loss(run.network, features, run.config, run.remembered())
+        loss, p, terms = features_loss(run.network, features, run.config, run.remembered())
     else:
         views = run.views_now()(pictures_of(run))
-        loss, p = forward_loss(
+        loss, p, terms = forward_loss(
             run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
         )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
@@ -240,7 +251,10 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
     run.usage.update(p)
     if run.memory is not None:
         run.memory.push(p)
-    return float(loss.detach())
+    # One transfer for all of them: a step waits for the device once.
+    found, *each = torch.stack([loss, *terms.values()]).detach().tolist()
+    run.terms = dict(zip(terms, each, strict=True))
+    return float(found)
 
 
 def places_of(run: Run) -> np.ndarray:
@@ -295,7 +309,7 @@ def fit(run: Run, listener: Listener, series: Series | None = None) -> None:
                 if run.ranks.first:
                     series.make(run.fraction())
                 run.ranks.wait()
-            log.write(run.at, run.at.step / run.steps_per_epoch, figures)
+            log.write(run.at, run.at.step / run.steps_per_epoch, figures, run.terms)
             if run.ranks.any(interrupted(), run.device):
                 run.save()
                 raise KeyboardInterrupt

@@ -107,3 +107,51 @@ def test_two_ways_to_choose_a_state_are_refused() -> None:
 def test_a_plan_without_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="there is nothing to train"):
         Plan(title="x", protocol="cifar10-I", data="d", minutes=1)
+
+
+CLOSED = """
+title: Trained and not
+protocol: cifar10-I
+data: somewhere
+minutes: 2
+settings: {batch: 64, features: {limit_gib: 2, views: 4}, size: 32}
+cells:
+  ours: {}
+  codes: {backbone: builtin}
+"""
+
+
+def test_a_cell_in_closed_form_takes_neither_budget_nor_settings_of_steps_from_the_plan(
+    tmp_path: Path,
+) -> None:
+    plan = read_plan(write(tmp_path, CLOSED))
+    for declared in (
+        plan,
+        plan.with_epochs(3),
+        Plan.model_validate(plan.with_epochs(3).model_dump(mode="json")),
+    ):
+        codes = declared.all_cells["codes"]
+        assert (codes.method, codes.minutes, codes.epochs) == ("neighbours", None, None)
+        assert codes.settings == {"features": {"limit_gib": 2}, "size": 32}
+    assert (plan.all_cells["ours"].minutes, plan.with_epochs(3).all_cells["ours"].epochs) == (2, 3)
+    assert Cell(train="head", backbone="a/folder").method == "neighbours"
+    assert Cell(train="head", backbone="a/folder", method="rcq").method == "rcq"
+    alone = CLOSED.replace("minutes: 2\n", "").replace("  ours: {}\n", "")
+    assert list(read_plan(write(tmp_path, alone)).all_cells) == ["codes"], "nothing here needs a budget"
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("{backbone: builtin, minutes: 1}", "cells.codes minutes would do nothing: method neighbours learns in closed"),
+        ("{backbone: builtin, epochs: 0}", "epochs would do nothing: method neighbours learns in closed form, in sec"),
+        ("{backbone: builtin, selection: train-labels}", "selection would do nothing: method neighbours"),
+        ("{backbone: b, method: neighbours, train: all}", "train all would do nothing: method neighbours"),
+        ("{backbone: builtin, settings: {tau: 1}}", "codes has settings that would do nothing, tau: method neighbours"),
+        ("{method: neighbours}", "codes needs a backbone that is not trained for method neighbours: add backbone: bu"),
+    ],
+)  # fmt: skip
+def test_what_a_cell_in_closed_form_may_not_say(cell: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_plan(write(tmp_path, CLOSED.replace("{backbone: builtin}", cell)))
+    assert says in str(caught.value)

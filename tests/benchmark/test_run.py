@@ -227,3 +227,69 @@ def test_a_validation_cut_of_the_training_pictures_chooses_the_state(place: Plac
     assert run["fingerprint"] == second["fingerprint"]
     assert len(run["over_time"]) == 4 and run["over_time"][1]["map"] == run["map"]
     assert "| chosen | rcq | resnet | none | train-labels |" in (tmp_path / "page.md").read_text()
+
+
+CLOSED = """
+title: Trained and not
+protocol: cifar10-I
+data: {data}
+epochs: 1
+jobs: 1
+bits: [16, 32]
+baselines: [float]
+settings: {{batch: 8, precision: fp32, snapshots: 2}}
+cells:
+  builtin: {{backbone: builtin}}
+  trained: {{bits: [32], settings: {{backbone: {{stem_width: 8, widths: [8, 16], depths: [1, 1]}}}}}}
+grids:
+  strengths:
+    cell: {{backbone: builtin, bits: [16]}}
+    over: {{strength.own: [0.1, 0.3, 0.5]}}
+"""
+
+
+def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path: Path) -> None:
+    plan = tmp_path / "closed.yaml"
+    plan.write_text(CLOSED.format(data=place.folder / "cifar"))
+    where = {"results": tmp_path / "results", "page": tmp_path / "page.md", "work": tmp_path / "runs"}
+    summary = benchmark(plan, epochs=0, **where)
+    assert summary.failed == () and len(summary.ran) == 6
+    assert benchmark(plan, epochs=0, **where).ran == ()
+    runs = {(run["cell"], run["bits"]): run for run in json.loads(summary.results.read_text())["runs"]}
+    closed, trained = runs["builtin", 32], runs["trained", 32]
+    assert (closed["method"], closed["backbone"], closed["pretraining"]) == (
+        "neighbours", "mobilenet_v2", "labels",
+    )  # fmt: skip
+    assert (closed["declared"]["minutes"], closed["declared"]["epochs"]) == (None, None)
+    assert closed["declared"]["settings"] == {}, "settings of steps are those of the trained cells alone"
+    assert [one["bits"] for one in closed["nested"]] == [16], "every first part is a code by itself"
+    assert closed["pictures_per_second"] is None and closed["trained"]["pictures"] == 48
+    (point,) = closed["over_time"]
+    assert (point["map"], point["epochs"], point["recall_at_1"]) == (closed["map"], None, None)
+    text = summary.page.read_text()
+    row = f"{runs['builtin', 16]['map']:.3f} | {closed['map']:.3f} |"
+    assert f"| builtin | neighbours | mobilenet_v2 | labels | last | closed form | {row}" in text
+    assert f"| trained | rcq | resnet | none | last | 0 epochs | – | {trained['map']:.3f} |" in text
+    seen, perplexity = (trained["verdict"]["trained"][name] for name in ("recall_at_1", "perplexity"))
+    assert details(text, "builtin").endswith("| – | – | – | – |")
+    assert details(text, "trained").endswith(f"| {seen:.3f} | {perplexity:.3f} | 0.0 | – |")
+    assert "| trained | 32 | 0: " in text, "the two are compared query by query"
+    assert "strengths, over strength.own: nothing was known without labels; the best by mAP" in text
+    assert (tmp_path / "page" / "closed-precision.png").exists()
+    assert (tmp_path / "page" / "closed-builtin-sheet.jpg").exists()
+
+    told = json.loads(summary.results.read_text())  # as of a collection that is large enough to be judged
+    for run in told["runs"]:
+        run["verdict"] |= {"agreement": run["map"] / 2} if run["method"] == "neighbours" else {}
+    summary.results.write_text(json.dumps(told))
+    write_page(where["results"], where["page"])
+    text = summary.page.read_text()
+    assert details(text, "builtin").endswith(f"| – | – | {closed['map'] / 2:.3f} | – | – |")
+    assert details(text, "trained").endswith(f"| {perplexity:.3f} | – | 0.0 | – |")
+    assert "chosen without labels (best agreement of halves): strengths-own_" in text
+    assert "| settings of one method | agreement | +1.00 | 1 | 4 |" in text
+
+
+def details(page: str, cell: str) -> str:
+    """The second row of a cell: the figures of its longest code."""
+    return [line for line in page.splitlines() if line.startswith(f"| {cell} | ")][1]

@@ -16,6 +16,7 @@ import pytest
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.evaluate import run
 from sightbook.evaluate.metrics import expected_average_precision
+from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.pool import digest
@@ -197,6 +198,17 @@ def test_a_model_trained_on_more_than_the_protocol_allows_is_told(
     report = evaluate(Model(model.folder, trained, model.codebooks, 1), protocol, cifar, jobs=1, baselines=())
     note = f"not the official {protocol}: {model.folder} was trained on 5,001 pictures, the protocol allows 5,000"
     assert list(report.notes).count(note) == told
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_learning_in_closed_form_is_learning_though_it_makes_no_step(
+    described: bool, model: Model, cifar: Path
+) -> None:
+    told = replace(model.config, trained={"pictures": 5_001, "steps": 0}, described=described)
+    rule = protocol_named("cifar10-II")
+    models = [Model(model.folder, told, model.codebooks, 1)]
+    notes = run._deviations(rule, rule.load(cifar, None, None), models, False, False)
+    assert any("was trained on 5,001 pictures" in note for note in notes) == described
 
 
 def test_a_document_that_is_no_report_is_refused() -> None:

@@ -26,6 +26,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "resnet": {"kind": "resnet", "stem_width": 8, "stem_stride": 1, "widths": [8, 16], "depths": [1, 1]},
     "vit": {"kind": "vit", "patch": 4, "width": 16, "depth": 2, "heads": 2},
 }
+METHODS_OF_STEPS = [name for name in METHODS if name != "neighbours"]
 TINY: dict[str, Any] = {
     "M": 4,
     "D": 16,

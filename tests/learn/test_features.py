@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError
 from sightbook.learn import features, session, statistics, trainer, writing
-from sightbook.learn.methods import METHODS
 from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
-from tests.learn.conftest import GOOD, fit, run_of
+from tests.learn.conftest import GOOD, METHODS_OF_STEPS, fit, run_of
 from tests.learn.conftest import config_of as base_config
 from tests.model.test_backbone import write_backbone
 from tests.pictures import write_photos
@@ -90,7 +89,7 @@ def test_a_step_takes_two_different_views_of_each_picture(folder: Path, tmp_path
     assert len(seen) == 20  # every ordered pair of the five views
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", METHODS_OF_STEPS)
 def test_training_from_the_cache_is_training_on_those_views(
     method: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -103,7 +102,7 @@ def test_training_from_the_cache_is_training_on_those_views(
     for _ in range(3):
         loss = trainer.step(cached, None)
         pairs = by_hand.pairs(trainer.places_of(direct), 0, direct.at.step, direct.device)
-        expected, p = trainer.features_loss(direct.network, pairs, config, direct.remembered())
+        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.remembered())
         for group in direct.optimizer.param_groups:
             group["lr"] = group["base"] * trainer.schedule(direct.fraction(), config.optimizer.warmup)
         direct.optimizer.zero_grad()

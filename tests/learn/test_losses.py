@@ -20,7 +20,7 @@ from sightbook.learn.losses import (
     soft_code_entropy,
     view_consistency,
 )
-from sightbook.learn.methods import METHODS
+from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
 from tests import reference
 
@@ -148,7 +148,7 @@ def test_the_method_contrasts_the_quantized_views_with_the_configured_clip_and_t
     config = build([{"epochs": 1, "clip": clip, "tau": 0.21}])
     x, z = rows(seed=1), rows(seed=2)
     nothing = torch.zeros(2 * B, 1, 1)
-    loss = METHODS["transclippedclr"](ViewBatch(nothing, x, z, nothing, nothing), config)
+    loss = total(terms_of(ViewBatch(nothing, x, z, nothing, nothing), config))
     expected = reference.clipped_contrastive(z.tolist(), 0.21, {0: 0, 2: 2, 0.25: 3}[clip])
     assert float(loss) == pytest.approx(expected, abs=1e-12)
 

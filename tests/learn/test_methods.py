@@ -14,19 +14,20 @@ from torch import Tensor
 
 from sightbook.config import build
 from sightbook.errors import ConfigError
-from sightbook.learn import trainer
+from sightbook.learn import log, trainer
 from sightbook.learn.memory import Memory
-from sightbook.learn.methods import METHODS
+from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.trainer import forward_loss
+from sightbook.methods import find, names
 from sightbook.model.model import Model
 from sightbook.presets import METHODS as SETTINGS
 from sightbook.presets import layers
 from tests import reference
-from tests.learn.conftest import Train, config_of, fit, pictures, run_of, weights
+from tests.learn.conftest import METHODS_OF_STEPS, Train, config_of, fit, pictures, run_of, weights
 
 B, M, K, D = 6, 3, 4, 12
-NAMES = list(METHODS)
+NAMES = METHODS_OF_STEPS
 
 
 def batch(remembered: bool = False) -> ViewBatch:
@@ -49,11 +50,15 @@ def batch(remembered: bool = False) -> ViewBatch:
 def loss_of(method: str, views: ViewBatch, **settings: Any) -> float:
     config = build([*layers("small", 32, None, method), {"M": M * 2, "D": D * 2, "epochs": 1}, settings])
     # The toy batch has 3 codebooks of 4 words, which no configuration allows; losses look at the tensors only.
-    return float(METHODS[method](views, config.model_copy(update={"M": M})))
+    return float(total(terms_of(views, config.model_copy(update={"M": M}))))
 
 
 def test_every_method_has_settings_and_the_names_agree() -> None:
-    assert ["neighbours", *METHODS] == list(SETTINGS), "neighbours has no steps, and so no loss"
+    assert names()[: len(SETTINGS)] == list(SETTINGS)
+    assert [name for name in SETTINGS if find(name).loss is None] == ["neighbours"], (
+        "it has no steps, and so no loss"
+    )
+    assert all(callable(find(name).function()) for name in NAMES)
 
 
 def test_spq_is_the_cross_contrast() -> None:
@@ -83,7 +88,7 @@ def test_rcq_of_a_frozen_backbone_follows_the_features() -> None:
         [*layers("small", 32, "n", "rcq", frozen=True), {"M": M * 2, "D": D * 2, "epochs": 1}, frozen]
     )
     assert (config.quantizer, config.standardize) == ("kmeans", False)
-    found = METHODS["rcq"](views, config.model_copy(update={"M": M}))
+    found = total(terms_of(views, config.model_copy(update={"M": M})))
     assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
@@ -125,6 +130,48 @@ def test_sscq_is_the_sum_of_its_terms() -> None:
         + 0.4 * reference.view_consistency(both, 0.2)
     )
     assert loss_of("sscq", views, terms={"neighbour_count": 4}) == pytest.approx(expected, abs=1e-9)
+
+
+TERMS = {
+    "rcq": ["contrast_z", "relation_x"],
+    "transclippedclr": ["contrast_z"],
+    "spq": ["cross_contrast"],
+    "mecoq": ["contrast_z", "entropy", "codeword_similarity"],
+    "sscq": ["contrast_x", "contrast_z", "neighbours", "usage", "consistency"],
+    "dccq": ["cross_contrast", "entropy", "codeword_similarity"],
+}
+
+
+@pytest.mark.parametrize("nested", [(), (16, 32)])
+@pytest.mark.parametrize("method", NAMES)
+def test_the_terms_in_the_log_add_up_to_the_loss(
+    method: str, nested: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_EVERY_SECONDS", 0.0)
+    terms = {"terms": {"memory": 12, "memory_after": 0.0}} if method in ("mecoq", "dccq") else {}
+    fit(run_of(config_of(method=method, nested=nested, M=16, D=64, **terms), tmp_path))
+    lines = log.read(tmp_path)
+    assert len(lines) == 6
+    for line in lines:
+        assert list(line["terms"]) == TERMS[method]
+        assert sum(line["terms"].values()) == pytest.approx(line["loss"], abs=1e-4)
+        assert len(set(line["terms"].values())) == len(TERMS[method])
+
+
+def test_a_term_is_written_with_its_weight(tmp_path: Path) -> None:
+    def terms(weight: float) -> dict[str, float]:
+        run = run_of(config_of(method="mecoq", terms={"entropy": weight}), tmp_path)
+        trainer.step(run, None)
+        return run.terms
+
+    assert terms(0.5)["entropy"] == pytest.approx(50 * terms(0.01)["entropy"])
+    assert terms(0.5)["contrast_z"] == terms(0.01)["contrast_z"]
+
+
+def test_a_loss_without_a_term_is_refused(tmp_path: Path) -> None:
+    run = run_of(config_of(method="rcq", terms={"contrast_z": 0, "relation_x": 0}), tmp_path)
+    with pytest.raises(ConfigError, match="every term of method rcq has weight 0"):
+        trainer.step(run, None)
 
 
 @pytest.mark.parametrize("codebooks", ["learned", "frozen"])
@@ -174,8 +221,8 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     rows = run.remembered()
     assert rows is not None
     views = run.views(trainer.pictures_of(run))
-    alone, _ = forward_loss(run.network, views, run.config, None)
-    with_memory, _ = forward_loss(run.network, views, run.config, None, remembered=rows)
+    alone, _, _ = forward_loss(run.network, views, run.config, None)
+    with_memory, _, _ = forward_loss(run.network, views, run.config, None, remembered=rows)
     assert float(with_memory.detach()) > float(alone.detach())
 
 

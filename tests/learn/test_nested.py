@@ -11,12 +11,12 @@ import torch
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import trainer
-from sightbook.learn.methods import METHODS
+from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.train import _asked, _resolve
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from tests.learn.conftest import BACKBONES, TINY, Train, config_of, pictures, run_of
+from tests.learn.conftest import BACKBONES, METHODS_OF_STEPS, TINY, Train, config_of, pictures, run_of
 
 LONG = {"M": 16, "D": 64}
 
@@ -24,16 +24,16 @@ LONG = {"M": 16, "D": 64}
 def test_the_loss_is_the_mean_over_the_prefixes(tmp_path: Path) -> None:
     run = run_of(config_of(nested=[16, 32], **LONG), tmp_path)
     views = run.views(trainer.pictures_of(run))
-    loss, _ = trainer.forward_loss(run.network, views, run.config, None)
+    loss, _, _ = trainer.forward_loss(run.network, views, run.config, None)
     x = run.network(views)
     z, p = run.network.quantizer(x)
     C = run.network.quantizer.codewords()
     parts = [ViewBatch(x, x[:, : 4 * M], z[:, : 4 * M], p[:, :M], C[:M]) for M in (4, 8, 16)]
-    expected = sum(METHODS["transclippedclr"](part, run.config) for part in parts) / 3
+    expected = sum(total(terms_of(part, run.config)) for part in parts) / 3
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", METHODS_OF_STEPS)
 def test_every_method_takes_nested_codes_and_moves_everything(method: str, tmp_path: Path) -> None:
     terms = {"terms": {"memory": 16, "memory_after": 0.0}} if method in ("mecoq", "dccq") else {}
     run = run_of(config_of(method=method, nested=[16], **LONG, **terms), tmp_path)

@@ -1,25 +1,77 @@
-"""Learning methods by name. A method is one function from a batch of two views to a loss.
+"""The losses of learning by steps. A method is one function from a batch of two views to the named terms of its loss.
 
-A new one: a file here, its line below, its settings in `sightbook.presets`, its section in docs/methods.md.
+Which methods there are, built in or brought along, `sightbook.methods` knows; their settings stand in
+`sightbook.presets`. A new one: CONTRIBUTING.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from sightbook.config import TrainConfig
-from sightbook.learn.methods import dccq, mecoq, rcq, spq, sscq, transclippedclr
+from sightbook.errors import ConfigError, SightbookError
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.methods import find
 
-Method = Callable[[ViewBatch, TrainConfig], Tensor]
+Terms = dict[str, Tensor]
 
-METHODS: dict[str, Method] = {
-    "rcq": rcq.loss,
-    "transclippedclr": transclippedclr.loss,
-    "spq": spq.loss,
-    "mecoq": mecoq.loss,
-    "sscq": sscq.loss,
-    "dccq": dccq.loss,
-}
+
+def terms_of(batch: ViewBatch, config: TrainConfig) -> Terms:
+    """The terms of the method's loss, each a scalar with its weight in it: their sum is the loss.
+
+    ConfigError when a method that was brought along fails, or returns anything else.
+    """
+    method = find(config.method)
+    try:
+        found = method.function()(batch, config)
+    except SightbookError:
+        raise
+    except Exception as error:
+        if method.built_in:
+            raise
+        raise ConfigError(
+            f"method {config.method!r} of {method.origin} failed ({type(error).__name__}: {error}): correct it; "
+            "SIGHTBOOK_DEBUG=1 shows where"
+        ) from error
+    terms = {config.method: found} if isinstance(found, Tensor) else found
+    if isinstance(terms, Mapping) and not terms:
+        raise ConfigError(f"every term of method {config.method} has weight 0: nothing would be learned")
+    if not isinstance(terms, Mapping) or not all(map(_scalar, terms.values())):
+        raise ConfigError(
+            f"method {config.method!r} of {method.origin} returned {_told(terms)}: it must return a scalar tensor, or "
+            "one for the name of each term"
+        )
+    return {str(name): value.to(batch.x) for name, value in terms.items()}
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """The loss: the sum of its terms, in their order."""
+    first, *others = terms.values()
+    for each in others:
+        first = first + each
+    return first
+
+
+def mean_of(parts: list[Terms]) -> Terms:
+    """Term by term the mean over parts of a code (a term that a part lacks is 0 there): its total is that of theirs."""
+    if len(parts) == 1:
+        return parts[0]
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: torch.stack([part[name] for part in parts if name in part]).sum() / len(parts) for name in names
+    }
+
+
+def _scalar(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
+
+
+def _told(found: object) -> str:
+    if isinstance(found, Mapping):
+        return ", ".join(f"{name}: {_told(value)}" for name, value in found.items())
+    if isinstance(found, Tensor):
+        return f"a tensor of shape {tuple(found.shape)}"
+    return "nothing" if found is None else f"a {type(found).__name__}"

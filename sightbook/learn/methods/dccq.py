@@ -9,11 +9,14 @@ from sightbook.learn.losses import codeword_similarity, cross_contrast, soft_cod
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
     """Debiased cross contrast of x and z + λ · entropy of the soft codes + γ · similarity of the codewords."""
     clip = config.clipped(batch.pictures)
     contrasted = cross_contrast(
         batch.x, batch.z, config.tau, clip=clip, rho=config.term("rho"), extra=batch.remembered
     )
-    entropy = config.term("entropy") * soft_code_entropy(batch.p)
-    return contrasted + entropy + config.term("codeword_similarity") * codeword_similarity(batch.C)
+    return {
+        "cross_contrast": contrasted,
+        "entropy": config.term("entropy") * soft_code_entropy(batch.p),
+        "codeword_similarity": config.term("codeword_similarity") * codeword_similarity(batch.C),
+    }

@@ -9,9 +9,12 @@ from sightbook.learn.losses import codeword_similarity, contrast, soft_code_entr
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
     """Debiased contrast of z + λ · entropy of the soft codes + γ · similarity of the codewords."""
     clip = config.clipped(batch.pictures)
     contrasted = contrast(batch.z, config.tau, clip=clip, rho=config.term("rho"), extra=batch.remembered)
-    entropy = config.term("entropy") * soft_code_entropy(batch.p)
-    return contrasted + entropy + config.term("codeword_similarity") * codeword_similarity(batch.C)
+    return {
+        "contrast_z": contrasted,
+        "entropy": config.term("entropy") * soft_code_entropy(batch.p),
+        "codeword_similarity": config.term("codeword_similarity") * codeword_similarity(batch.C),
+    }

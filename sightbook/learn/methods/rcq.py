@@ -15,19 +15,20 @@ from sightbook.learn.losses import contrast, relation
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
-    """Contrast of z + relation of x + relation of z, each by its weight under `terms`."""
-    term, total = config.term, batch.x.new_zeros(())
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
+    """Contrast of z + relation of x + relation of z, each by its weight under `terms`; one of weight 0 is left out."""
+    term = config.term
+    found: dict[str, Tensor] = {}
     frozen = config.backbone.train == "head"
     teacher = _centred(batch.features) if frozen else batch.x
     if term("contrast_z"):
         clip = config.clipped(batch.pictures)
-        total = total + term("contrast_z") * contrast(batch.z, config.tau, clip=clip)
+        found["contrast_z"] = term("contrast_z") * contrast(batch.z, config.tau, clip=clip)
     for name, rows in (("relation_x", batch.x), ("relation_z", batch.z)):
         if term(name):
             temperatures = (term("relation_tau"), term("teacher_tau"))
-            total = total + term(name) * relation(rows, teacher, *temperatures, partner=not frozen)
-    return total
+            found[name] = term(name) * relation(rows, teacher, *temperatures, partner=not frozen)
+    return found
 
 
 def _centred(features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from sightbook.learn.losses import cross_contrast
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
     """The cross-quantized contrast of x and z with temperature τ; the paper clips nothing, `clip` can."""
-    return cross_contrast(batch.x, batch.z, config.tau, clip=config.clipped(batch.pictures))
+    clip = config.clipped(batch.pictures)
+    return {"cross_contrast": cross_contrast(batch.x, batch.z, config.tau, clip=clip)}

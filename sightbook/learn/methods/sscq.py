@@ -9,12 +9,15 @@ from sightbook.learn.losses import codeword_usage, contrast, part_neighbours, vi
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
     """Contrast of x and of z + part neighbours of z + even use of the codewords + consistency of x + z."""
     clip, term = config.clipped(batch.pictures), config.term
-    count = int(term("neighbour_count"))
-    total = term("contrast_x") * contrast(batch.x, config.tau, clip=clip)
-    total = total + term("contrast_z") * contrast(batch.z, config.tau, clip=clip)
-    total = total + term("neighbours") * part_neighbours(batch.z, len(batch.C), term("neighbour_tau"), count)
-    total = total + term("usage") * codeword_usage(batch.x, batch.C)
-    return total + term("consistency") * view_consistency(batch.x + batch.z, term("consistency_tau"))
+    count, tau = int(term("neighbour_count")), term("neighbour_tau")
+    consistent = view_consistency(batch.x + batch.z, term("consistency_tau"))
+    return {
+        "contrast_x": term("contrast_x") * contrast(batch.x, config.tau, clip=clip),
+        "contrast_z": term("contrast_z") * contrast(batch.z, config.tau, clip=clip),
+        "neighbours": term("neighbours") * part_neighbours(batch.z, len(batch.C), tau, count),
+        "usage": term("usage") * codeword_usage(batch.x, batch.C),
+        "consistency": term("consistency") * consistent,
+    }

@@ -9,6 +9,6 @@ from sightbook.learn.losses import contrast
 from sightbook.learn.methods.batch import ViewBatch
 
 
-def loss(batch: ViewBatch, config: TrainConfig) -> Tensor:
+def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
     """The clipped contrast of z with temperature τ; clip as a count or a fraction of the negatives."""
-    return contrast(batch.z, config.tau, clip=config.clipped(batch.pictures))
+    return {"contrast_z": contrast(batch.z, config.tau, clip=config.clipped(batch.pictures))}
