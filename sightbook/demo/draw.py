@@ -10,6 +10,7 @@ from __future__ import annotations
 import colorsys
 import csv
 import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,20 @@ class Collection:
     @property
     def kinds(self) -> Path:
         return self.folder / "kinds.csv"
+
+    def part(self, folder: Path, database: int, queries: int) -> Collection:
+        """The first so many pictures of either half, copied into the new `folder`."""
+        made = Collection(folder)
+        rows = []
+        with self.kinds.open(encoding="utf-8", newline="") as file:
+            kinds = {row["file"]: row["label"] for row in csv.DictReader(file)}
+        for half, count in (("train", database), ("test", queries)):
+            (folder / half).mkdir(parents=True)
+            for path in sorted((self.folder / half).iterdir())[:count]:
+                shutil.copyfile(path, folder / half / path.name)
+                rows.append((f"{half}/{path.name}", kinds[f"{half}/{path.name}"]))
+        _write_kinds(made, rows)
+        return made
 
 
 def draw(kind: str, rng: np.random.Generator, side: int = 32) -> np.ndarray:
@@ -89,12 +104,16 @@ def collection(
         rows.append((path.relative_to(folder).as_posix(), kind))
         meter.advance()
     meter.close()
+    _write_kinds(made, rows)
+    return made
+
+
+def _write_kinds(made: Collection, rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "label"))
     writer.writerows(rows)
     made.kinds.write_text(text.getvalue(), encoding="utf-8")
-    return made
 
 
 def _turn(rng: np.random.Generator, limit: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,20 @@ from sightbook.errors import typed
 
 
 @dataclass(frozen=True, slots=True)
+class Few:
+    """The same measure on a part of the drawn pictures: the trained network beside the built-in one."""
+
+    pictures: int
+    queries: int
+    map: float
+    map_builtin: float
+    map_thumbnail: float | None
+    map_random: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Figures are shares of 1; `map_*` need labels, None without. recall_at_1: view → picture, through the codes.
+    """Figures are shares of 1; `map_*` need labels, None without. verdict: the sentence that training ended with.
 
     random, thumbnail (colour thumbnails at as many bits), untrained (the network before training) are the same
     measure, same pictures.
@@ -26,8 +38,7 @@ class Report:
     bits: int
     seconds: float
     seconds_training: float
-    recall_at_1: float
-    recall_at_1_untrained: float
+    verdict: str
     ap_definition: str | None = None
     R: int | None = None
     queries: int | None = None
@@ -35,12 +46,12 @@ class Report:
     map_untrained: float | None = None
     map_thumbnail: float | None = None
     map_random: float | None = None
+    few: Few | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain types."""
         return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in ((name, getattr(self, name)) for name in self.__slots__)
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()
         }
 
     def text(self) -> str:
@@ -50,7 +61,7 @@ class Report:
             f"Learned from {self.pictures:,} {what} for {self.seconds_training:.0f} s, without one label; "
             f"{self.seconds:.0f} s in all.",
             "",
-            *(self._ranking() if self.map is not None else self._views()),
+            *(self._ranking() if self.map is not None else [self.verdict]),
             "",
             f"Look at:  {self.sheet}",
             f"Model:    {self.model}",
@@ -72,15 +83,22 @@ class Report:
             f"Do the answers show the query's {kind}? mAP@{self.R}, {self.queries:,} queries, {self.bits}-bit codes; "
             "1 is perfect.",
             *(_bar(name, value) for name, value in rows if value is not None),
-            *_plainly(self.map, self.map_untrained),
+            *_plainly(self.map, [value for _, value in rows[:-1]]),
+            *([] if self.few is None else self._beside(self.few)),
         ]
 
-    def _views(self) -> list[str]:
+    def _beside(self, few: Few) -> list[str]:
+        rows = [
+            ("random order", few.map_random),
+            ("colour thumbnails", few.map_thumbnail),
+            ("built-in network", few.map_builtin),
+            ("trained network", few.map),
+        ]
         return [
-            "Does a random view of a picture find that picture first? Share of the held-out pictures, by their codes.",
-            _bar("untrained network", self.recall_at_1_untrained),
-            _bar("trained network", self.recall_at_1),
-            *_plainly(self.recall_at_1, self.recall_at_1_untrained),
+            "",
+            f"On {few.pictures:,} of them, {few.queries:,} queries, beside the built-in network, which others "
+            "trained on photos, with labels:",
+            *(_bar(name, value) for name, value in rows if value is not None),
         ]
 
     def _next(self) -> list[str]:
@@ -94,7 +112,6 @@ class Report:
             "Next:",
             f"  sightbook search {typed(self.library)} PICTURE --sheet answers.png",
             f"  sightbook status {self.library}",
-            "and for better answers a longer training: sightbook train SOURCE --out my-model --minutes 30",
         ]
 
 
@@ -105,7 +122,10 @@ def _bar(name: str, value: float) -> str:
     return f"  {name:18} {value:.3f} {'#' * round(_BAR * value)}".rstrip()
 
 
-def _plainly(trained: float | None, untrained: float | None) -> list[str]:
-    if trained is None or untrained is None or trained > untrained:
+def _plainly(trained: float | None, others: list[float | None]) -> list[str]:
+    if trained is None or all(value is None or trained > value for value in others):
         return []
-    return ["Training did not help here: it was too short, or these pictures are too few or too much alike."]
+    return [
+        "Learning did not help here: something simpler is as good. It was too short, or these pictures are too few or "
+        "too much alike."
+    ]

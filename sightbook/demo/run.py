@@ -1,120 +1,233 @@
 """The whole path in one call: draw (or take) pictures, train, add, search, measure.
 
 Data flow: drawn collection or the user's SOURCE → train → MODEL → add → LIBRARY → search → sheet; kinds or labels,
-where there are any, only → evaluate.
+where there are any, only → evaluate. Of the drawn pictures the built-in network looks at some, at once, and all teach a
+network of their own, by a fixed amount of work: a slow machine takes longer for the same figures.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sightbook.demo.draw import collection
 from sightbook.demo.folder import fresh
-from sightbook.demo.report import Report
+from sightbook.demo.report import Few, Report
+from sightbook.errors import MissingExtra
 from sightbook.evaluate.report import Report as Measured
 from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
+from sightbook.learn.choice import able
+from sightbook.learn.train import train
 from sightbook.library.library import Library
 from sightbook.library.results import Hit
+from sightbook.model.builtin import BUILTIN
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Notice, silent
 from sightbook.search.sheet import sheet
 
 SHOWN, ANSWERS = 6, 8  # queries on the sheet, answers to each
+OWN_MINUTES = 1.0  # of own pictures that are learned from scratch
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much is done: pictures to draw, those of them that the built-in network sees, passes of training."""
+
+    database: int = 6000
+    queries: int = 600
+    few: int = 600
+    few_queries: int = 120
+    epochs: int = 12
+
+
+WORK = Work()
 
 
 def run(
     out: Path | None = None,
     *,
     data: str | None = None,
-    minutes: float = 1.0,
-    database: int = 6000,
-    queries: int = 600,
+    minutes: float | None = None,
+    work: Work = WORK,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     listener: Listener = silent,
 ) -> Report:
     """Runs the demo in a folder of its own (see `folder.fresh`), on drawn pictures or on those of `data`.
 
-    minutes: of training; database, queries: pictures to draw; settings: as for `sightbook.train`. Raises ConfigError
-    when `out` holds something, SourceError for `data`, MissingExtra when training is not installed.
+    minutes: of training, in place of a fixed amount of work (own pictures that are learned from scratch: one minute);
+    settings: as for `sightbook.train`. Raises ConfigError when `out` holds something, SourceError for `data`,
+    MissingExtra when drawn pictures are to be learned from and training is not installed.
     """
-    from sightbook.learn.train import train  # before anything is drawn: it may not be installed
-
     started = time.monotonic()
-    folder = fresh(out)
-    entries = [] if data is None else _entries(data)
-    labels = None
     if data is None:
-        listener(Notice(f"Drawing {database + queries:,} pictures into {folder / 'pictures'}"))
-        drawn = collection(
-            folder / "pictures", database=database, queries=queries, seed=seed, listener=listener
-        )
-        source, judged, labels = str(drawn.train), str(drawn.folder), drawn.kinds
+        if not able():
+            raise MissingExtra("training", "train")
+        report = _drawn(fresh(out), work, minutes=minutes, seed=seed, settings=settings, listener=listener)
     else:
-        source = judged = data
-    labelled = data is None or any(entry.label is not None for entry in entries)
+        entries = _entries(data)
+        report = _own(
+            fresh(out), data, entries, minutes=minutes, seed=seed, settings=settings, listener=listener
+        )
+    return replace(report, seconds=time.monotonic() - started)
 
+
+def _drawn(
+    folder: Path,
+    work: Work,
+    *,
+    minutes: float | None,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+    listener: Listener,
+) -> Report:
+    """All drawn pictures teach a network of their own, from scratch; the built-in one looks at some of them."""
+    total = work.database + work.queries
+    listener(Notice(f"Drawing {total:,} pictures into {folder / 'pictures'}"))
+    drawn = collection(
+        folder / "pictures", database=work.database, queries=work.queries, seed=seed, listener=listener
+    )
+    few = drawn.part(folder / "few", work.few, work.few_queries)
+    listener(Notice(f"At once: the built-in network, and codes learned from {work.few:,} of the pictures"))
+    train(few.train, folder / "built-in", backbone=BUILTIN, seed=seed, listener=listener)
+
+    listener(Notice("From scratch: a network that has seen nothing but these pictures"))
     began = time.monotonic()
-    train(source, folder / "model", minutes=minutes, seed=seed, settings=settings, listener=listener)
-    seconds_training = time.monotonic() - began
+    budget: dict[str, Any] = {"epochs": work.epochs} if minutes is None else {"minutes": minutes}
+    trained = train(
+        drawn.train,
+        folder / "model",
+        backbone="resnet",
+        seed=seed,
+        settings=settings,
+        listener=listener,
+        **budget,
+    )
+    report = _searched(folder, str(drawn.train), sorted(drawn.test.iterdir())[:SHOWN], listener)
+    report = replace(report, drawn=True, seconds_training=time.monotonic() - began, verdict=trained.sentence)
+
+    listener(Notice("Measuring, beside the network as it was before training"))
+    train(
+        drawn.train, folder / "untrained", backbone="resnet", epochs=0, seed=seed, settings=settings,
+        listener=listener,
+    )  # fmt: skip
+    how: dict[str, Any] = {"baselines": ["thumbnail", "random"], "listener": listener}
+    whole = evaluate(
+        folder / "model", "labelled", drawn.folder, labels=drawn.kinds, against=[folder / "untrained"], **how
+    )
+    part = evaluate(
+        folder / "model", "labelled", few.folder, labels=few.kinds, against=[folder / "built-in"], **how
+    )
+    return replace(
+        _measured(report, whole),
+        map_untrained=whole.against[0].map,
+        few=Few(
+            pictures=work.few,
+            queries=part.queries,
+            map=part.map,
+            map_builtin=part.against[0].map,
+            map_thumbnail=_of(part, "thumbnail"),
+            map_random=_of(part, "random"),
+        ),
+    )
+
+
+def _own(
+    folder: Path,
+    data: str,
+    entries: Sequence[Entry],
+    *,
+    minutes: float | None,
+    seed: int,
+    settings: Mapping[str, Any] | None,
+    listener: Listener,
+) -> Report:
+    """What `train` chooses for these pictures, and where they have labels, how good it is."""
+    began = time.monotonic()
+    trained = train(
+        data,
+        folder / "model",
+        minutes=minutes or OWN_MINUTES,
+        seed=seed,
+        settings=settings,
+        listener=listener,
+    )
+    report = _searched(folder, data, None, listener, entries)
+    report = replace(report, seconds_training=time.monotonic() - began, verdict=trained.sentence)
+    if not any(entry.label is not None for entry in entries):
+        return report
+    against = []
+    if trained.steps:
+        listener(Notice("Measuring, beside the network as it was before training"))
+        train(
+            data,
+            folder / "untrained",
+            backbone="resnet",
+            epochs=0,
+            seed=seed,
+            settings=settings,
+            listener=listener,
+        )
+        against = [folder / "untrained"]
+    found = evaluate(
+        folder / "model",
+        "labelled",
+        data,
+        against=against,
+        baselines=["thumbnail", "random"],
+        listener=listener,
+    )
+    report = _measured(report, found)
+    return replace(report, map_untrained=found.against[0].map) if against else report
+
+
+def _searched(
+    folder: Path, source: str, asked: list[Any] | None, listener: Listener, entries: Sequence[Entry] = ()
+) -> Report:
+    """The library of the model in `folder`, and its answers to `asked`, or to some of its own, on a sheet."""
     model = Model.open(folder / "model")
     with Library.open(folder / "library", create_with=model) as library:
         added = library.add([source], listener=listener)
-        if data is None:
-            asked: list[Any] = sorted(drawn.test.iterdir())[:SHOWN]
-            hits = library.search(asked, ANSWERS)
-        else:
+        if asked is None:
             asked, hits = _ask_with_own(library, entries)
+        else:
+            hits = library.search(asked, ANSWERS)
     title = "Each row: a picture, and what the library finds for it"
     picture = sheet(asked, hits, folder / "sheet.png", columns=ANSWERS, side=136, title=title)
-    report = Report(
+    return Report(
         folder=folder,
         pictures=added.added,
-        drawn=data is None,
+        drawn=False,
         model=folder / "model",
         library=folder / "library",
         sheet=picture,
         bits=model.bits,
         seconds=0.0,
-        seconds_training=seconds_training,
-        recall_at_1=model.config.verdict["trained"]["recall_at_1"],
-        recall_at_1_untrained=model.config.verdict["untrained"]["recall_at_1"],
+        seconds_training=0.0,
+        verdict="",
     )
-    if labelled:
-        listener(Notice("Measuring, beside the network as it was before training"))
-        train(source, folder / "untrained", epochs=0, seed=seed, settings=settings, listener=listener)
-        found = evaluate(
-            model,
-            "labelled",
-            judged,
-            labels=labels,
-            against=[folder / "untrained"],
-            baselines=["thumbnail", "random"],
-            listener=listener,
-        )
-        report = _measured(report, found)
-    return replace(report, seconds=time.monotonic() - started)
 
 
 def _measured(report: Report, found: Measured) -> Report:
     """The report with the mean average precisions of an evaluation."""
-    beside = {name: figures.map for name, figures in found.baselines.items()}
     return replace(
         report,
         ap_definition=found.ap_definition,
         R=found.R,
         queries=found.queries,
         map=found.map,
-        map_untrained=found.against[0].map,
-        map_thumbnail=beside.get("thumbnail"),
-        map_random=beside.get("random"),
+        map_thumbnail=_of(found, "thumbnail"),
+        map_random=_of(found, "random"),
     )
+
+
+def _of(found: Measured, name: str) -> float | None:
+    return found.baselines[name].map if name in found.baselines else None
 
 
 def _entries(data: str) -> list[Entry]:

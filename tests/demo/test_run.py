@@ -17,12 +17,14 @@ from PIL import Image
 from sightbook.demo.draw import draw
 from sightbook.demo.kinds import KINDS
 from sightbook.demo.report import Report
-from sightbook.demo.run import ANSWERS, SHOWN, run
-from sightbook.errors import ConfigError, SourceError
+from sightbook.demo.run import ANSWERS, SHOWN, Work, run
+from sightbook.errors import ConfigError, MissingExtra, SourceError
 from sightbook.evaluate.run import evaluate
 from sightbook.library.library import Library
+from sightbook.model.builtin import BUILTIN
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
+from tests.pictures import write_photos
 
 pytest.importorskip("torch")
 
@@ -37,6 +39,9 @@ QUICK = {
 }
 
 
+SMALL = Work(database=288, queries=24, few=24, few_queries=6, epochs=1)
+
+
 @dataclass
 class Drawn:
     report: Report
@@ -47,7 +52,7 @@ class Drawn:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     events: list[Progress | Notice] = []
     out = tmp_path_factory.mktemp("drawn") / "demo"
-    report = run(out, minutes=0.005, database=288, queries=24, settings=QUICK, listener=events.append)
+    report = run(out, work=SMALL, settings=QUICK, listener=events.append)
     return Drawn(report, events)
 
 
@@ -60,6 +65,14 @@ def test_the_drawn_demo_goes_all_the_way(drawn: Drawn) -> None:
     assert report.map == judged.map
     assert report.map_thumbnail == judged.baselines["thumbnail"].map
     assert report.map_random == judged.baselines["random"].map == pytest.approx(1 / 12, abs=0.06)
+    assert report.few is not None and (report.few.pictures, report.few.queries) == (24, 6)
+    part = evaluate(
+        report.folder / "built-in",
+        "labelled",
+        report.folder / "few",
+        labels=report.folder / "few" / "kinds.csv",
+    )
+    assert report.few.map_builtin == part.map
     with Library.open(report.library) as library:
         assert len(library) == 288
         assert library.model.fingerprint == Model.open(report.model).fingerprint
@@ -98,9 +111,7 @@ def own(tmp_path: Path) -> Path:
 def test_own_pictures_without_labels_end_in_the_label_free_verdict(own: Path, tmp_path: Path) -> None:
     report = run(tmp_path / "demo", data=str(own), minutes=0.005, settings=QUICK)
     assert (report.drawn, report.pictures, report.map) == (False, 95, None)
-    told = Model.open(report.model).config.verdict
-    assert report.recall_at_1 == told["trained"]["recall_at_1"]
-    assert report.recall_at_1_untrained == told["untrained"]["recall_at_1"]
+    assert report.verdict and report.verdict in report.text()
     assert not (tmp_path / "demo" / "untrained").exists()
     assert report.sheet.is_file()
 
@@ -114,6 +125,23 @@ def test_own_pictures_with_labels_are_measured_by_them(own: Path, tmp_path: Path
     report = run(tmp_path / "demo", data=str(tmp_path / "own.parquet"), minutes=0.005, settings=QUICK)
     assert report.map is not None and report.map_untrained is not None
     assert "query's label" in report.text()
+
+
+def test_own_photos_are_learned_from_as_train_would(tmp_path: Path) -> None:
+    """By the built-in network, in closed form: there is no untrained network to stand beside it."""
+    write_photos(tmp_path / "photos", 24, side=96)
+    report = run(tmp_path / "demo", data=str(tmp_path / "photos"))
+    assert Model.open(report.model).config.network["backbone"]["kind"] == BUILTIN
+    assert report.verdict in report.text() and report.map_untrained is None
+
+
+def test_nothing_is_drawn_before_what_is_needed_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sightbook.learn.choice.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra):
+        run(tmp_path / "demo")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_drawn_where_something_lies(tmp_path: Path) -> None:
