@@ -32,6 +32,7 @@ from sightbook.library.lock import writer_lock
 from sightbook.model import builtin
 from sightbook.model.encode import Encoded, encode
 from sightbook.model.model import Model, open_session
+from sightbook.model.model import run as run_encoder
 from sightbook.model.seen import Seen
 from sightbook.progress import Notice, silent
 from tests.pictures import write_photos
@@ -55,6 +56,17 @@ def test_the_network_is_small_and_says_where_it_is_from() -> None:
     assert features.shape == (3, known.features) and np.isfinite(features).all()
     alone = session.run(["features"], {"pixels": pixels[1:2]})[0]
     np.testing.assert_allclose(alone[0], features[1], rtol=1e-4, atol=1e-4)
+    for count, calls in ((0, [0]), (3, [3]), (9, [4, 4, 1])):
+        many, made = np.resize(pixels, (count, *pixels.shape[1:])), []
+
+        class Counting:
+            def run(self, names: list[str], given: dict[str, Any], made: list[int] = made) -> Any:
+                made.append(len(given["pixels"]))
+                return session.run(names, given)
+
+        (found,) = run_encoder(Counting(), ["features"], many)
+        assert made == calls and found.shape == (count, known.features)
+        np.testing.assert_allclose(found, np.resize(features, (count, known.features)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_folder_becomes_a_library_in_one_command_without_torch(photos: Path, tmp_path: Path) -> None:
