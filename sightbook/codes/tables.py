@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.pack import Codes
 from sightbook.errors import ConfigError
+from sightbook.threads import one_thread
 
 Floats = NDArray[np.float32]
 Metric = Literal["inner", "distance", "near-cosine"]
@@ -175,7 +176,8 @@ class _Quick:
     def assign(self, sub: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Sub-vectors (n, M, d) float32 → codes (n, M), sure (n, M) bool."""
         d = sub.shape[2]
-        entries = sub.transpose(1, 0, 2) @ self.words - self.bias[:, None]  # (M, n, K)
+        with one_thread():
+            entries = sub.transpose(1, 0, 2) @ self.words - self.bias[:, None]  # (M, n, K)
         best = entries.argmax(axis=2, keepdims=True)
         lead = np.take_along_axis(entries, best, 2).astype(np.float64)
         np.put_along_axis(entries, best, -np.inf, 2)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sightbook.codes.tables import Floats
 from sightbook.describe.vectors import unit
 from sightbook.errors import ConfigError
+from sightbook.threads import one_thread
 
 # Rows of one matrix product. Always as many, filled up with zeros: a product of another size may add in another order,
 # and then a picture's numbers would depend on the pictures beside it.
@@ -49,11 +50,12 @@ class Description:
             raise ConfigError(f"vectors must have {self.F} numbers each, (N, {self.F}), not {features.shape}")
         x = np.empty((len(features), self.d), np.float32)
         rows = np.zeros((_BLOCK, self.F), np.float32)
-        for start in range(0, len(features), _BLOCK):
-            some = features[start : start + _BLOCK]
-            rows[: len(some)] = unit(np.asarray(some, np.float32) * self.scale) - self.centre
-            rows[len(some) :] = 0
-            x[start : start + len(some)] = unit(rows @ self.weights)[: len(some)] - self.middle
+        with one_thread():
+            for start in range(0, len(features), _BLOCK):
+                some = features[start : start + _BLOCK]
+                rows[: len(some)] = unit(np.asarray(some, np.float32) * self.scale) - self.centre
+                rows[len(some) :] = 0
+                x[start : start + len(some)] = unit(rows @ self.weights)[: len(some)] - self.middle
         return x
 
     def tensors(self) -> dict[str, Floats]:

@@ -14,7 +14,8 @@ _BITS_PER_SAMPLE = 258  # TIFF 6.0
 def to_rgb(image: Image.Image) -> Image.Image:
     """The loaded picture in mode RGB; transparent parts show white.
 
-    - 16-bit grey covers 0 … 65535 (v/257, rounded); a TIFF that declares 12 bits covers 0 … 4095.
+    - 16-bit grey covers 0 … 65535 (v/257, rounded), or 0 … 255 or 0 … 4095 when the values fit: cameras and scanners
+      of 12 bits write such files, which would be all but black (docs/log.md: mAP .38 in place of .57).
     - 32-bit integers and floats have no agreed range: 0 … 1 (floats), 0 … 255 and 0 … 65535 are taken as such when the
       values fit, anything else is stretched from its least to its greatest value.
     """
@@ -22,7 +23,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if mode == "RGB" and "transparency" not in image.info:
         return image
     if mode.startswith("I;16"):
-        return _grey(_eight_bits(np.asarray(image), 4095 if _declared_bits(image) == 12 else 65535))
+        values = np.asarray(image)
+        return _grey(_eight_bits(values, _top(values, _declared_bits(image))))
     if mode in ("I", "F"):
         return _grey(_stretched(np.asarray(image)))
     if mode == "LAB":
@@ -39,6 +41,13 @@ def _on_white(image: Image.Image) -> Image.Image:
     seen = image if image.mode == "RGBA" else image.convert("RGBA")
     opaque.paste(seen, mask=seen.getchannel("A"))
     return opaque
+
+
+def _top(values: NDArray[Any], declared: int | None) -> int:
+    """The value that is white."""
+    if declared == 12:
+        return 4095
+    return next(top for top in (255, 4095, 65535) if int(values.max(initial=0)) <= top)
 
 
 def _eight_bits(values: NDArray[Any], top: int) -> NDArray[np.uint8]:

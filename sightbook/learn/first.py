@@ -1,20 +1,19 @@
 """The first model of a library for which none was given: learned from the pictures it is about to hold.
 
 Data flow: sources → entries, at most 20,000 of them → `train` over the built-in network, in a folder of its own → a
-model that `Library.open` copies, and features that `Library.add` need not compute again; then the folder is removed. A
+model that `Library.open` copies, and what `Library.add` need not read and compute again; then the folder is removed. A
 run that was stopped goes on with the features it has.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sightbook.describe.learn import ANCHORS, SEED, sample
 from sightbook.errors import ConfigError, SourceError
@@ -23,15 +22,16 @@ from sightbook.learn import fixed
 from sightbook.learn.neighbours import hold_vectors
 from sightbook.learn.train import train
 from sightbook.model.builtin import BUILTIN
+from sightbook.model.seen import Seen
 from sightbook.progress import Listener, Notice, silent
 
 
 @dataclass(frozen=True)
 class First:
-    """The MODEL folder, and the features (F,) that learning has seen of each picture, by the digest of its content."""
+    """The MODEL folder, and the pictures that learning has seen; None: it was learned from vectors."""
 
     folder: Path
-    seen: Mapping[bytes, NDArray[np.float16]]
+    seen: Seen | None
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def first_model(
         shutil.rmtree(place, ignore_errors=True)
         raise
     try:
-        yield First(folder, fixed.kept(features) if features.exists() else {})
+        yield First(folder, fixed.kept(features) if features.exists() else None)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

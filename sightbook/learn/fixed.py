@@ -1,7 +1,7 @@
 """Features of the fixed view of every picture, computed once: what a described model is learned from.
 
 Data flow: entries → `images.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the network on
-a GPU → float16 in a mapped file, a row a picture, with the digest of its content → `Fixed`.
+a GPU → float16 in a mapped file, a row a picture, beside it whose they are (`model.seen`) → `Fixed`.
 
 The file belongs to what made it (encoder, pictures, frame); a run that was stopped goes on with the pictures that are
 left, anything else is made anew.
@@ -30,12 +30,13 @@ from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
 from sightbook.images.pool import Failed, Loaded, load
 from sightbook.interrupt import deferred_interrupt
+from sightbook.model.seen import RECORD, Seen, records
 from sightbook.progress import Listener, Meter
 
 NAME = "fixed"
 _BATCH = 64
 _RECORD_SECONDS = 5.0
-_DIGEST = 16
+_SUFFIXES = (".f16", ".pictures", ".json")  # features, records, how far both are
 
 Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -54,19 +55,19 @@ class Fixed:
     def discard(self) -> None:
         """Removes the files, unless they are kept for other runs."""
         if not self.kept:
-            for suffix in (".f16", ".digests", ".json"):
+            for suffix in _SUFFIXES:
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 @dataclass
 class _File:
-    """The mapped rows (N, F) and digests (N, 16), and how far they are: entries gone through, rows written, failures as
+    """The mapped rows (N, F) and records (N,), and how far they are: entries gone through, rows written, failures as
     [place of the entry, reason]."""
 
     path: Path
     key: str
     rows: NDArray[np.float16]
-    digests: NDArray[np.uint8]
+    records: NDArray[Any]
     done: int = 0
     written: int = 0
     failed: list[list[Any]] = field(default_factory=list)
@@ -75,8 +76,9 @@ class _File:
     def open(cls, path: Path, key: str, count: int, features: int) -> _File:
         """The file as an earlier run left it, where it was of the same pictures and encoder; else an empty one."""
         said = _read(path, key)
-        data, digests = path.with_suffix(".f16"), path.with_suffix(".digests")
-        if said is None or not data.exists() or data.stat().st_size != count * features * 2:
+        sizes = (count * features * 2, count * RECORD.itemsize)
+        data, pictures = (path.with_suffix(suffix) for suffix in _SUFFIXES[:2])
+        if said is None or [_size(data), _size(pictures)] != [*sizes]:
             path.with_suffix(".json").unlink(
                 missing_ok=True
             )  # before the data changes: it speaks for other data
@@ -86,20 +88,20 @@ class _File:
             path,
             key,
             np.memmap(data, np.float16, mode, shape=(count, features)),
-            np.memmap(digests, np.uint8, mode, shape=(count, _DIGEST)),
+            np.memmap(pictures, RECORD, mode, shape=(count,)),
             **said,
         )
 
-    def add(self, made: NDArray[np.float32], digests: Sequence[bytes]) -> None:
-        """The features and digests of further pictures."""
+    def add(self, made: NDArray[np.float32], pictures: Sequence[Loaded]) -> None:
+        """The features of further pictures."""
         end = self.written + len(made)
         self.rows[self.written : end] = halved(made)
-        self.digests[self.written : end] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST)
+        self.records[self.written : end] = records(pictures)
         self.written = end
 
     def record(self) -> None:
         """What is in the file by now stays, however the run ends."""
-        for each in (self.rows, self.digests):
+        for each in (self.rows, self.records):
             cast(Any, each).flush()
         content = {name: getattr(self, name) for name in ("key", "done", "written", "failed")}
         write_atomic(self.path.with_suffix(".json"), json.dumps(content))
@@ -133,24 +135,24 @@ def fill(
             _compute(file, entries, frame, forward, jobs=jobs, listener=listener)
         finally:
             file.record()  # what was computed is good, whatever stopped it
-    order = np.lexsort(np.asarray(file.digests[: file.written]).T[::-1])
+    order = np.lexsort(np.asarray(file.records["digest"][: file.written]).T[::-1])
     looked_at = np.ascontiguousarray(file.rows[sample(order, BANK, SEED)])  # drawn by content, never by name
     failed = [(entries[place], reason) for place, reason in file.failed]
     return Fixed(looked_at, file.written, failed, path, keep)
 
 
-def kept(folder: Path) -> dict[bytes, NDArray[np.float16]]:
-    """By the digest of its content: the features (F,) of each picture in the file that was last written in `folder`."""
+def kept(folder: Path) -> Seen:
+    """The pictures of the file that was last written in `folder`."""
     data = max(folder.glob(f"{NAME}-*.f16"), key=lambda path: path.stat().st_mtime_ns)
+    pictures = np.fromfile(data.with_suffix(".pictures"), RECORD)
     written = int(json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))["written"])
-    digests = np.fromfile(data.with_suffix(".digests"), np.uint8).reshape(-1, _DIGEST)[:written]
-    rows = np.memmap(data, np.float16, "r").reshape(-1, data.stat().st_size // 2 // _count(data))
-    return {digest.tobytes(): rows[place] for place, digest in enumerate(digests)}
+    rows = np.memmap(data, np.float16, "r").reshape(len(pictures), -1)
+    return Seen(rows[:written], pictures[:written])
 
 
-def _count(data: Path) -> int:
-    """Rows that a file of features has room for."""
-    return data.with_suffix(".digests").stat().st_size // _DIGEST
+def _size(path: Path) -> int:
+    """Bytes of a file; -1: there is none."""
+    return path.stat().st_size if path.exists() else -1
 
 
 def _compute(
@@ -177,7 +179,7 @@ def _compute(
             if len(good) == _BATCH or len(bad) == 4 * _BATCH or place == len(entries) - 1:
                 if good:
                     made = forward(np.stack([each.pixels for each in good]))
-                    file.add(made, [each.digest for each in good])
+                    file.add(made, good)
                 file.failed += bad
                 file.done = place + 1
                 meter.advance(len(good) + len(bad), failed=len(file.failed))

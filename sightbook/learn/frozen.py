@@ -17,7 +17,7 @@ from sightbook.images.frame import Frame
 from sightbook.images.pool import cores
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
-from sightbook.model.model import open_session
+from sightbook.model.model import open_session, run
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ def by_graph(path: Path) -> Forward:
     session = open_session(path, cores())
 
     def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features: NDArray[np.float32] = session.run(["features"], {"pixels": pixels})[0]
-        return features
+        return run(session, ["features"], pixels)[0]
 
     return forward

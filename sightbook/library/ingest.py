@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -35,12 +35,10 @@ from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightbook.images.sources import Source
     from sightbook.model.encode import Encoded, Failed
     from sightbook.model.model import Model
+    from sightbook.model.seen import Seen
 
 # Whether pictures that are gone from a source are forgotten; "all": even when nothing of the source is left.
 Prune = bool | Literal["all"]
@@ -60,7 +58,7 @@ def add(
     retry: bool,
     exclude: Sequence[str],
     prune: Prune,
-    seen: Mapping[bytes, NDArray[np.float16]] | None,
+    seen: Seen | None,
     listener: Listener,
 ) -> AddReport:
     """Brings the catalogue up to date with the sources; the caller holds the writer lock. See `Library.add`."""
@@ -198,7 +196,7 @@ class _Run:
         todo: list[Entry],
         model: Model,
         jobs: int | None,
-        seen: Mapping[bytes, NDArray[np.float16]] | None,
+        seen: Seen | None,
     ) -> None:
         from sightbook.model.encode import encode
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sightbook.library.query import Picture
     from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
+    from sightbook.model.seen import Seen
 
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
@@ -127,7 +128,7 @@ class Library:
         retry: bool = False,
         exclude: Sequence[str] = (),
         prune: Prune = False,
-        seen: Mapping[bytes, NDArray[np.float16]] | None = None,
+        seen: Seen | None = None,
         listener: Listener = silent,
     ) -> AddReport:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
@@ -140,8 +141,8 @@ class Library:
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
-        prune: True, or "all" when it may take everything known of a source. seen: by the digest of their content,
-        features (F,) of pictures that the model's encoder gave before. Raises LibraryError (another writer,
+        prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
+        before: those that are as they were are not opened. Raises LibraryError (another writer,
         another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         if model is not None:

@@ -9,7 +9,7 @@ behind it after a crash finishes the renaming (`folder.catch_up`). A migration t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,8 @@ from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_c
 from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightbook.model.model import Model
+    from sightbook.model.seen import Seen
 
 _BATCH, _SECONDS = 512, 5.0
 # `fine` stands in it only where fine codes come: a migration to any other model can be gone on with by older programs.
@@ -60,7 +58,7 @@ def migrate(
     model: Model,
     *,
     jobs: int | None = None,
-    seen: Mapping[bytes, NDArray[np.float16]] | None = None,
+    seen: Seen | None = None,
     listener: Listener = silent,
 ) -> MigrateReport:
     """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
@@ -148,7 +146,7 @@ def _encode(
     fine: bool,
     *,
     jobs: int | None,
-    seen: Mapping[bytes, NDArray[np.float16]] | None,
+    seen: Seen | None,
     listener: Listener,
 ) -> None:
     """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""

@@ -11,7 +11,8 @@ codes; there is nothing to decode, so nothing runs beside it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,9 +22,11 @@ from numpy.typing import NDArray
 from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.frame import Frame
 from sightbook.images.pool import Failed, Loaded, digest, load
 from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
+from sightbook.model.seen import Known, Seen
 from sightbook.progress import Listener, Meter, silent
 
 __all__ = ["Encoded", "Failed", "encode", "fitting"]
@@ -53,25 +56,24 @@ def encode(
     batch: int = 128,
     listener: Listener = silent,
     total: int | None = None,
-    seen: Mapping[bytes, NDArray[np.float16]] | None = None,
+    seen: Seen | None = None,
 ) -> Generator[Encoded | Failed, None, None]:
     """Yields one Encoded or Failed for each entry, in order.
 
     jobs: decoding processes, default the machine's cores; batch: pictures in one forward pass; total: entries, when
-    known, for the time left; seen: by digest, features (F,) that the encoder gave of pictures before, which it need not
-    see again. Close the iterator (or exhaust it) to end the processes. Raises SourceError when a source
-    vanishes, after what was read before, or holds vectors and the model takes pictures, or the other way round;
-    ConfigError for jobs < 1.
+    known, for the time left; seen: pictures that the encoder saw before, which are not read as long as they are as they
+    were, nor encoded while their content is known. Close the iterator (or exhaust it) to end the processes. Raises
+    SourceError when a source vanishes, after what was read before, or holds vectors and the model takes pictures, or
+    the other way round; ConfigError for jobs < 1.
     """
     if model.takes_vectors:
         yield from _encode_vectors(entries, model, listener, total)
         return
     meter = Meter(listener, "encode", total)
     failed = 0
-    waiting: list[Loaded | Failed] = []
+    waiting: list[Loaded | Known | Failed] = []
     good = 0
-    # Closing it ends the worker processes; it is a generator, whatever else its type leaves open.
-    loaded = cast("Generator[Loaded | Failed, None, None]", load(entries, model.frame, jobs=jobs))
+    loaded = _load(entries, model.frame, jobs, seen)
     try:
         stopped: SourceError | None = None
         while True:
@@ -87,7 +89,7 @@ def encode(
                     good += 1
             # Failures among few good pictures do not wait for a full batch for ever.
             if item is None or good == batch or len(waiting) >= 4 * batch:
-                yield from _forward(waiting, model, seen or {})
+                yield from _forward(waiting, model, seen)
                 meter.advance(len(waiting), failed=failed)
                 waiting, good = [], 0
             if stopped is not None:
@@ -99,17 +101,57 @@ def encode(
         meter.close()
 
 
+def _load(
+    entries: Iterable[Entry], frame: Frame, jobs: int | None, seen: Seen | None
+) -> Generator[Loaded | Known | Failed, None, None]:
+    """What became of each entry, in order; those that are known pass `load` by. Closing it ends the processes."""
+    passed: deque[Known | None] = deque()  # one for each entry that was taken; None: it went to `load`
+
+    def unknown() -> Iterator[Entry]:
+        for entry in entries:
+            known = None if seen is None else seen.find(entry)
+            passed.append(known)
+            if known is None:
+                yield entry
+
+    # It is a generator, whatever else its type leaves open.
+    loaded = cast("Generator[Loaded | Failed, None, None]", load(unknown(), frame, jobs=jobs))
+    try:
+        while True:
+            item: Loaded | Failed | None = None
+            stopped: Exception | None = None
+            try:
+                item = next(loaded, None)
+            except Exception as error:  # raised again in its place, after those that are known
+                stopped = error
+            while passed and (known := passed.popleft()) is not None:  # up to the entry that came back
+                yield known
+            if stopped is not None:
+                raise stopped
+            if item is None:
+                return
+            yield item
+    finally:
+        loaded.close()
+
+
 def _forward(
-    waiting: list[Loaded | Failed], model: Model, seen: Mapping[bytes, NDArray[np.float16]]
+    waiting: list[Loaded | Known | Failed], model: Model, seen: Seen | None
 ) -> Iterator[Encoded | Failed]:
-    good = [item for item in waiting if isinstance(item, Loaded)]
+    good = [item for item in waiting if not isinstance(item, Failed)]
     if good:
         x = np.empty((len(good), model.D), np.float32)
-        known = np.array([item.digest in seen for item in good])
+        features = [_features(item, seen) for item in good]
+        known = np.array([each is not None for each in features])
         if known.any():
-            x[known] = model.describe(np.stack([seen[item.digest] for item in good if item.digest in seen]))
+            x[known] = model.describe(np.stack([each for each in features if each is not None]))
         if not known.all():
-            x[~known] = model.embed(np.stack([item.pixels for item in good if item.digest not in seen]))
+            pixels = [
+                item.pixels
+                for item, each in zip(good, features, strict=True)
+                if each is None and isinstance(item, Loaded)
+            ]
+            x[~known] = model.embed(np.stack(pixels))
         codes = model.assign(x)
     place = 0
     for item in waiting:
@@ -118,6 +160,12 @@ def _forward(
         else:
             yield Encoded(item.entry, item.digest, item.width, item.height, x[place], codes[place])
             place += 1
+
+
+def _features(item: Loaded | Known, seen: Seen | None) -> NDArray[np.float16] | None:
+    if isinstance(item, Known):
+        return item.features
+    return None if seen is None else seen.features(item.digest)
 
 
 def _encode_vectors(

@@ -173,6 +173,19 @@ def test_sixteen_bit_grey_covers_its_whole_range(format: str) -> None:
     assert np.array_equal(pixels, grey3(np.array([[0, 0, 1, 1, 128, 254, 255]])))
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_of_fewer_bits_is_as_light_as_it_was_meant(format: str) -> None:
+    for values, light in (
+        ([0, 8, 9, 2048, 4095], [0, 0, 1, 128, 255]),
+        ([0, 8, 9, 2048, 4096], [0, 0, 0, 8, 16]),  # one value more: all 16 bits
+        ([0, 1, 128, 200, 255], [0, 1, 128, 200, 255]),
+        ([0, 1, 128, 200, 256], [0, 0, 8, 12, 16]),
+        ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+    ):
+        pixels = decode(encoded(Image.fromarray(np.array([values], np.uint16)), format))
+        assert np.array_equal(pixels, grey3(np.array([light])))
+
+
 def test_sixteen_bit_colour_png() -> None:
     # Pillow cannot write it: built by hand. 0x8040 is 128 of 255.
     row = b"\0" + struct.pack(">3H", 0x8040, 0, 0xFFFF)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from shutil import copy2, copytree
 from typing import Any
 
 import numpy as np
@@ -14,6 +22,9 @@ import torch
 
 import sightbook
 from sightbook.errors import MissingExtra, SourceError
+from sightbook.images.entry import Entry
+from sightbook.images.loaded import load_one
+from sightbook.images.sources import open_sources
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
 from sightbook.library.check import check
@@ -21,8 +32,11 @@ from sightbook.library.library import Library
 from sightbook.library.lock import writer_lock
 from sightbook.model import backbone as backbones
 from sightbook.model import builtin
+from sightbook.model.encode import Encoded, encode
 from sightbook.model.model import Model, open_session
+from sightbook.model.model import run as run_encoder
 from sightbook.model.network import PixelBackbone
+from sightbook.model.seen import Seen
 from sightbook.progress import Notice, silent
 from sightbook.settings import read_file
 from tests.pictures import write_photos
@@ -46,6 +60,17 @@ def test_the_network_is_small_and_says_where_it_is_from() -> None:
     assert features.shape == (3, known.features) and np.isfinite(features).all()
     alone = session.run(["features"], {"pixels": pixels[1:2]})[0]
     np.testing.assert_allclose(alone[0], features[1], rtol=1e-4, atol=1e-4)
+    for count, calls in ((0, [0]), (3, [3]), (9, [4, 4, 1])):
+        many, made = np.resize(pixels, (count, *pixels.shape[1:])), []
+
+        class Counting:
+            def run(self, names: list[str], given: dict[str, Any], made: list[int] = made) -> Any:
+                made.append(len(given["pixels"]))
+                return session.run(names, given)
+
+        (found,) = run_encoder(Counting(), ["features"], many)
+        assert made == calls and found.shape == (count, known.features)
+        np.testing.assert_allclose(found, np.resize(features, (count, known.features)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_folder_becomes_a_library_in_one_command_without_torch(photos: Path, tmp_path: Path) -> None:
@@ -112,14 +137,15 @@ def test_pictures_are_seen_once_and_their_codes_are_those_of_a_second_look(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with first_model([str(photos)], tmp_path / "learning", jobs=1) as found:
-        assert len(found.seen) == 12
+        assert found.seen is not None and len(found.seen) == 12
         with Library.open(tmp_path / "l", create_with=found.folder) as library:
             with monkeypatch.context() as patch:
-                patch.setattr(Model, "embed", None)  # would raise
+                patch.setattr(Model, "embed", None)  # would raise, and so would reading
+                patch.setattr("sightbook.images.pool.load_one", None)
                 assert library.add([photos], jobs=1, seen=found.seen).added == 12
             kept = rows_of(library)
         with Library.open(tmp_path / "m", create_with=found.folder) as library:
-            some = dict(list(found.seen.items())[:5])
+            some = Seen(found.seen.rows[:5], found.seen.records[:5])
             assert library.add([photos], jobs=1, seen=some).added == 12
             assert rows_of(library) == kept
         with Library.open(tmp_path / "n", create_with=found.folder) as library:
@@ -128,8 +154,146 @@ def test_pictures_are_seen_once_and_their_codes_are_those_of_a_second_look(
 
 
 def rows_of(library: Library) -> list[object]:
-    """Ids, codes and fine codes."""
-    return [tuple(row) for page in library.rows(100, fine=True) for row in page]
+    """All that the catalogue knows of each picture."""
+    with closing(sqlite3.connect(library.path / "catalogue.sqlite")) as catalogue:
+        found = catalogue.execute("SELECT p.*, f.code FROM pictures p JOIN fine f USING (id) ORDER BY id")
+        return list(found)
+
+
+def test_what_changed_since_it_was_learned_from_is_read_again(photos: Path, tmp_path: Path) -> None:
+    """Another picture, another time, another name, one more, one less; and a bad one that was good."""
+    copied = tmp_path / "p"
+    copytree(photos, copied)
+    changed, touched, renamed, gone, spoiled, like, *_ = names = sorted(
+        path.name for path in copied.iterdir()
+    )
+    with first_model([str(copied)], tmp_path / "learning", jobs=1) as found:
+        read: list[str] = []
+        copy2(copied / names[-1], copied / changed)  # with that file's time, and another size
+        os.utime(copied / touched, ns=(1, 1))
+        (copied / renamed).rename(copied / "z.jpg")
+        (copied / gone).unlink()
+        time = (copied / spoiled).stat().st_mtime_ns
+        (copied / spoiled).write_bytes(bytes((copied / spoiled).stat().st_size))  # the same size
+        os.utime(copied / spoiled, ns=(time + 1, time + 1))
+        copy2(copied / like, copied / "new.jpg")
+        with Library.open(tmp_path / "l", create_with=found.folder) as library:
+            with pytest.MonkeyPatch.context() as patch:
+
+                def reading(entry: Entry, *rest: Any) -> object:
+                    read.append(entry.path)
+                    return load_one(entry, *rest)
+
+                patch.setattr("sightbook.images.pool.load_one", reading)
+                report = library.add([copied], jobs=1, seen=found.seen)
+            assert sorted(read) == sorted([changed, touched, "z.jpg", spoiled, "new.jpg"])
+            assert (report.added, len(report.failed)) == (11, 1)
+            kept = rows_of(library)
+        with Library.open(tmp_path / "m", create_with=found.folder) as library:
+            library.add([copied], jobs=1)
+            assert rows_of(library) == kept
+
+
+def test_an_archive_that_was_rewritten_is_read_again(photos: Path, tmp_path: Path) -> None:
+    """Its members have the sizes and times that they had."""
+    paths = sorted(photos.glob("*.jpg"))[:4]
+    sources = [tmp_path / "a.tar"]
+
+    def write(contents: list[bytes]) -> None:
+        with tarfile.open(sources[0], "w") as archive:
+            for number, content in enumerate(contents):
+                member = tarfile.TarInfo(f"{number}.jpg")
+                member.size = max(map(len, contents))
+                archive.addfile(member, io.BytesIO(content.ljust(member.size, b"\0")))
+
+    contents = [path.read_bytes() for path in paths]
+    write(contents)
+    with first_model([str(sources[0])], tmp_path / "learning", jobs=1) as found:
+        assert found.seen is not None
+        entries = list(open_sources(sources).entries())
+        assert all(found.seen.find(entry) for entry in entries)
+        write(contents[::-1])
+        os.utime(sources[0], ns=(5, 5))
+        assert not any(found.seen.find(entry) for entry in open_sources(sources).entries())
+        with Library.open(tmp_path / "l", create_with=found.folder) as library:
+            assert library.add(sources, jobs=1, seen=found.seen).added == 4
+            (best, *_) = library.search(contents[0])
+            assert best.path == "3.jpg"
+
+
+@pytest.mark.parametrize("batch", [1, 3, 128])
+def test_known_and_unknown_pictures_come_in_their_order(photos: Path, tmp_path: Path, batch: int) -> None:
+    copytree(photos, tmp_path / "p")
+    (tmp_path / "p" / "a.jpg").write_bytes(b"bad")
+    entries = list(open_sources([tmp_path / "p"]).entries())
+    with first_model([str(tmp_path / "p")], tmp_path / "learning", jobs=1) as found:
+        assert found.seen is not None and len(found.seen) == 12
+        model = Model.open(found.folder)
+        plain = list(encode(entries, model, jobs=1))
+        for chosen in ([], [0], [11], [0, 1, 2, 7, 8], range(12)):
+            some = Seen(found.seen.rows[[*chosen]], found.seen.records[[*chosen]])
+            made = list(encode(entries, model, jobs=1, seen=some, batch=batch))
+            assert [each.entry for each in made] == entries
+            for one, other in zip(made, plain, strict=True):
+                assert type(one) is type(other)
+                if isinstance(one, Encoded) and isinstance(other, Encoded):
+                    assert (one.digest, one.width, one.height) == (other.digest, other.width, other.height)
+                    assert (one.codes == other.codes).all()
+
+        def vanishing() -> Iterator[Entry]:
+            yield from entries[:9]
+            raise SourceError("gone")
+
+        for first in (0, 5):
+            came = []
+            some = Seen(found.seen.rows[first:], found.seen.records[first:])
+            with pytest.raises(SourceError, match="gone"):
+                for each in encode(vanishing(), model, jobs=1, seen=some, batch=batch):
+                    came.append(each.entry)  # noqa: PERF401
+            assert came == entries[:9]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "sightbook.learn.fixed._File.record",
+        "sightbook.learn.closed.fit",
+        "sightbook.learn.closed.write",
+        "sightbook.library.folder.create",
+        "sightbook.library.ingest._settle",
+        "sightbook.library.ingest._Run._write",
+    ],
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_the_next_add_finishes_what_was_killed(photos: Path, tmp_path: Path, where: str, after: bool) -> None:
+    """kill -9 just before and just after each step of the first `add`."""
+    script = (
+        "import os, signal, sys\n"
+        "from pkgutil import resolve_name\n"
+        "from sightbook.cli.app import main\n"
+        "import sightbook.learn.closed, sightbook.library.ingest\n"
+        f"owner, name = {where.rpartition('.')[0]!r}, {where.rpartition('.')[2]!r}\n"
+        "owner = resolve_name(owner)\n"
+        "real = getattr(owner, name)\n"
+        "def killing(*given, **named):\n"
+        f"    if {after}: real(*given, **named)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "setattr(owner, name, killing)\n"
+        "sys.argv = ['sightbook', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    words = ["add", str(tmp_path / "l"), str(photos), "--jobs", "1"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run(*words, cwd=tmp_path).returncode == 0
+    with first_model([str(photos)], tmp_path / "learning", jobs=1) as found:
+        with Library.open(tmp_path / "m", create_with=found.folder) as library:
+            library.add([photos], jobs=1)
+            wanted = rows_of(library)
+        with Library.open(tmp_path / "l") as library:
+            assert rows_of(library) == wanted
+    assert not [finding for finding in check(tmp_path / "l") if finding.verdict == "broken"]
+    assert not (tmp_path / "l" / "learning").exists()
 
 
 def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
@@ -152,7 +316,7 @@ def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
 def test_vectors_are_learned_from_as_they_are(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32))
     with first_model([str(tmp_path / "v.npy")], tmp_path / "l") as found:
-        assert Model.open(found.folder).takes_vectors and found.seen == {}
+        assert Model.open(found.folder).takes_vectors and found.seen is None
 
 
 @pytest.mark.parametrize(
