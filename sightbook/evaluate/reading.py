@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
 from sightbook.evaluate.split import Picture, Split
-from sightbook.evaluate.thumbnails import thumbnail
 from sightbook.images.entry import Entry, noun
 from sightbook.images.frame import Frame
 from sightbook.images.pool import Failed, Loaded, digest, load
+from sightbook.images.thumbnail import thumbnail
 from sightbook.images.vectors import read_many, stored
 from sightbook.model.encode import fitting
 from sightbook.model.model import Model

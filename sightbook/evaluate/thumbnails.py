@@ -12,22 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sightbook.codes.tables import tables
 from sightbook.describe.linear import eigh
 
-SIDE = 8
 _SEED = 1234
 _SAMPLE = 1 << 14  # pictures that k-means learns from: 64 a codeword
 _ROUNDS = 20
 _ROWS = 4096  # at once: the distances to 256 words stay in the cache
-
-
-def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels (S, S, 3) uint8 → means over an 8 × 8 grid, (192,) uint8."""
-    small = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.uint8).reshape(-1)
 
 
 @dataclass(frozen=True)

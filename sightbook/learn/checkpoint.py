@@ -29,6 +29,7 @@ class Position:
     pictures: int = 0
     precision: str = "fp32"
     untrained: dict[str, float] = field(default_factory=dict)
+    before: list[float] = field(default_factory=list)  # agreements of the untrained network (`judged`)
     store: str = ""
 
 

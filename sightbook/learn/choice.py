@@ -53,7 +53,10 @@ def choose(asked: Mapping[str, Any], preset: str | None, backbone: str | None, s
     if backbone is not None or shaped or preset not in (None, "photo"):
         return Choice(backbone, dict(asked))
     if preset is None and shorter <= SMALL_UP_TO:
-        why = f"small pictures ({shorter} pixels): a network is learned from scratch"
+        why = (
+            f"small pictures ({shorter} pixels): a network is learned from scratch; for photos made small try "
+            "--backbone builtin, too"
+        )
         return Choice(None, dict(asked), [why])
     name = _cached()
     what = "the network that comes with sightbook" if name is None else f"{name} of the local cache"

@@ -9,23 +9,30 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
 
 from sightbook.allocator import TRAINING, keep_freed_memory
 from sightbook.config import TrainConfig, dump
 from sightbook.describe.learn import Strength
+from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError, SourceError
 from sightbook.files import write_atomic
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Failed
+from sightbook.images.pool import Failed, Loaded, load
 from sightbook.images.sources import open_sources
-from sightbook.learn import fixed
+from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card
+from sightbook.learn.fixed import Forward
 from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
 from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
 from sightbook.learn.store import tell_failures
 from sightbook.model.builtin import BUILTIN
-from sightbook.model.fit import fit, verdict, write
+from sightbook.model.fit import Fitted, fit, verdict, write
+from sightbook.presets import SMALL_UP_TO
 from sightbook.progress import Listener, Notice
 
 ENCODER = "encoder.onnx"
@@ -40,6 +47,7 @@ def run_closed(
     jobs: int | None,
     version: str,
     only: Collection[tuple[str, str]] | None,
+    judge: bool,
     listener: Listener,
 ) -> TrainReport:
     """Learns from the pictures of `sources` and writes the MODEL folder; features of an earlier sitting are used."""
@@ -77,6 +85,10 @@ def run_closed(
     )
     chosen = None if config.strength is None else Strength(**config.strength.model_dump())
     fitted = fit(made.rows, config.bits, strength=chosen, seed=config.seed)
+    told = None
+    if judge:
+        listener(Notice("judging the codes, without labels, beside simpler things"))
+        told = _judged(entries, network, network.forward(folder / ENCODER), fitted, jobs)
     model = write(
         fitted,
         folder,
@@ -96,11 +108,37 @@ def run_closed(
             "onnx_difference": difference,
             **network.facts,
         },
-        verdict=verdict(fitted),
+        verdict={**verdict(fitted), "halves": told},
         card=lambda done: described_card(done, config),
     )
     made.discard()
     return report_of(folder, model)
+
+
+def _judged(
+    entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
+) -> dict[str, Any] | None:
+    """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for
+    fewer than three, and for small ones: their halves are too small for a network that sees photos."""
+    places = np.unique(
+        np.linspace(0, len(entries) - 1, min(len(entries), halves.PICTURES)).round().astype(int)
+    )
+    given = load([entries[place] for place in places], network.frame, jobs=jobs)
+    loaded = [item for item in given if isinstance(item, Loaded)]
+    pixels = [item.pixels for item in loaded]
+    if len(pixels) < judged.FEWEST or median(min(item.width, item.height) for item in loaded) <= SMALL_UP_TO:
+        return None
+    features = halves.once(forward)
+    described = halves.by_codes(
+        lambda half: fitted.description.apply(halved(features(half))), fitted.codebooks, fitted.metric
+    )
+    encoders = {
+        judged.LEARNED: described,
+        judged.BEFORE: halves.by_floats(features),
+        **judged.beside(network=network.spec["kind"] != BUILTIN),
+    }
+    found = judged.judge(judged.agreements(np.stack(pixels), encoders))
+    return None if found is None else found.to_json()
 
 
 def _network(config: TrainConfig, device: str) -> Frozen:

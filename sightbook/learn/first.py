@@ -93,5 +93,6 @@ def _learn(
         settings={"features.folder": str(features)},
         jobs=jobs,
         only={keys[place] for place in learned},
+        judge=False,
         listener=listener,
     )

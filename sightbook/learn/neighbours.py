@@ -9,6 +9,7 @@ from sightbook.errors import ConfigError
 from sightbook.images.entry import noun
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import read_vectors
+from sightbook.learn.judged import Judged
 from sightbook.learn.report import TrainReport
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import METHOD, fit_vectors
@@ -73,6 +74,10 @@ def sentence(model: ModelConfig) -> str:
         f"{model.bits}-bit codes were learned in {trained['seconds']:.0f} s from the neighbourhoods of "
         f"{trained['distinct']:,} different {things}"
     )
+    if verdict.get("halves") is not None:
+        halves = Judged.of(verdict["halves"])
+        beside = "the network's features as they are"
+        return f"{halves.lead('Learning')}: {learned}; {halves.facts(model.bits, beside)}.{halves.advice}"
     if verdict.get("agreement") is None:
         return f"{learned}: too few to judge them without labels."
     now, before = verdict["agreement"], verdict["before"]

@@ -24,7 +24,7 @@ from sightbook.learn.report import TrainReport
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
-from sightbook.learn.writing import About, Scaling, judge, recalibrate, shape_of, write_model
+from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, shape_of, write_model
 from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
@@ -45,6 +45,7 @@ def run_session(
     jobs: int | None,
     version: str,
     only: Collection[tuple[str, str]] | None = None,
+    judge: bool = True,
     listener: Listener,
 ) -> TrainReport:
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
@@ -63,6 +64,7 @@ def run_session(
             jobs=jobs,
             version=version,
             only=only,
+            beside=judge,
             listener=listener,
         )
     finally:
@@ -79,6 +81,7 @@ def _session(
     jobs: int | None,
     version: str,
     only: Collection[tuple[str, str]] | None,
+    beside: bool,
     listener: Listener,
 ) -> TrainReport:
     work = folder / "train"
@@ -120,6 +123,7 @@ def _session(
         weights=None if chosen is None else chosen.weights(),
         selected=None if chosen is None else chosen.step,
         curves=draw_curves(work),
+        beside=beside,
     )
     (work / checkpoint.NAME).unlink(missing_ok=True)
     if config.snapshots is None:
@@ -143,7 +147,7 @@ def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
 def report_of(folder: Path, model: ModelConfig) -> TrainReport:
     """What training says of the MODEL folder it wrote."""
     trained = model.trained
-    verdict = read_verdict(model.verdict)
+    verdict = read_verdict(model.verdict, model.K)
     return TrainReport(
         folder=folder,
         bits=model.bits,
@@ -272,6 +276,7 @@ def _begin(
     recalibrate(run, network)
     ranks.spread(network)
     run.at.untrained = asdict(judge(run, network))
+    run.at.before = before(run, network)
     run.at.precision = "fp32" if run.features is not None else _precision(run, listener)
     where = (
         torch.cuda.get_device_name(device)

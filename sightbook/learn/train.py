@@ -60,6 +60,7 @@ def train(
     resume: bool = False,
     jobs: int | None = None,
     only: Collection[tuple[str, str]] | None = None,
+    judge: bool = True,
     listener: Listener = silent,
 ) -> TrainReport:
     """Learns a model from the pictures of `source` and writes it to the new folder `out`.
@@ -76,7 +77,8 @@ def train(
     untrained model) or `minutes` of training, decoding and export not counted (default 10).
     settings: {"tau": 0.2} or {"views.crop_min": "0.3"}, over the YAML file `config`, over the preset (small up to
     64 pixels, photo above, or paper). only: the keys (`Entry.key`) of the pictures to learn from, where that is a part
-    of the sources. resume: go on from the last checkpoint in `out`, with the settings it began with.
+    of the sources. resume: go on from the last checkpoint in `out`, with the settings it began with. judge: hold the
+    codes against colour thumbnails and the built-in network, too, which takes some seconds.
 
     Raises SourceError (no readable picture), ConfigError (settings that are unknown or do not fit, `out` not empty),
     ModelError (a backbone or checkpoint that cannot be used), MissingExtra (torch is not installed).
@@ -132,6 +134,7 @@ def train(
                 jobs=jobs,
                 version=__version__,
                 only=None if only is None else frozenset(only),
+                judge=judge,
                 listener=listener if first else silent,
             )
         from sightbook.learn.session import run_session
@@ -144,6 +147,7 @@ def train(
             jobs=jobs,
             version=__version__,
             only=None if only is None else frozenset(only),
+            judge=judge,
             listener=listener if first else silent,
         )
     except BaseException:

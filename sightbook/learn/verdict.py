@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from sightbook.codes import oracle
 from sightbook.codes.tables import assign, tables
+from sightbook.learn.halves import resized
+from sightbook.learn.judged import THUMBNAILS, Judged
 from sightbook.learn.views import Views
 from sightbook.model.network import Network
 
@@ -40,37 +42,64 @@ class Figures:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Held-out figures of the trained model beside those of the untrained one."""
+    """Held-out figures of the trained model beside those of the untrained one; `halves`, which stand above them: its
+    codes beside simpler things (None: of a model on the way, or of fewer than three pictures)."""
 
     pictures: int
     trained: Figures
     untrained: Figures
+    halves: Judged | None = None
+    K: int | None = None
 
     @property
     def helped(self) -> bool:
-        """Whether training raised recall@1 by more than one in a hundred."""
+        """Whether training made better codes, for certain: than the untrained network's, and than colour thumbnails;
+        without `halves`, whether it raised recall@1 by more than one in a hundred."""
+        if self.halves is not None:
+            return self.halves.helped is True and THUMBNAILS not in self.halves.beaten_by
         return self.trained.recall_at_1 > self.untrained.recall_at_1 + HELPED
 
     def sentence(self, bits: int, steps: int, *, clusters: bool = False) -> str:
         """What a user should know, in plain words; `steps` of training were made. clusters: codes started from clusters
         of a backbone's features, which is no untrained network."""
         now, before = self.trained, self.untrained
-        facts = (
+        start = "codes at the start" if clusters else "the untrained network"
+        views = (
             f"on {self.pictures} held-out pictures a random view finds its own picture first in {now.recall_at_1:.1%} "
-            f"of cases through {bits}-bit codes ({'at the start' if clusters else 'untrained network'}: "
-            f"{before.recall_at_1:.1%}); "
-            f"{now.used:.0%} of the codewords are in use, perplexity {now.perplexity:.1f}"
+            f"of cases ({start}: {before.recall_at_1:.1%})"
         )
-        if steps == 0:
-            return f"Not trained, as asked: {facts}."
-        if clusters:
-            return f"Codes of the backbone's features, from their clusters on: {facts}."
-        if self.helped:
-            return f"Training helped: {facts}."
-        return f"Training did not help: {facts}. Train longer, give more pictures, or look at docs/quickstart.md."
+        if self.usage is not None:
+            views += f"; their codes use {self.usage:.0%} as many codewords as random ones would"
+        halves = self.halves
+        if steps == 0 or halves is None:
+            lead = (
+                "Not trained, as asked"
+                if steps == 0
+                else "Training helped"
+                if self.helped
+                else "Training did not help"
+            )
+            return f"{lead}: {views}."
+        advice = halves.advice
+        if not self.helped and not advice:
+            advice = " Train longer, or give more pictures."
+        return f"{halves.lead('Training')}: {halves.facts(bits, start)}; {views}.{advice}"
+
+    @property
+    def usage(self) -> float | None:
+        """Codewords in use beside those that as many random codes would use; None where K is not known."""
+        if self.K is None or self.pictures == 0:
+            return None
+        return self.trained.used / (1 - (1 - 1 / self.K) ** self.pictures)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "helped": self.helped}
+        return {
+            "pictures": self.pictures,
+            "trained": asdict(self.trained),
+            "untrained": asdict(self.untrained),
+            "halves": None if self.halves is None else self.halves.to_json(),
+            "helped": self.helped,
+        }
 
 
 @torch.no_grad()
@@ -120,6 +149,33 @@ def from_json(facts: Mapping[str, Any]) -> Figures:
     return Figures(**facts)
 
 
-def read_verdict(facts: Mapping[str, Any]) -> Verdict:
-    """The verdict that config.json tells."""
-    return Verdict(facts["pictures"], from_json(facts["trained"]), from_json(facts["untrained"]))
+def read_verdict(facts: Mapping[str, Any], K: int) -> Verdict:
+    """The verdict that config.json tells, of a model with K codewords a codebook."""
+    told = facts.get("halves")
+    return Verdict(
+        facts["pictures"],
+        from_json(facts["trained"]),
+        from_json(facts["untrained"]),
+        None if told is None else Judged.of(told),
+        K,
+    )
+
+
+def embedder(
+    network: Network, views: Views, device: torch.device
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Pictures (n, R, R, 3) uint8, brought to the network's size → embeddings (n, D), as the encoder would give."""
+
+    @torch.no_grad()
+    def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        modes = {module: module.training for module in network.modules()}
+        network.eval()
+        found = []
+        for start in range(0, len(pictures), _CHUNK):
+            chunk = resized(pictures[start : start + _CHUNK], views.size)
+            found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
+        for module, mode in modes.items():
+            module.training = mode
+        return np.concatenate(found)
+
+    return embed

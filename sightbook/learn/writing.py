@@ -11,20 +11,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sightbook.config import TrainConfig
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
-from sightbook.learn import statistics
+from sightbook.learn import halves, judged, statistics
 from sightbook.learn.card import card
+from sightbook.learn.halves import Encoder, Pixels, by_codes
+from sightbook.learn.store import Store
 from sightbook.learn.trainer import Run, held_out_loss
-from sightbook.learn.verdict import Figures, Verdict, from_json, measure
+from sightbook.learn.verdict import Figures, Verdict, embedder, from_json, measure
 from sightbook.model.backbone import Spec
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.network import Network, PixelEncoder, Shape
 from sightbook.model.onnx import export
+from sightbook.presets import SMALL_UP_TO
 
 Scaling = tuple[
     tuple[float, float, float], tuple[float, float, float]
@@ -62,6 +66,37 @@ def judge(run: Run, network: Network) -> Figures:
     return measure(network, run.views, held, run.device, loss=loss)
 
 
+def before(run: Run, network: Network) -> list[float]:
+    """Agreement of the halves of some pictures, by the codes of a network that is not trained yet."""
+    pictures = _some(run.store)
+    found = judged.agreements(pictures, {judged.LEARNED: _codes(run, network)})
+    return [float(each) for each in found[judged.LEARNED]]
+
+
+def _beside(run: Run, network: Network) -> judged.Judged | None:
+    """The verdict by halves of the same pictures: the network's codes beside simpler things."""
+    pictures = _some(run.store)
+    # Halves of small pictures are too small for a network that was made for photos: it would look worse than it is.
+    beside = judged.beside(network=run.config.size > SMALL_UP_TO)
+    found = judged.agreements(pictures, {judged.LEARNED: _codes(run, network), **beside})
+    found[judged.BEFORE] = np.asarray(run.at.before, np.float64)
+    return judged.judge(found) if len(run.at.before) == len(pictures) else None
+
+
+def _codes(run: Run, network: Network) -> Encoder:
+    codebooks = network.quantizer.codewords().detach().float().cpu().numpy()
+    return by_codes(embedder(network, run.views, run.device), codebooks, network.metric)
+
+
+def _some(store: Store) -> Pixels:
+    """Pictures to judge by: those held out, and where they are few some that are learned from."""
+    rows = store.held_out[: halves.PICTURES]
+    if wanted := min(halves.PICTURES, len(store.train) + len(rows)) - len(rows):
+        places = np.linspace(0, len(store.train) - 1, wanted).round().astype(np.int64)
+        rows = np.concatenate([rows, store.train[np.unique(places)]])
+    return np.ascontiguousarray(store.pixels[np.sort(rows)])
+
+
 def recalibrate(run: Run, network: Network) -> None:
     """Measures the batch norms that belong to the model on the run's pictures."""
     chunks = statistics.sample(run.store, run.config.seed, run.device)
@@ -77,8 +112,10 @@ def write_model(
     weights: dict[str, torch.Tensor] | None = None,
     selected: int | None = None,
     curves: Path | None = None,
+    beside: bool = False,
 ) -> ModelConfig:
-    """Writes the state of the run, or `weights` of an earlier step `selected` of it, as a MODEL folder."""
+    """Writes the state of the run, or `weights` of an earlier step `selected` of it, as a MODEL folder. beside: judged
+    beside simpler things, too."""
     config = run.config
     network = copy.deepcopy(run.network)
     if weights is not None:
@@ -86,7 +123,13 @@ def write_model(
     else:
         recalibrate(run, network)
     held = run.store.pixels[run.store.held_out]
-    verdict = Verdict(len(held), judge(run, network), from_json(run.at.untrained))
+    verdict = Verdict(
+        len(held),
+        judge(run, network),
+        from_json(run.at.untrained),
+        _beside(run, network) if beside else None,
+        config.K,
+    )
     encoder = PixelEncoder(network.cpu().eval(), *about.scaling)
     frame = about.frame
     edge = (frame.resize - frame.size) // 2

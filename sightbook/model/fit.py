@@ -48,6 +48,7 @@ class Fitted:
     codebooks: Floats
     facts: Mapping[str, Any]
     fine: Mapping[str, float] | None = None
+    metric: Metric = _METRIC
 
 
 def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed: int = SEED) -> Fitted:

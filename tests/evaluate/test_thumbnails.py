@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sightbook.evaluate.ranking import code_scorer
-from sightbook.evaluate.thumbnails import assign_nearest, k_means, quantize, thumbnail
+from sightbook.evaluate.thumbnails import assign_nearest, k_means, quantize
+from sightbook.images.thumbnail import thumbnail
 from tests.pictures import KINDS, picture
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from sightbook.learn.halves import Share
+from sightbook.learn.judged import Judged
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import Figures, Verdict, usage_of
 from tests import reference
@@ -53,14 +57,19 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
     same = Verdict(100, Figures(0.41, 1.0, 15.0), before)
     assert (better.helped, same.helped) == (True, False)  # more than one in a hundred
     assert better.sentence(64, 500).startswith("Training helped: on 100 held-out pictures")
-    assert "41.0% of cases through 64-bit codes (untrained network: 40.0%)" in better.sentence(64, 500)
+    assert "41.0% of cases (the untrained network: 40.0%)" in better.sentence(64, 500)
     assert same.sentence(64, 500).startswith("Training did not help: ")
     assert same.sentence(64, 0).startswith("Not trained, as asked: ")
-    told = same.sentence(64, 500, clusters=True)
-    assert (
-        told.startswith("Codes of the backbone's features, from their clusters on: ")
-        and "(at the start: 40.0%)" in told
+    assert "(codes at the start: 40.0%)" in same.sentence(64, 500, clusters=True)
+    gains = {"before": (0.1, 0.2), "thumbnails": (-0.2, -0.1)}
+    shares = {name: Share(0.3, 0.2, 0.4, 0.03) for name in ("learned", *gains)}
+    beaten = replace(better, halves=Judged(300, shares, gains), K=16)
+    assert not beaten.helped, "random views found again are no help where thumbnails know the pictures better"
+    told = beaten.sentence(64, 500)
+    assert told.startswith(
+        "Training did not help enough: colour thumbnails are better: through 64-bit codes the two"
     )
+    assert "their codes use 100% as many codewords as random ones would" in told
     assert better.to_json()["untrained"] == {
         "recall_at_1": 0.40,
         "used": 0.5,
