@@ -7,6 +7,7 @@ docs/methods.md.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -330,6 +331,18 @@ def _check_term(name: str, value: Any, default: Any) -> None:
         raise ValueError(f"terms.{name} must be {wanted}, not {value!r}")
 
 
+def _nearest(key: str) -> str:
+    """The setting that a mistyped one is nearest to, in words; empty where none is near."""
+    names = [
+        f"{name}.{each}" if sections else name
+        for name, field in TrainConfig.model_fields.items()
+        for sections in [getattr(field.annotation, "model_fields", None)]
+        for each in (sections or [""])
+    ]
+    near = difflib.get_close_matches(key, names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
 def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
     """The validated configuration; ConfigError in one sentence naming every key at fault."""
     try:
@@ -340,7 +353,7 @@ def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
             key = ".".join(str(part) for part in fault["loc"] if part not in ("int", "float"))
             message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             if fault["type"] == "extra_forbidden":
-                message = "is not a setting; see docs/commands.md for the list"
+                message = f"is not a setting; {_nearest(key)}see docs/commands.md for the list"
             if fault["type"] == "model_type":
                 message = f"is a section of settings: write {key}.NAME=VALUE"
                 message += ", or --backbone vit, resnet or a pretrained one" if key == "backbone" else ""

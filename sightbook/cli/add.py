@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,8 +120,10 @@ def add(
         sources, config = open_sources(source), ModelConfig.read(model)
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
+    started = time.monotonic()
     with showing() as listener, ExitStack() as stack:
-        if model is None and not folder.exists(library):
+        first = model is None and not folder.exists(library)
+        if first:
             from sightbook.cli.first import learning
 
             learned = stack.enter_context(
@@ -128,6 +132,10 @@ def add(
             model, what["seen"] = learned.folder, learned.seen
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
+        if first:  # the pictures were read while the model was learned: that is what took its time
+            seconds = time.monotonic() - started
+            read = report.added + report.changed + len(report.failed)
+            report = replace(report, seconds=seconds, rate=read / seconds if read else 0.0)
         vectors = opened.model.takes_vectors
         advice = opened.status().advice if report.added and not as_json else None
     good = report.added + report.changed + report.unchanged
