@@ -75,8 +75,8 @@ class ViewsConfig(_Frozen):
     `size`: side of a view in pixels while training. None: three quarters of the encoder's `size` for a resnet, all
     of it for networks of a fixed resolution. A crop shows a part of the picture, on average three quarters of its
     side, so that things are as large in the smaller view as they later are in the whole picture, in fewer pixels.
-    `first_size`: that of the views in the first `first_share` of the budget; None: no other. A resnet learns most of
-    what it will know from views of half the pixels, in half the time (progressive resizing).
+    `first_size`: that of the views in the first `first_share` of the budget, where it is smaller; None: no other. A
+    resnet learns much of what it will know from views of half the pixels, in half the time (progressive resizing).
     """
 
     size: int | None = Field(None, ge=8)

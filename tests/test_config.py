@@ -18,7 +18,10 @@ EPOCH = {"epochs": 1}
     ("settings", "sentence"),
     [
         ({"taau": 0.2}, "taau is not a setting; did you mean tau? see docs/commands.md for the list"),
-        ({"views": {"crop": 0.2}}, "views.crop is not a setting; did you mean views.crop_min? see docs/commands.md for the list"),
+        (
+            {"views": {"crop": 0.2}},
+            "views.crop is not a setting; did you mean views.crop_min? see docs/commands.md for the list",
+        ),
         ({"K": 17}, "K must be 16 or 256"),
         ({"D": 100}, "D 100 is not a multiple of M 16: 16 equal sub-vectors are needed"),
         (

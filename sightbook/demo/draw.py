@@ -10,15 +10,22 @@ from __future__ import annotations
 import colorsys
 import csv
 import io
+import json
 import shutil
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sightbook.demo.kinds import KINDS
 from sightbook.demo.pen import OVERSAMPLING, Colour, Pen
+from sightbook.errors import SightbookError
+from sightbook.images.pool import cores
 from sightbook.progress import Listener, Meter, silent
 
 
@@ -86,26 +93,78 @@ def collection(
 ) -> Collection:
     """Draws `database` pictures into folder/train and `queries` into folder/test.
 
-    Kinds come equally often, in shuffled order. Each picture depends on `seed` and its number alone.
+    Kinds come equally often, in shuffled order. Each picture depends on `seed` and its number alone, so each core
+    draws some of them.
     """
     made = Collection(folder)
-    names = list(KINDS)
-    order = np.random.default_rng([seed, 1]).permutation(database + queries)
-    rows = []
-    meter = Meter(listener, "draw", database + queries)
+    total = database + queries
     made.train.mkdir(parents=True, exist_ok=True)
     made.test.mkdir(parents=True, exist_ok=True)
-    for number in range(database + queries):
-        kind = names[int(order[number]) % len(names)]
-        pixels = draw(kind, np.random.default_rng([seed, 2, number]), side)
-        target = made.train if number < database else made.test
-        path = target / f"{number:06d}.png"
-        Image.fromarray(pixels).save(path, compress_level=1)
-        rows.append((path.relative_to(folder).as_posix(), kind))
-        meter.advance()
+    jobs = min(cores(), 1 + total // _WORTH_A_PROCESS)
+    meter = Meter(listener, "draw", total)
+    drawing = [_Some(str(folder), database, queries, side, seed, job, jobs) for job in range(jobs)]
+    others = [
+        subprocess.Popen([sys.executable, "-c", _PROGRAM, json.dumps([sys.path, asdict(some)])])
+        for some in drawing[1:]
+    ]
+    try:
+        for _ in _drawn(drawing[0]):
+            meter.advance(min(jobs, total - meter.done))
+        for other in others:
+            if other.wait():
+                raise SightbookError(f"drawing into {folder} failed: look whether its disk is full")
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
     meter.close()
-    _write_kinds(made, rows)
+    _write_kinds(made, [(_name(number, database), kind) for number, kind in _kinds(total, seed)])
     return made
+
+
+_WORTH_A_PROCESS = 1000  # pictures: starting one takes as long as drawing some hundred
+_PROGRAM = (
+    "import json, sys; sys.path[:], some = json.loads(sys.argv[1]); "
+    "from sightbook.demo.draw import helper; helper(some)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """Every `jobs`-th picture of a collection, from number `job` on."""
+
+    folder: str
+    database: int
+    queries: int
+    side: int
+    seed: int
+    job: int
+    jobs: int
+
+
+def helper(some: dict[str, Any]) -> None:
+    """What another process runs: it draws its share."""
+    for _ in _drawn(_Some(**some)):
+        pass
+
+
+def _drawn(some: _Some) -> Iterator[int]:
+    """Draws them, and gives the number of each."""
+    for number, kind in _kinds(some.database + some.queries, some.seed)[some.job :: some.jobs]:
+        pixels = draw(kind, np.random.default_rng([some.seed, 2, number]), some.side)
+        path = Path(some.folder) / _name(number, some.database)
+        Image.fromarray(pixels).save(path, compress_level=1)
+        yield number
+
+
+def _kinds(total: int, seed: int) -> list[tuple[int, str]]:
+    names = list(KINDS)
+    order = np.random.default_rng([seed, 1]).permutation(total)
+    return [(number, names[int(order[number]) % len(names)]) for number in range(total)]
+
+
+def _name(number: int, database: int) -> str:
+    return f"{'train' if number < database else 'test'}/{number:06d}.png"
 
 
 def _write_kinds(made: Collection, rows: list[tuple[str, str]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ class Work:
     queries: int = 600
     few: int = 600
     few_queries: int = 120
-    epochs: int = 12
+    epochs: int = 5
+    settings: Mapping[str, Any] = field(default_factory=lambda: {"batch": 32})  # few passes: many small steps
 
 
 WORK = Work()
@@ -97,6 +98,7 @@ def _drawn(
     train(few.train, folder / "built-in", backbone=BUILTIN, seed=seed, listener=listener)
 
     listener(Notice("From scratch: a network that has seen nothing but these pictures"))
+    settings = {**work.settings, **(settings or {})}
     began = time.monotonic()
     budget: dict[str, Any] = {"epochs": work.epochs} if minutes is None else {"minutes": minutes}
     trained = train(

@@ -252,8 +252,9 @@ def _begin(
         raise ConfigError(f"{len(pictures.train)} pictures cannot be shared by {ranks.world} processes")
     config.clipped(run.batch)
     run.resident = _resident(pictures, device)
-    if config.views.first_size is not None:
-        run.first_views = views.smaller(config.views, config.views.first_size)
+    first_size = config.views.first_size
+    if first_size is not None and first_size < config.view_size:
+        run.first_views = views.smaller(config.views, first_size)
     if config.compile:
         network.backbone.compile()
     if run.batch < config.batch:

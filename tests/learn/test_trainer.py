@@ -18,7 +18,7 @@ from sightbook.learn.log import read
 from sightbook.learn.trainer import forward_loss, optimizer_for, rows_of, schedule
 from sightbook.learn.verdict import measure
 from sightbook.progress import silent
-from tests.learn.conftest import config_of, fit, pictures, run_of
+from tests.learn.conftest import SIZE, config_of, fit, pictures, run_of
 
 
 @pytest.mark.parametrize("codebooks", ["learned", "frozen"])
@@ -173,6 +173,18 @@ def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> 
     assert why.endswith(f": {name} it is")
     assert all(torch.equal(value, before[key]) for key, value in run.network.state_dict().items())
     assert all(parameter.grad is None for parameter in run.network.parameters())
+
+
+def test_views_begin_smaller_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Half the pixels for the first part of the budget; the fixed view, and so the model, keeps its size."""
+    run = run_of(config_of(epochs=5, views={"first_size": 8, "first_share": 0.5}), tmp_path)
+    run.first_views = run.views.smaller(run.config.views, 8)
+    seen: list[int] = []
+    run.network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    fit(run)
+    steps = 5 * run.steps_per_epoch
+    assert seen == [8] * -(-steps // 2) + [SIZE] * (steps // 2)  # those of this run are as large as pictures
+    assert run.first_views.fixed(torch.zeros(1, 16, 16, 3, dtype=torch.uint8)).shape[-1] == run.config.size
 
 
 @pytest.mark.parametrize(
