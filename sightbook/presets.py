@@ -47,6 +47,7 @@ _PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
 METHODS: dict[str, Settings] = {
     "neighbours": {"K": 256},
     "rcq": {
+        "batch": 64,
         "terms": {
             "contrast_z": 1.0,
             "relation_x": 1.0,
