@@ -42,7 +42,7 @@ class Work:
     queries: int = 600
     few: int = 600
     few_queries: int = 120
-    epochs: int = 5
+    epochs: int = 4
     settings: Mapping[str, Any] = field(default_factory=lambda: {"batch": 32})  # few passes: many small steps
 
 
