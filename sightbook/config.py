@@ -81,7 +81,7 @@ class ViewsConfig(_Frozen):
 
     size: int | None = Field(None, ge=8)
     first_size: int | None = Field(None, ge=8)
-    first_share: float = Field(0.6, ge=0, le=1)
+    first_share: float = Field(0.8, ge=0, le=1)
     crop_min: float = Field(0.2, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.4, ge=0, le=1)
