@@ -145,7 +145,7 @@ class Parts:
             for _ in range(self.steps):
                 figures = {"loss": 1.0, "used": 1.0, "perplexity": 1.0}
                 meter.advance(self.run.batch, **figures)
-                log.write(self.run.at, 0.0, figures)
+                log.write(self.run.at, 0.0, figures, {"relation_x": 1.0})
 
 
 def main() -> None:

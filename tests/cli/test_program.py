@@ -56,7 +56,7 @@ def test_the_help_of_every_verb_has_an_example(verb: str, run: Run) -> None:
     [
         (("serch",), "No such command 'serch'"),
         (("search", "library"), "Missing argument 'IMAGE...'"),
-        (("train", "photos"), "Missing option '--out'"),
+        (("train", "photos"), "'--out': name the folder to write"),
         (("search", "library", "a.jpg", "-k", "0"), "Invalid value for '-k'"),
         (("add", "library", "photos", "--prnue"), "No such option"),
     ],

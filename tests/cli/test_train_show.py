@@ -118,7 +118,8 @@ def test_what_was_chosen_is_said_before_it_is_shown(photos: Path, tmp_path: Path
     heard = Heard()
     resolve(photos, listener=heard)
     assert heard == [
-        "small pictures (32 pixels): a network is learned from scratch",
+        "small pictures (32 pixels): a network is learned from scratch; for photos made small try --backbone builtin, "
+        "too",
         "preset small: the shorter side of the pictures is 32 pixels (median)",
         "method rcq: the default where a network learns",
         "minutes 10: neither minutes nor epochs were given",

@@ -403,8 +403,8 @@ def test_an_option_stands_over_the_file(tmp_path: Path, option: str, value: Any)
         assert (config.M, config.D) == (8, 128)
     if option == "epochs":
         assert config.minutes is None
-    if option == "method":  # the terms of the file's method are not this one's
-        assert config == settled(minutes=3.0, method=value)
+    if option == "method":  # the terms of the file's method are not this one's; its batch is the file's
+        assert config == settled(minutes=3.0, method=value, settings={"batch": settled(minutes=3.0).batch})
 
 
 def test_a_backbone_brings_its_rates_however_it_is_named() -> None:
