@@ -47,3 +47,6 @@ def test_threads_that_overlap_give_them_back() -> None:
     leave.set()
     thread.join()
     assert counts() == before
+    with one_thread():  # and the next block finds them as they were
+        assert set(counts()) == {1}
+    assert counts() == before
