@@ -196,6 +196,25 @@ def test_the_preset_follows_the_pictures_unless_it_is_named(
     assert (config.preset, config.size, config.K) == (chosen, size, K)
 
 
+@pytest.mark.parametrize(
+    ("preset", "side", "backbone", "first"),
+    [
+        (None, 32, None, 16),
+        (None, 32, "resnet", 16),
+        ("small", 300, "resnet", 32),
+        (None, 32, "vit", None),
+        ("paper", 32, None, None),
+        (None, 300, "resnet", None),
+        (None, 32, "folder/of/one", None),
+    ],
+)
+def test_views_of_small_pictures_begin_smaller_for_a_resnet(
+    preset: str | None, side: int, backbone: str | None, first: int | None
+) -> None:
+    assert resolved(preset, side, backbone).views.first_size == first
+    assert build([*layers(None, 32, None, "rcq"), EPOCH]).batch == 64
+
+
 @pytest.mark.parametrize("side", [32, 64, 300])
 @pytest.mark.parametrize("preset", [None, "small", "photo", "paper"])
 @pytest.mark.parametrize("backbone", ["vit", "resnet", "folder/of/one"])

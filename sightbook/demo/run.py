@@ -22,7 +22,7 @@ from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
 from sightbook.learn.choice import able
-from sightbook.learn.train import train
+from sightbook.learn.train import resolve, train
 from sightbook.library.library import Library
 from sightbook.library.results import Hit
 from sightbook.model.builtin import BUILTIN
@@ -151,10 +151,12 @@ def _own(
 ) -> Report:
     """What `train` chooses for these pictures, and where they have labels, how good it is."""
     began = time.monotonic()
+    if minutes is None and not resolve(data, settings=settings).closed_form:
+        minutes = OWN_MINUTES
     trained = train(
         data,
         folder / "model",
-        minutes=minutes or OWN_MINUTES,
+        minutes=minutes,
         seed=seed,
         settings=settings,
         listener=listener,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import sightbook
 from sightbook.learn import halves, judged
 from sightbook.learn.halves import Share, agreement, compare, cut, share
 from sightbook.learn.judged import BEFORE, BUILTIN, LEARNED, THUMBNAILS, Judged
-from tests.pictures import KINDS, picture
+from sightbook.model.model import Model
+from tests.learn.conftest import GOOD, Train
+from tests.pictures import KINDS, picture, write_photos
 
 RANDOM = np.random.default_rng(0)
 
@@ -70,6 +75,39 @@ def test_what_looks_at_shapes_agrees_more_than_what_looks_at_colours() -> None:
     assert told is not None and told.helped and told.beaten_by == []
     assert told.shares[LEARNED].mean > 1.5 * told.shares[THUMBNAILS].mean
     assert Judged.of(told.to_json()).to_json() == told.to_json()
+
+
+def test_training_is_held_against_thumbnails_and_the_network_it_began_with(
+    train: Train, photos: Path, tmp_path: Path
+) -> None:
+    report = train(photos, tmp_path / "m", epochs=1)
+    told = Model.open(tmp_path / "m").config.verdict["halves"]
+    assert set(told["shares"]) == {LEARNED, BEFORE, THUMBNAILS}, "16 pixels show the built-in network nothing"
+    assert told["pictures"] == GOOD and "colour thumbnails" in report.sentence
+    untrained = train(photos, tmp_path / "u", epochs=0)
+    same = untrained.verdict["halves"]
+    assert same["gains"][BEFORE] == [0, 0] and same["shares"][LEARNED] == same["shares"][BEFORE]
+    silent = train(photos, tmp_path / "s", epochs=0, judge=False)
+    assert silent.verdict["halves"] is None
+
+
+def test_from_scratch_on_photos_the_built_in_network_stands_beside(train: Train, tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 36, side=96)
+    report = train(tmp_path / "photos", tmp_path / "m", epochs=1, settings={"size": 72, "resize": 72})
+    assert BUILTIN in report.verdict["halves"]["shares"] and "the built-in network" in report.sentence
+
+
+@pytest.mark.parametrize(("side", "judged_by_halves"), [(96, True), (32, False)])
+def test_closed_form_is_held_against_features_and_thumbnails_where_pictures_are_large_enough(
+    side: int, judged_by_halves: bool, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "photos", 36, side=side)
+    report = sightbook.train(tmp_path / "photos", tmp_path / "m", backbone="builtin", bits=16, jobs=1)
+    if judged_by_halves:
+        assert set(report.verdict["halves"]["shares"]) == {LEARNED, BEFORE, THUMBNAILS}
+        assert "the network's features as they are" in report.sentence
+    else:
+        assert report.verdict["halves"] is None and "two halves of a picture" not in report.sentence
 
 
 def of(gains: dict[str, tuple[float, float]], pictures: int = 300) -> Judged:

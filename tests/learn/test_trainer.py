@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from sightbook.config import ViewsConfig
 from sightbook.errors import ModelError
 from sightbook.learn import precision, trainer
 from sightbook.learn.log import read
 from sightbook.learn.trainer import forward_loss, optimizer_for, rows_of, schedule
 from sightbook.learn.verdict import measure
+from sightbook.learn.views import Views
 from sightbook.progress import silent
-from tests.learn.conftest import SIZE, config_of, fit, pictures, run_of
+from tests.learn.conftest import SIZE, Train, config_of, fit, pictures, run_of
 
 
 @pytest.mark.parametrize("codebooks", ["learned", "frozen"])
@@ -185,6 +187,22 @@ def test_views_begin_smaller_where_that_is_asked_for(tmp_path: Path) -> None:
     steps = 5 * run.steps_per_epoch
     assert seen == [8] * -(-steps // 2) + [SIZE] * (steps // 2)  # those of this run are as large as pictures
     assert run.first_views.fixed(torch.zeros(1, 16, 16, 3, dtype=torch.uint8)).shape[-1] == run.config.size
+
+
+@pytest.mark.parametrize("first", [8, 12, 16, None])
+def test_a_run_has_first_views_where_they_are_smaller(
+    first: int | None, train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[int] = []
+    smaller = Views.smaller
+
+    def seen(views: Views, config: ViewsConfig, side: int) -> Views:
+        sides.append(side)
+        return smaller(views, config, side)
+
+    monkeypatch.setattr(Views, "smaller", seen)
+    train(photos, tmp_path / "m", epochs=1, settings={"views": {"first_size": first}}, judge=False)
+    assert sides == ([8] if first == 8 else []), "views of this run are 12 pixels"
 
 
 @pytest.mark.parametrize(

@@ -365,14 +365,14 @@ def test_a_pretrained_backbone_is_trained_and_written(
 
 
 def test_the_backbone_s_own_rate_is_the_presets(tmp_path: Path) -> None:
-    from sightbook.learn.train import _resolve
+    from sightbook.learn.resolved import complete
 
     folder = write_backbone(tmp_path / "some-model", "resnet")
-    config = _resolve({"epochs": 1}, None, str(folder), 32)
+    config = complete({"epochs": 1}, None, str(folder), 32)
     assert (config.size, config.resize) == (28, 32)
     assert config.optimizer.backbone_rate is not None
     assert config.optimizer.backbone_rate < config.optimizer.rate
-    assert _resolve({"epochs": 1, "size": 40}, None, str(folder), 32).resize == 40
+    assert complete({"epochs": 1, "size": 40}, None, str(folder), 32).resize == 40
 
 
 def test_a_vision_transformer_of_another_size_is_said(photos: Path, tmp_path: Path) -> None:
