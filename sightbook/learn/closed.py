@@ -119,12 +119,16 @@ def _judged(
     entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
 ) -> dict[str, Any] | None:
     """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for
-    fewer than three, and for small ones: their halves are too small for a network that sees photos."""
+    fewer than three, and for small ones: their halves are too small for a network that sees photos; and where a source
+    has gone meanwhile: what was learned is not lost for that."""
     places = np.unique(
         np.linspace(0, len(entries) - 1, min(len(entries), halves.PICTURES)).round().astype(int)
     )
     given = load([entries[place] for place in places], network.frame, jobs=jobs)
-    loaded = [item for item in given if isinstance(item, Loaded)]
+    try:
+        loaded = [item for item in given if isinstance(item, Loaded)]
+    except SourceError:
+        return None
     pixels = [item.pixels for item in loaded]
     if len(pixels) < judged.FEWEST or median(min(item.width, item.height) for item in loaded) <= SMALL_UP_TO:
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import sightbook
+from sightbook.errors import SourceError
 from sightbook.learn import halves, judged
 from sightbook.learn.halves import Share, agreement, compare, cut, share
 from sightbook.learn.judged import BEFORE, BUILTIN, LEARNED, THUMBNAILS, Judged
@@ -108,6 +110,20 @@ def test_closed_form_is_held_against_features_and_thumbnails_where_pictures_are_
         assert "the network's features as they are" in report.sentence
     else:
         assert report.verdict["halves"] is None and "two halves of a picture" not in report.sentence
+
+
+def test_a_source_that_goes_before_the_verdict_costs_the_verdict_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path / "photos", 36, side=96)
+
+    def gone(*_: object, **__: object) -> Iterator[None]:
+        raise SourceError("photos is gone")
+        yield
+
+    monkeypatch.setattr("sightbook.learn.closed.load", gone)
+    report = sightbook.train(tmp_path / "photos", tmp_path / "m", backbone="builtin", bits=16, jobs=1)
+    assert report.verdict["halves"] is None and Model.open(tmp_path / "m").bits == 16
 
 
 def of(gains: dict[str, tuple[float, float]], pictures: int = 300) -> Judged:
