@@ -355,9 +355,9 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
         return "fp32"
     torch.manual_seed(run.config.seed)
     run.network.train()
-    views = run.views(
-        trainer.pictures_of(run)[: precision.PICTURES]
-    )  # of this rank alone: a question of speed
+    pictures = trainer.pictures_of(run)  # of this rank alone: a question of speed
+    # A slow processor takes minutes for a whole batch; a GPU takes no time for a few, and they would tell nothing of it.
+    views = run.views(pictures[: precision.PICTURES] if run.device.type == "cpu" else pictures)
 
     def step(network: Network, dtype: torch.dtype | None) -> None:
         with precision.autocast(run.device, dtype):
