@@ -147,7 +147,7 @@ def _judged(
 
 def _network(config: TrainConfig, device: str) -> Frozen:
     if config.backbone.name == BUILTIN and as_shipped(config, device):
-        return frozen_builtin(config.resize)
+        return frozen_builtin(config.size, config.resize)
     from sightbook.learn.pretrained import frozen_pretrained
 
     return frozen_pretrained(config, device)

@@ -42,17 +42,18 @@ class Frozen:
 
 
 def as_shipped(config: TrainConfig, device: str) -> bool:
-    """Whether the settings take the built-in network as its graph is: on a CPU, its own size and pooling; anything else
-    needs its torch form (`pretrained`)."""
+    """Whether the settings take the built-in network as its graph is: on a CPU, a size that fits it and its own pooling;
+    anything else needs its torch form (`pretrained`)."""
     return (
         device in ("auto", "cpu")
-        and config.size == builtin.read().frame.size
+        and config.size % builtin.STRIDE == 0
         and config.backbone.pool == "auto"
     )
 
 
-def frozen_builtin(resize: int) -> Frozen:
-    """The network that comes with the program, for pictures whose shorter side is brought to `resize` pixels first."""
+def frozen_builtin(size: int, resize: int) -> Frozen:
+    """The network that comes with the program, for pictures whose shorter side is brought to `resize` pixels first, and
+    of which it sees the middle `size` × `size`."""
     known = builtin.read()
 
     def write(path: Path) -> float:
@@ -64,7 +65,7 @@ def frozen_builtin(resize: int) -> Frozen:
         licence=known.licence,
         pretraining=known.pretraining,
         features=known.features,
-        frame=Frame(known.frame.size, resize, known.frame.resample),
+        frame=Frame(size, resize, known.frame.resample),
         mean=known.mean,
         std=known.std,
         digest=hashlib.blake2b(known.encoder.read_bytes(), digest_size=16).hexdigest(),

@@ -16,6 +16,7 @@ from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError
 from sightbook.learn.choice import by_steps
 from sightbook.methods import names
+from sightbook.model.builtin import BUILTIN, frame_for
 from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.settings import merge, parse_path, parse_setting, read_file
@@ -89,7 +90,7 @@ def complete(
     wide = asked.get("K", 256 if suits else 16) == 256
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
     if pretrained:
-        layers.append(_pretrained_input(str(backbone)))
+        layers.append(_pretrained_input(str(backbone), shorter))
     merged = merge(*layers, asked)
     if method == "neighbours":
         nested, merged["nested"] = True, ()  # a code of independent clusterings is nested anyway
@@ -157,9 +158,12 @@ def named_backbone(asked: Mapping[str, Any]) -> str | None:
     return kind if kind in ("vit", "resnet") else None  # anything else is refused with its reason later on
 
 
-def _pretrained_input(name: str) -> dict[str, Any]:
+def _pretrained_input(name: str, shorter: int) -> dict[str, Any]:
     from sightbook.model.hub import preprocessing
 
+    if name == BUILTIN:
+        frame = frame_for(shorter)
+        return {"size": frame.size, "resize": frame.resize}
     facts = preprocessing(name)
     return {"size": facts.size, "resize": facts.resize}
 

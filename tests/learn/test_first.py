@@ -49,6 +49,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(("side", "seen"), [(32, 128), (40, 128), (41, 224), (64, 224), (300, 224)])
+def test_few_pixels_are_not_enlarged_as_far_as_a_photo(tmp_path: Path, side: int, seen: int) -> None:
+    write_photos(tmp_path / "photos", 9, side=side)
+    with first_model([str(tmp_path / "photos")], tmp_path / "learning", jobs=1) as found:
+        model = Model.open(found.folder)
+        assert model.frame.size == seen
+        (one,) = encode(list(open_sources([tmp_path / "photos" / "beach.jpg"]).entries()), model)
+        assert isinstance(one, Encoded) and np.isfinite(one.x).all()
+
+
 def test_the_network_is_small_and_says_where_it_is_from() -> None:
     known = builtin.read()
     assert known.encoder.stat().st_size < 6 * 2**20
@@ -339,11 +349,12 @@ def test_its_torch_form_is_what_the_graph_is(
     assert x.shape == (2, model.D) and np.isfinite(x).all()
 
 
-def test_the_torch_form_gives_the_features_of_the_graph() -> None:
+@pytest.mark.parametrize("size", [32, 128, 224, 256])
+def test_the_torch_form_gives_the_features_of_the_graph(size: int) -> None:
     known = builtin.read()
     network, _ = backbones.pretrained("builtin")
     encoder = PixelBackbone(network, known.mean, known.std).eval()
-    pixels = np.random.default_rng(0).integers(0, 256, (2, known.frame.size, known.frame.size, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     with torch.inference_mode():
         found = encoder(torch.from_numpy(pixels)).numpy()
     expected = open_session(known.encoder).run(["features"], {"pixels": pixels})[0]
