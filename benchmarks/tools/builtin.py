@@ -53,7 +53,11 @@ def main() -> None:
         "name": given.name,
         "features": network.features,
         "frame": {"size": facts.size, "resize": facts.resize, "resample": facts.resample},
-        "small": {"size": SMALL, "resize": round(SMALL * facts.resize / facts.size), "resample": facts.resample},
+        "small": {
+            "size": SMALL,
+            "resize": round(SMALL * facts.resize / facts.size),
+            "resample": facts.resample,
+        },
         "transformers": spec["transformers"],
         "mean": facts.mean,
         "std": facts.std,
@@ -108,7 +112,9 @@ def free_size(model: onnx.ModelProto) -> None:
     axes = next(each for each in model.graph.initializer if each.name == mean.input[1])
     axes.CopyFrom(numpy_helper.from_array(np.array([2, 3], np.int64), axes.name))
     mean.input[0] = listed.input[0]
-    model.graph.initializer.remove(next(each for each in model.graph.initializer if each.name == listed.input[1]))
+    model.graph.initializer.remove(
+        next(each for each in model.graph.initializer if each.name == listed.input[1])
+    )
     model.graph.node.remove(listed)
 
 

@@ -42,13 +42,9 @@ class Frozen:
 
 
 def as_shipped(config: TrainConfig, device: str) -> bool:
-    """Whether the settings take the built-in network as its graph is: on a CPU, a size that fits it and its own pooling;
+    """Whether the settings take the built-in network as its graph is: on a CPU, a size that fits, its own pooling;
     anything else needs its torch form (`pretrained`)."""
-    return (
-        device in ("auto", "cpu")
-        and config.size % builtin.STRIDE == 0
-        and config.backbone.pool == "auto"
-    )
+    return device in ("auto", "cpu") and config.size % builtin.STRIDE == 0 and config.backbone.pool == "auto"
 
 
 def frozen_builtin(size: int, resize: int) -> Frozen:

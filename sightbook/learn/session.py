@@ -356,7 +356,7 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
     torch.manual_seed(run.config.seed)
     run.network.train()
     pictures = trainer.pictures_of(run)  # of this rank alone: a question of speed
-    # A slow processor takes minutes for a whole batch; a GPU takes no time for a few, and they would tell nothing of it.
+    # A slow processor takes minutes for a whole batch; of a GPU a few pictures tell nothing.
     views = run.views(pictures[: precision.PICTURES] if run.device.type == "cpu" else pictures)
 
     def step(network: Network, dtype: torch.dtype | None) -> None:
