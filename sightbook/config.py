@@ -62,6 +62,10 @@ class BackboneConfig(_Frozen):
             raise ValueError(f"backbone.width {self.width} is not a multiple of backbone.heads {self.heads}")
         if (self.kind == "pretrained") != (self.name is not None):
             raise ValueError("backbone.name goes with backbone.kind=pretrained, and only with it")
+        if self.train == "head" and self.dropout:
+            raise ValueError(
+                f"backbone.dropout {self.dropout:g} would do nothing: with backbone.train head none of it is trained"
+            )
         if self.kind != "pretrained" and self.train != "all":
             raise ValueError(
                 f"backbone.train {self.train} needs a pretrained backbone: a new {self.kind} is trained whole"
@@ -77,11 +81,17 @@ class ViewsConfig(_Frozen):
     side, so that things are as large in the smaller view as they later are in the whole picture, in fewer pixels.
     `first_size`: that of the views in the first `first_share` of the budget, where it is smaller; None: no other. A
     resnet learns much of what it will know from views of half the pixels, in half the time (progressive resizing).
+    `apart`: first and second views go through the backbone one after the other, so that its batch norms know one kind.
+    `local`: further views of each picture, crops of `local_min` to `local_max` of it, for methods that use them.
     """
 
     size: int | None = Field(None, ge=8)
     first_size: int | None = Field(None, ge=8)
     first_share: float = Field(0.8, ge=0, le=1)
+    apart: bool = False
+    local: int = Field(0, ge=0, le=8)
+    local_min: float = Field(0.05, gt=0, le=1)
+    local_max: float = Field(0.14, gt=0, le=1)
     crop_min: float = Field(0.2, gt=0, le=1)
     flip: float = Field(0.5, ge=0, le=1)
     jitter: float = Field(0.4, ge=0, le=1)
@@ -90,15 +100,27 @@ class ViewsConfig(_Frozen):
     grey: float = Field(0.2, ge=0, le=1)
     blur: float = Field(0.0, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> ViewsConfig:
+        if self.local_min > self.local_max:
+            raise ValueError(
+                f"views.local_min {self.local_min} is above views.local_max {self.local_max}: exchange them"
+            )
+        return self
+
 
 class OptimizerConfig(_Frozen):
-    """AdamW; the rate warms up linearly and then follows half a cosine to zero, step by step."""
+    """How weights follow gradients; the rate warms up linearly and then follows half a cosine to zero, step by step.
 
+    `kind`: AdamW, whose decay stands beside the gradient; Adam and SGD with momentum .9, whose decay is part of it.
+    """
+
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"
     rate: float = Field(2e-3, gt=0)
     backbone_rate: float | None = Field(None, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1)
-    clip_norm: float = Field(5.0, gt=0)
+    clip_norm: float | None = Field(5.0, gt=0)
 
 
 class FeaturesConfig(_Frozen):

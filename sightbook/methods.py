@@ -36,6 +36,8 @@ class Method:
     settings: the method's own defaults, nested as in train/config.yaml. Under "terms" stand the settings that only this
     method has, a mapping or a dataclass of numbers, truth values or words: `config.term(name)` gives them, `--set
     terms.NAME=VALUE` changes them, any other name is refused.
+    paper: what is different where the paper's own terms are asked for (`--preset paper`).
+    local: whether the loss looks at `batch.local`, views of small parts (`views.local`).
     frozen: what is different over a frozen backbone; frozen_wide: and there with codebooks of 256 codewords.
     origin: who brought it.
     """
@@ -44,12 +46,14 @@ class Method:
     settings: Settings = field(default_factory=dict)
     frozen: Settings = field(default_factory=dict)
     frozen_wide: Settings = field(default_factory=dict)
+    paper: Settings = field(default_factory=dict)
+    local: bool = False
     origin: str = "this program"
 
     def __post_init__(self) -> None:
         if not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
             raise ConfigError(f"a method's loss is a function, not a {type(self.loss).__name__}")
-        for name in ("settings", "frozen", "frozen_wide"):
+        for name in ("settings", "frozen", "frozen_wide", "paper"):
             object.__setattr__(self, name, _plain(name, getattr(self, name)))
 
     @property

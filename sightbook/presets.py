@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 from sightbook.errors import ConfigError
 from sightbook.methods import Method, find, register
+from sightbook.papers import PAPERS
 from sightbook.settings import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
 SMALL_UP_TO = 64  # pixels of the shorter side
+_SIZE = 32  # of the encoder's input, where no layer says otherwise
 DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
 # What method neighbours goes by; every other setting is one of learning by steps.
 CLOSED_FORM = {
@@ -39,8 +41,9 @@ _PHOTO: Settings = {
 }
 _VIT: Settings = {"backbone": {"kind": "vit"}, "optimizer": {"rate": 1e-3, "weight_decay": 0.05}}
 _PRETRAINED: Settings = {"batch": 64, "optimizer": {"rate": 1e-3, "backbone_rate": 1e-4}}
-# The published method as far as it is told: a Vision Transformer with dropout .1 and codebooks of 256 codewords.
-_PAPER: Settings = {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}}
+DEFAULT_PAPER_METHOD = "transclippedclr"
+# Small parts of a photo beside its two views, as DCCQ's released code has them for all but CIFAR-10.
+_LOCAL: Settings = {"views": {"local": 4}}
 
 # What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
 # those that the method reads: any other is refused with it.
@@ -100,19 +103,15 @@ METHODS: dict[str, Settings] = {
         },
     },
     "dccq": {
-        "quantizer": "distance",
-        "standardize": False,
-        "alpha": 5.0,
-        "tau": 0.5,
+        "K": 256,
+        "tau": 0.4,
         "clip": 0,
-        "batch": 256,
-        "optimizer": {"rate": 3e-4, "weight_decay": 1e-5},
         "views": {"blur": 0.5},
         "terms": {
             "rho": 0.1,
-            "entropy": 0.01,
+            "entropy": 0.05,
             "codeword_similarity": 0.5,
-            "memory": 384,
+            "memory": 512,
             "memory_after": 0.1,
         },
     },
@@ -146,6 +145,8 @@ for _name, _settings in METHODS.items():
             _settings,
             FROZEN.get(_name, {}),
             FROZEN_WIDE.get(_name, {}),
+            paper=PAPERS[_name].settings if _name in PAPERS else {},
+            local=_name == "dccq",
             origin="sightbook",
         ),
     )
@@ -165,34 +166,59 @@ def layers(
     `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
     name or folder of a pretrained one; None leaves it to the preset. `frozen`: its weights stay; `wide`: then codebooks
     of 256 codewords, for the methods that gain by them.
-    ConfigError for an unknown preset or method.
+    ConfigError for an unknown preset or method, and for the preset `paper` with a method that has none.
     """
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
     chosen = find(method)
+    if preset == "paper" and not chosen.paper:
+        told = ", ".join(PAPERS)
+        raise ConfigError(f"preset paper has nothing to say of method {method}: choose one of {told}")
     size = preset if preset in ("small", "photo") else ("small" if shorter_side <= SMALL_UP_TO else "photo")
     found: list[Settings] = [{"preset": preset or size}]
     if size == "photo":
         found.append(_PHOTO)
     elif shorter_side > 40:
         found.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
-    if size == "small" and preset != "paper" and backbone in (None, "resnet"):
+    if size == "small" and backbone in (None, "resnet"):
         found.append({"views": {"first_size": 16 if shorter_side <= 40 else 32}})
     if size == "photo" and (backbone == "vit" or preset == "paper"):
         found.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
-    if backbone == "vit" or (preset == "paper" and backbone is None):
+    if backbone == "vit":
         found.append(_VIT)
-    if preset == "paper":
-        found.append(_PAPER)
-    if backbone == "resnet":
+    elif backbone == "resnet":
         found.append({"backbone": {"kind": "resnet"}})
-    elif backbone not in (None, "vit"):
+    elif backbone is not None:
         found.append(
             merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
         )
     found.append({"method": method, **chosen.settings})
+    if preset == "paper":
+        found += _of_paper(chosen, found, backbone)
     if frozen:
         found.append(chosen.frozen)
         if wide:
             found.append(chosen.frozen_wide)
+    return found
+
+
+def _of_paper(method: Method, below: list[Settings], backbone: str | None) -> list[Settings]:
+    """What the method's paper says, over the layers `below`. A network that was named stays what it is, with the
+    paper's dropout where it has such; views are as large as the network's input."""
+    told = dict(method.paper)
+    network: Settings = told.pop("backbone", {})
+    size = int(merge(*below).get("size", _SIZE))
+    if size > SMALL_UP_TO:
+        network = {**network, "stem_stride": 4} if "stem_stride" in network else network
+    found: list[Settings] = []
+    if backbone is None:
+        found += [_VIT] if network.get("kind") == "vit" else []
+        found.append({"backbone": network})
+    elif "dropout" in network and backbone == "vit":
+        found.append({"backbone": {"dropout": network["dropout"]}})
+    found.append(told)
+    if "apart" in told.get("views", {}) and backbone in (None, "vit", "resnet"):
+        found.append({"views": {"size": size}})
+    if method.local and size > SMALL_UP_TO:
+        found.append(_LOCAL)
     return found

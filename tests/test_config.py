@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError
-from sightbook.presets import layers
+from sightbook.presets import DEFAULT_METHOD, DEFAULT_PAPER_METHOD, layers
 from sightbook.settings import merge, parse_setting, read_file
 
 EPOCH = {"epochs": 1}
@@ -172,7 +172,8 @@ def test_an_empty_file_changes_nothing_and_a_missing_one_is_said(tmp_path: Path)
 
 
 def resolved(preset: str | None, side: int, backbone: str | None = None) -> TrainConfig:
-    return build([*layers(preset, side, backbone), EPOCH])
+    method = DEFAULT_PAPER_METHOD if preset == "paper" else DEFAULT_METHOD
+    return build([*layers(preset, side, backbone, method), EPOCH])
 
 
 @pytest.mark.parametrize(

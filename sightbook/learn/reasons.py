@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sightbook.config import TrainConfig
 from sightbook.learn.choice import Choice
 from sightbook.model.builtin import BUILTIN, frame_for
+from sightbook.papers import PAPERS
 from sightbook.presets import WIDE_FROM
 
 
@@ -39,9 +40,24 @@ def reasons(
         found.append(
             f"K {config.K}: {pictures:,} pictures are {enough} for 256 codewords (from {WIDE_FROM} on)"
         )
+    if config.preset == "paper":
+        found += _of_paper(config)
     if not config.closed_form and not {"minutes", "epochs"} & set(asked):
         found.append(f"minutes {config.minutes:g}: neither minutes nor epochs were given")
     if config.closed_form and config.nested:
         shorter_codes = ", ".join(map(str, config.nested))
         found.append(f"nested {shorter_codes}: a code in closed form has them in any case")
+    return found
+
+
+def _of_paper(config: TrainConfig) -> list[str]:
+    """What a reader of the method's paper must know of `--preset paper`."""
+    paper = PAPERS.get(config.method)
+    if paper is None:
+        return []  # of a method that was brought along
+    found = [f"preset paper, {config.method}: {one}" for one in paper.instead]
+    if paper.untold:
+        found.append(f"preset paper: not published, so our own values: {', '.join(paper.untold)}")
+    if paper.epochs is not None:
+        found.append(f"preset paper: the paper trains for {paper.epochs:,} epochs (--epochs {paper.epochs})")
     return found

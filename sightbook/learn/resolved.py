@@ -15,11 +15,11 @@ from sightbook.config import TrainConfig, build
 from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError
 from sightbook.learn.choice import by_steps
-from sightbook.methods import names
+from sightbook.methods import Method, find, names
 from sightbook.model.builtin import BUILTIN, frame_for
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, WIDE_FROM
+from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, DEFAULT_PAPER_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
-from sightbook.settings import merge, parse_path, parse_setting, read_file
+from sightbook.settings import Settings, merge, parse_path, parse_setting, read_file
 
 DEFAULT_MINUTES = 10.0
 # A head on cached features: after that its label-free verdict hardly moves on some thousand photos (docs/log.md).
@@ -80,7 +80,8 @@ def complete(
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
-    method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else DEFAULT_METHOD))
+    usual = DEFAULT_PAPER_METHOD if preset == "paper" else DEFAULT_METHOD
+    method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else usual))
     if method == "neighbours":
         _refuse_steps(asked)
         section = {**section, "train": "head"} if isinstance(section, Mapping) else {"train": "head"}
@@ -91,6 +92,8 @@ def complete(
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
     if pretrained:
         layers.append(_pretrained_input(str(backbone), shorter))
+        if preset == "paper" and not frozen:
+            layers.append(_dropout(str(backbone), find(method)))
     merged = merge(*layers, asked)
     if method == "neighbours":
         nested, merged["nested"] = True, ()  # a code of independent clusterings is nested anyway
@@ -166,6 +169,14 @@ def _pretrained_input(name: str, shorter: int) -> dict[str, Any]:
         return {"size": frame.size, "resize": frame.resize}
     facts = preprocessing(name)
     return {"size": facts.size, "resize": facts.resize}
+
+
+def _dropout(name: str, method: Method) -> Settings:
+    """The dropout of the method's paper, where it tells one and the network `name` has such."""
+    from sightbook.model.hub import has_dropout
+
+    told = method.paper.get("backbone", {}).get("dropout")
+    return {"backbone": {"dropout": told}} if told and has_dropout(name) else {}
 
 
 def resumed(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:

@@ -25,6 +25,7 @@ from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
 from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, shape_of, write_model
+from sightbook.methods import find
 from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
@@ -189,7 +190,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = backbones.pretrained(name, chosen.pool)
+        backbone, spec = backbones.pretrained(name, chosen.pool, chosen.dropout)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
         backbones.freeze(backbone, chosen.train)
@@ -254,7 +255,10 @@ def _begin(
     run.resident = _resident(pictures, device)
     first_size = config.views.first_size
     if first_size is not None and first_size < config.view_size:
-        run.first_views = views.smaller(config.views, first_size)
+        run.first_views = views.smaller(first_size)
+    if config.views.local:
+        _check_local(config, ranks)
+        run.local_views = views.local()
     if config.compile:
         network.backbone.compile()
     if run.batch < config.batch:
@@ -291,6 +295,18 @@ def _begin(
         )
     )
     return run
+
+
+def _check_local(config: TrainConfig, ranks: Ranks) -> None:
+    """ConfigError where views of small parts would be drawn and not used."""
+    if not find(config.method).local:
+        raise ConfigError(
+            f"views.local {config.views.local} would do nothing: method {config.method} looks at whole views only"
+        )
+    if ranks.world > 1 or config.backbone.train == "head":
+        raise ConfigError(
+            f"views.local {config.views.local} needs one process and a backbone that is trained: set it to 0"
+        )
 
 
 def _resident(pictures: store.Store, device: torch.device) -> torch.Tensor | None:

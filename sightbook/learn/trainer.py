@@ -1,8 +1,8 @@
 """The training loop. Device, precision and budget wrap the step and never fork it.
 
 Data flow of a step: row numbers (a function of seed and step) → pictures uint8 → two views on the device → features (or
-features from the cache of a frozen backbone) → x, z, p → the method's loss → gradients, clipped → AdamW → usage, log,
-checkpoint.
+features from the cache of a frozen backbone) → x, z, p → the method's loss → gradients, clipped → optimizer → usage,
+log, checkpoint.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from sightbook.progress import Listener, Meter
 
 # A collapse is called one when so many looks in a row see it, within an epoch.
 _LOOKS, _LOOK_EVERY = 3, 20
+_MOMENTUM = 0.9  # of SGD, as MeCoQ and DCCQ have it
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Run:
     features: Features | None = None
     resident: Tensor | None = None  # all pixels (N, R, R, 3) uint8 on the device, where they fit
     first_views: Views | None = None  # those of the first part of the budget, where they are others
+    local_views: Views | None = None  # those of small parts, where there are some
     terms: dict[str, float] = field(
         default_factory=dict
     )  # of the last step's loss, weighted: it is their sum
@@ -118,8 +120,8 @@ def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     return found
 
 
-def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over everything trainable; biases, norms and codewords do not decay. `base` is a group's own rate."""
+def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer of everything trainable; biases, norms and codewords do not decay. `base`: a group's own rate."""
     rate = config.optimizer.rate
     backbone_rate = config.optimizer.backbone_rate or rate
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -131,13 +133,15 @@ def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.AdamW:
                 config.optimizer.weight_decay if decays else 0.0,
             )
             groups.setdefault(key, []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": group, "lr": base, "base": base, "weight_decay": decay}
-            for (base, decay), group in groups.items()
-        ],
-        fused=True,
-    )
+    each = [
+        {"params": group, "lr": base, "base": base, "weight_decay": decay}
+        for (base, decay), group in groups.items()
+    ]
+    if config.optimizer.kind == "sgd":
+        return torch.optim.SGD(each, lr=rate, momentum=_MOMENTUM)
+    if config.optimizer.kind == "adam":
+        return torch.optim.Adam(each, fused=True)
+    return torch.optim.AdamW(each, fused=True)
 
 
 def schedule(fraction: float, warmup: float) -> float:
@@ -168,28 +172,38 @@ def forward_loss(
     dtype: torch.dtype | None,
     *,
     remembered: Tensor | None = None,
+    local: Tensor | None = None,
     ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor, Terms]:
     """Two views (2B, 3, S, S) → (loss, p, terms). The backbone runs in `dtype` under autocast, the rest in float32.
 
-    With several ranks the views are this rank's part, loss, p and terms those of the whole batch.
+    local (L·B, 3, S, S): views of small parts. With several ranks the views are this rank's part, loss, p and terms
+    those of the whole batch.
     """
     with autocast(views.device, dtype):
-        features = network.backbone(views)
-    return features_loss(network, ranks.gather(features.float()), config, remembered)
+        parts = views.chunk(2) if config.views.apart else (views,)
+        features = torch.cat([network.backbone(part) for part in parts]).float()
+        small = None if local is None else network.backbone(local).float()
+    return features_loss(network, ranks.gather(features), config, remembered, small)
 
 
 def features_loss(
-    network: Network, features: Tensor, config: TrainConfig, remembered: Tensor | None = None
+    network: Network,
+    features: Tensor,
+    config: TrainConfig,
+    remembered: Tensor | None = None,
+    local: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Terms]:
     """Features (2B, F) float32 of two views → (loss, p, terms); the terms, with their weights, add up to the loss.
 
-    remembered (E, D): rows of the code memory, further negatives of the methods that have one. With nested codes the
-    loss is the mean over all prefixes that are to be codes by themselves, and so is each term.
+    remembered (E, D): rows of the code memory, further negatives of the methods that have one; local (L·B, F): features
+    of views of small parts. With nested codes the loss is the mean over all prefixes that are to be codes by
+    themselves, and so is each term.
     """
     x = network.head(features)
     z, p = network.quantizer(x)
-    batch = ViewBatch(features, x, z, p, network.quantizer.codewords(), remembered)
+    small = None if local is None else network.head(local)
+    batch = ViewBatch(features, x, z, p, network.quantizer.codewords(), remembered, small)
     parts = [terms_of(batch.prefix(M), config) for M in config.prefixes]
     loss = torch.stack([total(part) for part in parts]).mean()
     if torch.is_grad_enabled() and not loss.requires_grad:
@@ -208,6 +222,7 @@ def held_out_loss(
     The views are the same for every network. None when the pictures are too few for one batch of the method.
     """
     size = min(config.batch, len(pictures))
+    small = views.local() if config.views.local else None
     modes = {module: module.training for module in network.modules()}
     network.eval()
     losses = []
@@ -216,7 +231,8 @@ def held_out_loss(
             torch.manual_seed(VIEW_SEED)
             for start in range(0, len(pictures) - size + 1, size):
                 chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + size])).to(device)
-                losses.append(float(forward_loss(network, views(chunk), config, None)[0]))
+                local = None if small is None else small(chunk, config.views.local)
+                losses.append(float(forward_loss(network, views(chunk), config, None, local=local)[0]))
     except ConfigError:
         return None
     finally:
@@ -236,9 +252,11 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
         features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
         loss, p, terms = features_loss(run.network, features, run.config, run.remembered())
     else:
-        views = run.views_now()(pictures_of(run))
+        pictures = pictures_of(run)
+        views = run.views_now()(pictures)
+        local = None if run.local_views is None else run.local_views(pictures, run.config.views.local)
         loss, p, terms = forward_loss(
-            run.network, views, run.config, dtype, remembered=run.remembered(), ranks=run.ranks
+            run.network, views, run.config, dtype, remembered=run.remembered(), local=local, ranks=run.ranks
         )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:
@@ -246,7 +264,8 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     run.ranks.reduce_gradients(run.network)
-    nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
+    if run.config.optimizer.clip_norm is not None:
+        nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)
     run.optimizer.step()
     run.usage.update(p)
     if run.memory is not None:

@@ -13,7 +13,8 @@ from sightbook.config import ViewsConfig
 class Views(nn.Module):
     """Draws views; torch's global random state decides them, so seeding it makes them repeatable.
 
-    `size`: side of a fixed view; `side`: that of a random view, `config.size` or `size` when None.
+    `size`: side of a fixed view; `side`: that of a random view, `config.size` or `size` when None; `scale`: share of
+    the picture in a random view, from and to, `config.crop_min` to 1 when None.
     """
 
     mean: Tensor
@@ -25,7 +26,9 @@ class Views(nn.Module):
         size: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        *,
         side: int | None = None,
+        scale: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         with warnings.catch_warnings():
@@ -33,9 +36,10 @@ class Views(nn.Module):
             import kornia.augmentation as K
 
         jitter, side = config.jitter, side or config.size or size
+        smallest, largest = scale or (config.crop_min, 1.0)
         steps: list[nn.Module] = [
             # "resample" cuts and scales the whole batch in one grid_sample; "slice" loops over the pictures.
-            K.RandomResizedCrop((side, side), scale=(config.crop_min, 1.0), cropping_mode="resample"),
+            K.RandomResizedCrop((side, side), scale=(smallest, largest), cropping_mode="resample"),
             K.RandomHorizontalFlip(p=config.flip),
         ]
         if jitter or config.hue:
@@ -46,14 +50,21 @@ class Views(nn.Module):
             width = max(3, side // 20 * 2 + 1)  # a tenth of the side, odd
             steps.append(K.RandomGaussianBlur((width, width), (0.1, 2.0), p=config.blur))
         self.augment = K.AugmentationSequential(*steps)
-        self.size = size
+        self.size, self.side, self.config = size, side, config
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
-    def smaller(self, config: ViewsConfig, side: int) -> Views:
+    def smaller(self, side: int) -> Views:
         """The same with random views of `side` pixels, on the same device."""
-        mean, std = (tuple(scale.flatten().tolist()) for scale in (self.mean, self.std))
-        return Views(config, self.size, mean, std, side=side).to(self.mean.device)
+        return self._like(side, None)
+
+    def local(self) -> Views:
+        """Those of small parts of a picture (`local_min` to `local_max` of its area), as large as the others."""
+        return self._like(self.side, (self.config.local_min, self.config.local_max))
+
+    def _like(self, side: int, scale: tuple[float, float] | None) -> Views:
+        mean, std = (tuple(each.flatten().tolist()) for each in (self.mean, self.std))
+        return Views(self.config, self.size, mean, std, side=side, scale=scale).to(self.mean.device)
 
     @torch.no_grad()
     def forward(self, pictures: Tensor, copies: int = 2) -> Tensor:

@@ -88,15 +88,23 @@ def build(spec: Mapping[str, Any]) -> Backbone:
     return Backbone(body, spec["pool"], _features(config))
 
 
-def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
+# Names under which transformers' vision networks have dropout of hidden states and of attention.
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+
+
+def pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tuple[Backbone, Spec]:
     """Opens a hub name, a local folder or the built-in network; of CLIP and SigLIP their vision tower alone.
 
+    dropout: in training, in place of what the network comes with; 0 leaves it as it is.
+
     ModelError when it is absent, unreachable, no vision model, pickled, or when weights are missing; ConfigError for a
-    pooling that it does not have.
+    pooling or a dropout that it does not have.
     """
     from transformers import AutoConfig, AutoModel
 
     if name == builtin.BUILTIN:
+        if dropout:
+            raise _without_dropout(name, dropout)
         return _builtin(pool)
     # Code that comes with a model is never run, weights are never unpickled.
     careful = {"trust_remote_code": False, "local_files_only": Path(name).is_dir() or not hub.answers()}
@@ -106,6 +114,11 @@ def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
             config = getattr(config, "vision_config", config)
             if hasattr(config, "vision_use_head"):
                 config.vision_use_head = False  # SigLIP's own pooling, a trained layer that we do not use
+            if dropout:
+                if not all(hasattr(config, each) for each in _DROPOUTS):
+                    raise _without_dropout(name, dropout)
+                for each in _DROPOUTS:
+                    setattr(config, each, dropout)
             body, report = AutoModel.from_pretrained(
                 name,
                 config=config,
@@ -137,6 +150,10 @@ def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
     return Backbone(body, spec["pool"], _features(config)), spec
+
+
+def _without_dropout(name: str, dropout: float) -> ConfigError:
+    return ConfigError(f"backbone.dropout {dropout:g} would do nothing: {name} has no dropout; leave it out")
 
 
 def _builtin(pool: str) -> tuple[Backbone, Spec]:

@@ -35,13 +35,7 @@ def preprocessing(name: str) -> Preprocessing:
         ours = builtin.read()
         return Preprocessing(ours.mean, ours.std, ours.frame.size, ours.frame.resize, ours.frame.resample)
     try:
-        if Path(name).is_dir():
-            path = Path(name) / "preprocessor_config.json"
-        else:
-            from huggingface_hub import hf_hub_download
-
-            path = Path(hf_hub_download(name, "preprocessor_config.json", local_files_only=not answers()))
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = _facts(name, "preprocessor_config.json")
     except (OSError, ValueError) as error:
         if not Path(name).is_dir():
             raise unusable(name, error) from None
@@ -65,6 +59,27 @@ def preprocessing(name: str) -> Preprocessing:
     return Preprocessing(
         mean, std, size, max(size, resize), "bicubic" if facts.get("resample") == 3 else "bilinear"
     )
+
+
+def has_dropout(name: str) -> bool:
+    """Whether the network has dropout that training may turn on, as its config.json tells; False where none is read."""
+    if name == builtin.BUILTIN:
+        return False
+    try:
+        return "hidden_dropout_prob" in _facts(name, "config.json")
+    except (OSError, ValueError):
+        return False  # opening it says what is wrong
+
+
+def _facts(name: str, file: str) -> Any:
+    """The content of a JSON file of a hub name or local folder; OSError or ValueError where it cannot be read."""
+    if Path(name).is_dir():
+        path = Path(name) / file
+    else:
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(name, file, local_files_only=not answers()))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _edge(size: Any) -> int:

@@ -13,7 +13,8 @@ class ViewBatch:
 
     features (2B, F) what the head was given, x (2B, D) embeddings, z (2B, D) soft-quantized, p (2B, M, K) soft
     assignments, C (M, K, d) the codebooks; remembered (E, D): soft-quantized rows of earlier batches, None while there
-    is no memory.
+    is no memory; local (L·B, D): embeddings of views of small parts, row b + l·B is the l-th of picture b, None where
+    `views.local` is 0.
     """
 
     features: Tensor
@@ -22,6 +23,7 @@ class ViewBatch:
     p: Tensor
     C: Tensor
     remembered: Tensor | None = None
+    local: Tensor | None = None
 
     def prefix(self, M: int) -> ViewBatch:
         """What the first M codebooks see: a batch of shorter embeddings and codes."""
@@ -29,7 +31,10 @@ class ViewBatch:
             return self
         D = M * self.C.shape[2]
         remembered = None if self.remembered is None else self.remembered[:, :D]
-        return ViewBatch(self.features, self.x[:, :D], self.z[:, :D], self.p[:, :M], self.C[:M], remembered)
+        local = None if self.local is None else self.local[:, :D]
+        return ViewBatch(
+            self.features, self.x[:, :D], self.z[:, :D], self.p[:, :M], self.C[:M], remembered, local
+        )
 
     @property
     def pictures(self) -> int:
