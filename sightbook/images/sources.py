@@ -35,8 +35,9 @@ class Source:
     """One root with pictures, or with vectors (of the kind `vectors`). `id` with an entry's path is the picture's key;
     the root may move, the id stays.
 
-    `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `exclude` are globs of
-    what is not taken (`excluded` says what they match).
+    `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `inside`, a path that ends
+    with '/', restricts it to the folder there. `exclude` are globs of what is not taken (`excluded` says what they
+    match), of paths within that folder or within the root.
     `problems` holds, after a walk, one sentence for each sub-folder that could not be read.
     """
 
@@ -44,6 +45,7 @@ class Source:
     kind: Kind
     root: Path
     names: frozenset[str] | None = None
+    inside: str = ""
     exclude: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
@@ -53,7 +55,12 @@ class Source:
         if not self.exclude:
             return self._all()
         left_out = excluded(self.exclude)
-        return (entry for entry in self._all() if not left_out(entry.path))
+        start = len(self.inside)
+        return (
+            entry
+            for entry in self._all()
+            if not left_out(entry.path) and not (start and left_out(entry.path[start:]))
+        )
 
     def _all(self) -> Iterator[Entry]:
         root = str(self.root)
@@ -68,11 +75,13 @@ class Source:
         elif self.names is not None:
             yield from self._named(root, self.names)
         else:
+            from sightbook.images.names import to_native
+
             origin = Origin("folder", root)
-            walk = Walk(root)
+            walk = Walk(os.path.join(root, to_native(self.inside)) if self.inside else root)
             self.problems = walk.problems
             for found in walk:
-                yield Entry(self.id, found.path, found.size, found.mtime_ns, None, origin)
+                yield Entry(self.id, self.inside + found.path, found.size, found.mtime_ns, None, origin)
 
     def _named(self, root: str, names: frozenset[str]) -> Iterator[Entry]:
         from sightbook.images.names import to_native

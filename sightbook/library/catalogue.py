@@ -294,6 +294,39 @@ class Catalogue:
                 (id, kind, to_column(root), now),
             )
 
+    def take_over(
+        self,
+        source: str,
+        former: str,
+        *,
+        rekeyed: Sequence[tuple[int, str]],
+        doubles: Sequence[int],
+        failures: Sequence[tuple[str, str]],
+    ) -> None:
+        """Makes pictures (id, new path) and failures (old path, new path) of the source `former` those of `source`;
+        ids that are doubles go. The former source goes when nothing is left of it."""
+        gone = [(id,) for id in doubles]
+        with transaction(self.connection):
+            if self.fine:
+                self.connection.executemany("DELETE FROM fine WHERE id = ?", gone)
+            self.connection.executemany("DELETE FROM pictures WHERE id = ?", gone)
+            self.connection.executemany(
+                "UPDATE pictures SET source = ?, path = ? WHERE id = ?",
+                [(source, to_column(path), id) for id, path in rekeyed],
+            )
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
+                "SELECT ?, ?, size, mtime_ns, reason, failed FROM failures WHERE source = ? AND path = ?",
+                [(source, to_column(new), former, to_column(old)) for old, new in failures],
+            )
+            self._forget((former, old) for old, _ in failures)
+            self.connection.execute(
+                "DELETE FROM sources WHERE id = :id AND NOT EXISTS (SELECT 1 FROM pictures WHERE source = :id) "
+                "AND NOT EXISTS (SELECT 1 FROM failures WHERE source = :id)",
+                {"id": former},
+            )
+            self._advance()
+
     def settle(
         self,
         source: str,

@@ -28,7 +28,7 @@ from sightbook.library.scan import (
     refuse_other_kind,
     refuse_other_length,
     resolve,
-    scan,
+    scan_all,
 )
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.model.config import ModelConfig
@@ -121,15 +121,13 @@ def planned(
     LibraryError when a source is not of the kind or length that the model takes, or `prune` would take everything that
     is known of a source, and was not told "all".
     """
-    sources = resolve(
-        catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
-    )
+    sources = resolve(catalogue, library, specs, moved_from, exclude=exclude, may_be_empty=prune == "all")
     if folder.exists(library):
         config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
     meter = Meter(listener, "scan")
-    plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
+    plans = scan_all(catalogue, sources, retry=retry, meter=meter, library=library)
     meter.close()
     find_moved(catalogue, plans)
     for plan in plans:
@@ -167,6 +165,12 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
     """Commits what the scan alone decides."""
     now, source = time.time(), plan.source
     catalogue.put_source(source.id, source.kind, str(source.root), now)
+    for taken in plan.taken:
+        catalogue.take_over(
+            source.id, taken.row.id, rekeyed=taken.rekeyed, doubles=taken.doubles, failures=taken.failures
+        )
+    if plan.bystander:
+        return
     catalogue.settle(
         source.id,
         back=plan.back,

@@ -119,6 +119,14 @@ def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: List
         moved_from=None, retry=False, exclude=(), prune="all", listener=listener, config=model.config,
     )  # fmt: skip
     for plan in plans:
+        for taken in plan.taken:
+            catalogue.take_over(
+                plan.source.id,
+                taken.row.id,
+                rekeyed=taken.rekeyed,
+                doubles=taken.doubles,
+                failures=taken.failures,
+            )
         if plan.moved:
             catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 
