@@ -8,9 +8,10 @@ exchange the model: then the question is asked again of the new state, so that n
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.images.entry import locate
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
 
+_T = TypeVar("_T")
 # Tries to find a state no writer has taken hits from between scoring and looking up.
 _ROUNDS = 5
 
@@ -47,31 +49,46 @@ class Answers:
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
         with self._lock, explained(self._path):
-            with self._catalogue.one_state():
-                fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
-            if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
-                if fingerprint != self._facts.fingerprint:
-                    self._model = None
-                self._facts = folder.facts_of(self._path, fingerprint, fine)
-                self._engines = Engines(self._path, self._facts, self._catalogue)
-            return self._facts
+            return self._again(self._present)
+
+    def _present(self) -> Facts:
+        fingerprint, fine = self._catalogue.steadily(
+            lambda: (self._catalogue.fingerprint, self._catalogue.fine)
+        )
+        if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
+            facts = folder.facts_of(self._path, fingerprint, fine)
+            if fingerprint != self._facts.fingerprint:
+                self._model = None
+            self._facts = facts
+            self._engines = Engines(self._path, self._facts, self._catalogue)
+        return self._facts
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
-        with self._lock:
-            facts = self.facts
-            if self._model is None:
-                from sightbook.model.model import Model
+        with self._lock, explained(self._path):
+            return self._again(self._loaded)
 
-                model = Model.open(folder.model_of(self._path, facts.fingerprint))
-                if model.fingerprint != facts.fingerprint:
-                    raise LibraryError(
-                        f"{self._path / 'model'} is not the model {self._path} was made with (fingerprint "
-                        f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
-                    )
-                self._model = model
-            return self._model
+    def _loaded(self) -> Model:
+        facts = self._present()
+        if self._model is None:
+            from sightbook.model.model import Model
+
+            model = Model.open(folder.model_of(self._path, facts.fingerprint))
+            if model.fingerprint != facts.fingerprint:
+                raise LibraryError(
+                    f"{self._path / 'model'} is not the model {self._path} was made with (fingerprint "
+                    f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
+                )
+            self._model = model
+        return self._model
+
+    def _again(self, read: Callable[[], _T]) -> _T:
+        """A migration that is just ending puts one model in another one's place: what was not there is there then."""
+        for _ in range(_ROUNDS - 1):
+            with suppress(LibraryError, ModelError):
+                return read()
+        return read()
 
     def search(
         self,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, ModelError
 from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
+    from sightbook.library.schema import Counts, SourceRow
+    from sightbook.library.snapshot import Snapshot
     from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
 
+_T = TypeVar("_T")
+_ROUNDS = 5  # tries to read a library whose model is being exchanged
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
 
@@ -70,20 +75,11 @@ class Library:
             folder.create(
                 path, create_with if isinstance(create_with, Model) else Model.open(create_with), fine
             )
-        facts = folder.read_facts(path)
+        folder.read_facts(path)
         with explained(path):
             catalogue = Catalogue.read(path / NAME)
             try:
-                if catalogue.format > FORMAT:
-                    raise LibraryError(
-                        f"the catalogue of {path} has format {catalogue.format}, this program reads up to {FORMAT}: "
-                        "update sightbook (pip install -U sightbook)"
-                    )
-                facts = (
-                    folder.facts_of(path, catalogue.fingerprint, catalogue.fine)
-                    if catalogue.format
-                    else folder.facts_of(path, "", None)
-                )
+                facts = _facts(path, catalogue)
                 folder.check_fine(path, facts, fine)
             except BaseException:
                 catalogue.close()
@@ -260,10 +256,13 @@ class Library:
         from sightbook.library.scan import is_there
         from sightbook.model.config import ModelConfig
 
-        with self._lock, explained(self.path):
-            rows, counts, failed = self._catalogue.sources(), self._catalogue.counts(), self.failures()
+        def read() -> tuple[list[SourceRow], dict[str, Counts], list[Failure], Facts, ModelConfig]:
             facts = self.facts
-        config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
+            config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
+            return self._catalogue.sources(), self._catalogue.counts(), self.failures(), facts, config
+
+        with self._lock, explained(self.path):
+            rows, counts, failed, facts, config = self._settled(read)
         sources = [
             SourceStatus(
                 row.id,
@@ -304,8 +303,9 @@ class Library:
     def failures(self) -> list[Failure]:
         """The files that could not be read, by source and path."""
         with self._lock, explained(self.path):
-            sources = {row.id: row for row in self._catalogue.sources()}
-            rows = self._catalogue.failures()
+            sources, rows = self._catalogue.steadily(
+                lambda: ({row.id: row for row in self._catalogue.sources()}, self._catalogue.failures())
+            )
         return [
             Failure(
                 row.source,
@@ -337,27 +337,44 @@ class Library:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
         from sightbook.library.snapshot import load
 
+        def read() -> Snapshot:
+            fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
+            facts = folder.facts_of(self.path, fingerprint, fine)
+            return load(self._catalogue, self.path / "cache", facts.code_bytes)
+
         with self._lock, explained(self.path):
-            found = load(self._catalogue, self.path / "cache", self.facts.code_bytes)
+            found = self._catalogue.steadily(read)
         return found.ids, found.packed
 
     def rows(
         self, count: int, *, fine: bool = False
     ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:
-        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id.
+        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id,
+        all of one state.
 
         fine: and the fine code of each, in a library that keeps them.
         """
-        after = 0
-        while True:
-            with self._lock, explained(self.path):
-                found = self._catalogue.page(after, count, fine=fine)
-            if not found:
-                return
-            yield found
-            after = found[-1][0]
+        with explained(self.path), closing(Catalogue.read(self.path / NAME)) as catalogue:
+            catalogue.connection.execute("BEGIN")
+            after = 0
+            while found := catalogue.page(after, count, fine=fine):
+                if not catalogue.stands():
+                    raise LibraryError(
+                        f"{self.path} was written while its rows were read, and you may not read along: ask for them "
+                        "again"
+                    )
+                yield found
+                after = found[-1][0]
 
     # Parts
+
+    def _settled(self, read: Callable[[], _T]) -> _T:
+        """What `read` makes of one state of the catalogue and the model that belongs to it: a migration may put another
+        one in its place between two steps."""
+        for _ in range(_ROUNDS):
+            with suppress(LibraryError, ModelError):
+                return self._catalogue.steadily(read)
+        return self._catalogue.steadily(read)
 
     def _check_model(self, model: Model | str | os.PathLike[str]) -> None:
         """Refuses a model whose codes would not compare with those in the library."""
@@ -374,6 +391,28 @@ class Library:
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
                 "the model out to go on with its own, or give another folder for a new library"
             )
+
+
+def _facts(path: Path, catalogue: Catalogue) -> Facts:
+    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+
+    def read() -> tuple[int, str, int | None]:
+        laid_out = catalogue.format
+        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
+
+    for left in range(_ROUNDS, 0, -1):
+        state = catalogue.steadily(read)
+        if state[0] > FORMAT:
+            raise LibraryError(
+                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
+                "(pip install -U sightbook)"
+            )
+        try:
+            return folder.facts_of(path, *state[1:])
+        except LibraryError:
+            if left == 1:
+                raise
+    raise AssertionError
 
 
 def _advice(config: ModelConfig, pictures: int) -> str | None:

@@ -18,17 +18,25 @@ NAME = "writer.lock"
 
 
 @contextmanager
-def writer_lock(library: Path) -> Iterator[None]:
+def writer_lock(library: Path, *, or_read_only: bool = False) -> Iterator[bool]:
     """Holds the library's writer lock; LibraryError names the holding process when there is one.
+
+    Yields whether it is held: with or_read_only it is not where the library cannot be written at all, and that is no
+    error.
 
     The file stays behind, empty: deleting it would let two writers lock two different files of the same name.
     """
     try:
         handle = os.open(library / NAME, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        if not or_read_only:
             raise LibraryError(read_only(library)) from error
-        raise
+        handle = -1
+    if handle < 0:
+        yield False
+        return
     try:
         try:
             _lock(handle)
@@ -45,7 +53,7 @@ def writer_lock(library: Path) -> Iterator[None]:
         started = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         os.write(handle, f"process {os.getpid()} since {started}\n".encode())
         try:
-            yield
+            yield True
         finally:
             # A full disk must not hide the error on its way out.
             with contextlib.suppress(OSError):
