@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightbook import __version__
+from sightbook.allocator import own_process
 from sightbook.cli.add import add
 from sightbook.cli.benchmark import benchmark
 from sightbook.cli.check import check, compact
@@ -77,4 +78,5 @@ for _verb in (
 
 def main() -> None:
     """Runs the program; never returns."""
+    own_process()
     app()

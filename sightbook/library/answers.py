@@ -43,7 +43,7 @@ class Answers:
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue, lock: threading.RLock) -> None:
         self._path, self._facts, self._catalogue, self._lock = path, facts, catalogue, lock
         self._model: Model | None = None
-        self._engines = Engines(path, facts, catalogue)
+        self._engines = Engines(path, facts, catalogue, lock)
 
     @property
     def facts(self) -> Facts:
@@ -60,7 +60,7 @@ class Answers:
             if fingerprint != self._facts.fingerprint:
                 self._model = None
             self._facts = facts
-            self._engines = Engines(self._path, self._facts, self._catalogue)
+            self._engines = Engines(self._path, self._facts, self._catalogue, self._lock)
         return self._facts
 
     @property
@@ -157,6 +157,11 @@ class Answers:
                 f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
             ) from None
 
+    def follow(self) -> None:
+        """What was written through this object is what its next search finds."""
+        with suppress(Migrated):
+            self._engines.follow()
+
     def _hits(
         self,
         model: Model,
@@ -180,11 +185,12 @@ class Answers:
         finely = fine is not False and model.fine_bytes > 0
         queries, gain = (model.fine(x), model.fine_gain) if finely else (None, None)
         first = model.M if scan_bits is None else model.prefix(scan_bits).M
-        for _ in range(_ROUNDS):
+        for round in range(_ROUNDS):
             with self._lock:
+                engines = self._engines
                 if model.fingerprint != self._facts.fingerprint:
                     raise Migrated
-                engine, scale = self._engines.current(first, gain)
+            engine, scale = engines.current(first, gain, newest=round > 0)
             ids, raw = _found(engine, tables, queries, k, among)
             with self._lock, explained(self._path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))

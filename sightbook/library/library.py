@@ -150,7 +150,7 @@ class Library:
             catalogue = Catalogue.write(self.path / NAME)
             try:
                 folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
-                return ingest.add(
+                report = ingest.add(
                     catalogue,
                     self.path,
                     lambda: self.model,
@@ -165,6 +165,8 @@ class Library:
                 )
             finally:
                 catalogue.close()
+        self._answers.follow()
+        return report
 
     @classmethod
     def plan(
@@ -329,9 +331,11 @@ class Library:
         with explained(self.path), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
-                return catalogue.remove(*select(catalogue, self.path, wanted))
+                removed = catalogue.remove(*select(catalogue, self.path, wanted))
             finally:
                 catalogue.close()
+        self._answers.follow()
+        return removed
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
