@@ -3,7 +3,7 @@
 Run:  python benchmarks/search_while_adding.py MODEL PICTURE [--pictures 1000000] [--batches 20] [--threads 2]
       [--seconds 1.0] [--json FILE]
 A temporary library gets `--pictures` rows with random codes. Then a process of its own adds `--batches` batches of 512
-rows, one every `--seconds`, while threads ask `Library.search_embeddings` again and again. Told are the median answer
+rows, one every `--seconds`, while threads ask `Library.search` with PICTURE again and again. Told are the median answer
 alone and while it is added to, and the slowest.
 """
 
@@ -21,11 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.library_speed import make
 from sightbook.library.library import Library
-from sightbook.model.model import Model
 
 ADD = """
 import sys, time
@@ -62,22 +60,21 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=1.0)
     options.add_argument("--json", type=Path)
     given = options.parse_args()
-    model = Model.open(given.model)
-    x = model.embed(model.prepare(given.picture.read_bytes())[None])
+    picture = given.picture.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "library"
         Library.open(path, create_with=given.model, fine=False).close()
         make(path, given.model, given.pictures)
         with Library.open(path) as library:
-            library.search_embeddings(x)
-            alone = asked(library, x, given.threads, lambda: time.sleep(3))
+            library.search(picture)
+            alone = asked(library, picture, given.threads, lambda: time.sleep(3))
             child = subprocess.Popen(
                 [
                     sys.executable, "-c", ADD, str(path), str(given.batches), str(given.seconds),
                     str(library.facts.code_bytes),
                 ]
             )  # fmt: skip
-            times = asked(library, x, given.threads, child.wait)
+            times = asked(library, picture, given.threads, child.wait)
             assert child.returncode == 0
             assert len(library) == given.pictures + 512 * given.batches
     median, slowest = statistics.median(times), max(times)
@@ -102,7 +99,7 @@ def main() -> None:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def asked(library: Library, x: NDArray[np.float32], threads: int, until: Callable[[], object]) -> list[float]:
+def asked(library: Library, picture: bytes, threads: int, until: Callable[[], object]) -> list[float]:
     """Seconds of each search that threads make until `until` returns."""
     stop = threading.Event()
     times: list[float] = []
@@ -110,7 +107,7 @@ def asked(library: Library, x: NDArray[np.float32], threads: int, until: Callabl
     def ask() -> None:
         while not stop.is_set():
             began = time.perf_counter()
-            library.search_embeddings(x, 10)
+            library.search(picture, 10)
             times.append(time.perf_counter() - began)
 
     working = [threading.Thread(target=ask) for _ in range(threads)]

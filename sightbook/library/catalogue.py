@@ -42,7 +42,7 @@ NAME = "catalogue.sqlite"
 
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
-_ROWS = 16_384  # fetched at once
+_ROWS = 4_096  # joined at once
 # `images.entry.locate`, of a row x of the source s.
 _LOCATOR = "(s.root || CASE s.kind WHEN 'folder' THEN '/' WHEN 'tar' THEN ':' ELSE ' row ' END || x.path)"
 
@@ -215,22 +215,20 @@ class Catalogue:
     @_steady
     def codes(self) -> tuple[str, array[int], bytearray]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
-        ids, (codes,) = self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id", 1)
+        ids, (codes,) = self._joined("id", ("code",), "FROM pictures WHERE state = 0")
         return self.stamp, ids, codes
 
     @_steady
     def codes_and_digests(self) -> tuple[str, array[int], bytearray, bytearray]:
         """The same, and their content digests joined."""
-        statement = "SELECT id, code, digest FROM pictures WHERE state = 0 ORDER BY id"
-        ids, (codes, digests) = self._joined(statement, 2)
+        ids, (codes, digests) = self._joined("id", ("code", "digest"), "FROM pictures WHERE state = 0")
         return self.stamp, ids, codes, digests
 
     @_steady
     def fine_codes(self) -> tuple[str, array[int], bytearray]:
         """`codes` of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
         ids, (codes,) = self._joined(
-            "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id WHERE p.state = 0 ORDER BY p.id",
-            1,
+            "p.id", ("f.code",), "FROM pictures p CROSS JOIN fine f ON f.id = p.id WHERE p.state = 0"
         )
         return self.stamp, ids, codes
 
@@ -518,16 +516,29 @@ class Catalogue:
 
     # Parts
 
-    def _joined(self, statement: str, columns: int) -> tuple[array[int], list[bytearray]]:
-        """The ids, and each of so many columns behind them joined."""
+    def _joined(self, id: str, columns: Sequence[str], rows: str) -> tuple[array[int], list[bytearray]]:
+        """The ids of the rows, ascending, and each of the columns joined.
+
+        SQLite joins some thousand rows in one step, during which other threads go on; row by row, searching threads
+        and this one would wait for each other at every row.
+        """
         ids = array("q")  # not a list of rows: that takes ten times the room
-        joined = [bytearray() for _ in range(columns)]
-        cursor = self.connection.execute(statement)
-        while rows := cursor.fetchmany(_ROWS):
-            ids.extend([row[0] for row in rows])
-            for column in range(columns):
-                joined[column] += b"".join([row[column + 1] for row in rows])
-        return ids, joined
+        joined = [bytearray() for _ in columns]
+        names = [f"c{number}" for number in range(len(columns))]
+        inner = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
+        outer = ", ".join(f"group_concat(hex({name}), '')" for name in names)
+        statement = (
+            f"SELECT group_concat(i, ' '), {outer} "
+            f"FROM (SELECT {id} AS i, {inner} {rows} AND {id} > ? ORDER BY {id} LIMIT {_ROWS})"
+        )
+        while True:
+            last = ids[-1] if ids else -1
+            found, *parts = self.connection.execute(statement, (last,)).fetchone()
+            if found is None:
+                return ids, joined
+            ids.extend(map(int, found.split(" ")))
+            for column, part in zip(joined, parts, strict=True):
+                column.extend(bytes.fromhex(part))
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:
         join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
