@@ -157,6 +157,8 @@ def add(
         )
         speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
+        if report.known_failures:
+            emit(f"{report.known_failures:,} failed before and did not change: --retry tries them again")
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
@@ -186,5 +188,7 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
                 lines.append(f"  … and {len(names) - _SHOWN:,} more")
     lines.append(f"{plan.unchanged:,} unchanged")
     if plan.known_failures:
-        lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
+        lines.append(
+            f"{plan.known_failures:,} could not be read before and would not be tried without --retry"
+        )
     return lines

@@ -277,6 +277,14 @@ class Catalogue:
         return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
 
     @_steady
+    def reader(self, source: str) -> str | None:
+        """Who read all of a source last (`passing.reader`); None: an older program, or nobody to the end."""
+        row = self.connection.execute(
+            "SELECT value FROM meta WHERE key = ?", (f"reader {source}",)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    @_steady
     def find(self, source: str, path: str) -> tuple[int | None, bool]:
         """A key's picture id (None: no picture), and whether it is known as a failure."""
         key = (source, to_column(path))
@@ -383,6 +391,11 @@ class Catalogue:
                 {"id": former},
             )
             self._advance()
+
+    def put_reader(self, source: str, reader: str) -> None:
+        """Notes who has read all of a source."""
+        with transaction(self.connection):
+            self._set(f"reader {source}", reader)
 
     def settle(
         self,

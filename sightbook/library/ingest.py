@@ -20,6 +20,7 @@ from sightbook.interrupt import deferred_interrupt
 from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
+from sightbook.library.passing import failure, reader
 from sightbook.library.results import AddPlan, AddReport, Failure
 from sightbook.library.scan import (
     Plan,
@@ -88,6 +89,10 @@ def add(
     encoding = time.monotonic()
     if todo:
         run.encode(todo, open_model(), jobs, seen)
+    for plan in plans:
+        whole = plan.source.names is None and not plan.source.inside and not plan.bystander
+        if whole and catalogue.reader(plan.source.id) != reader():
+            catalogue.put_reader(plan.source.id, reader())
     ended = time.monotonic()
     return AddReport(
         added=run.added,
@@ -253,13 +258,12 @@ class _Run:
                 "same command again"
             )
         locator = locate(source.kind, str(source.root), entry.path)
-        failure = Failure(entry.source, entry.path, locator, reason, time.time())
-        self.failures.append(failure)
+        self.failures.append(Failure(entry.source, entry.path, locator, reason, time.time()))
         self.listener(Notice(f"{locator}: {reason}"))
         if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):
             self._gone.append(entry.key)
         else:
-            self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, failure.failed))
+            self._bad.append(failure(entry, reason))
 
     def _commit(self) -> None:
         """Writes and counts what was gathered; Ctrl-C waits, so that no batch is written twice or counted wrongly."""

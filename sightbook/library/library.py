@@ -130,10 +130,10 @@ class Library:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
 
         A picture counts as unchanged when size and time (ns) are equal; then it is not opened. Those that cannot be
-        read are told to the listener, recorded, and tried again when they change, or when `retry` is set. Pictures
-        that have gone from a source are left out of searches until they are back; prune forgets them. One whose content
-        is found under another path was moved: it keeps its id. Results are committed in batches: after Ctrl-C or a
-        crash the same call goes on where it stopped.
+        read are told to the listener, recorded, and tried again when they change, when what they failed for may have
+        passed (passing.py), or when `retry` is set. Pictures that have gone from a source are left out of searches
+        until they are back; prune forgets them. One whose content is found under another path was moved: it keeps its
+        id. Results are committed in batches: after Ctrl-C or a crash the same call goes on where it stopped.
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.

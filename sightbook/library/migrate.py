@@ -25,6 +25,7 @@ from sightbook.library.database import explained, transaction
 from sightbook.library.fine import at_migration
 from sightbook.library.ingest import planned
 from sightbook.library.lock import writer_lock
+from sightbook.library.passing import failure
 from sightbook.library.scan import is_there, refuse_other_kind
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.progress import Listener, Notice, silent
@@ -195,7 +196,7 @@ def _encode(
                     more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
                     good.append((ids[entry.key], *facts, code, *more))
                 else:
-                    bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, result.reason, time.time()))
+                    bad.append(failure(entry, result.reason))
                 if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
                     commit()
                     committed = time.monotonic()

@@ -16,6 +16,7 @@ from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.overlap import Overlaps, TakeOver
+from sightbook.library.passing import reader
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
@@ -203,12 +204,14 @@ def _tell(
 def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: bool, meter: Meter) -> Plan:
     """Compares one source with the catalogue. A picture counts as unchanged when size and time (ns) are equal.
 
-    retry: read files again that failed before, though unchanged. Pictures that are not found are missing only when the
+    retry: read files again that failed before, though unchanged; so are those that another reader could not read
+    (passing.py). Pictures that are not found are missing only when the
     whole source was seen: not when single pictures were named or a sub-folder could not be read.
     """
     plan = Plan(source)
     known = catalogue.known(source.id)
     plan.taken = overlaps.known(source, known)
+    anew = retry or _has_other_reader(catalogue, source, plan.taken)
     fresh: list[Entry] = []
     folders: set[str] = set()
     for entry in source.entries():
@@ -219,12 +222,13 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
         if row is None:
             fresh.append(entry)
         else:
-            _compare(plan, entry, row, retry)
+            _compare(plan, entry, row, anew)
     if fresh:
         taken, fresh = overlaps.found(source, known, fresh)
         plan.taken += taken
+        anew = retry or _has_other_reader(catalogue, source, plan.taken)
         for entry in fresh:
-            _compare(plan, entry, known.pop(entry.path, None), retry)
+            _compare(plan, entry, known.pop(entry.path, None), anew)
     if source.kind == "folder" and source.names is None:
         overlaps.reach(source, folders)
     for problem in source.problems:
@@ -240,6 +244,12 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
             elif row.id is not None:
                 plan.gone_before.append(row.id)
     return plan
+
+
+def _has_other_reader(catalogue: Catalogue, source: Source, taken: Sequence[TakeOver]) -> bool:
+    """Whether what is known of a source was not all read by who reads now."""
+    ids = {source.id} & {row.id for row in catalogue.sources()} | {each.row.id for each in taken}
+    return any(catalogue.reader(id) != reader() for id in ids)
 
 
 def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
