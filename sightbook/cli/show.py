@@ -51,6 +51,11 @@ def lines(write: Callable[[str], None] = note, clock: Callable[[], float] = time
     return listen
 
 
+def tell(listener: Listener) -> Callable[[str], None]:
+    """What says one sentence to the listener."""
+    return lambda text: listener(Notice(text))
+
+
 def describe(event: Progress) -> str:
     """One line: '12,800/50,000 pictures, 812/s, 0:46 left, loss 2.31'."""
     parts = [f"{event.done:,}" + (f"/{event.total:,}" if event.total is not None else "") + f" {event.unit}"]

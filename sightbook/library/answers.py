@@ -20,6 +20,7 @@ from sightbook.library.catalogue import Catalogue
 from sightbook.library.database import explained
 from sightbook.library.engines import Engines, Migrated
 from sightbook.library.folder import Facts
+from sightbook.library.ids import ids_of
 from sightbook.library.results import Hit
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class Answers:
         """Raises Migrated when the codes are not those of `model` any more."""
         from sightbook.codes.fine import Fine
 
+        chosen = None if among is None else ids_of(among, "among")
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
         if k < 1:
@@ -191,7 +193,7 @@ class Answers:
                 if model.fingerprint != self._facts.fingerprint:
                     raise Migrated
             engine, scale = engines.current(first, gain, newest=round > 0)
-            ids, raw = _found(engine, tables, queries, k, among)
+            ids, raw = _found(engine, tables, queries, k, chosen)
             with self._lock, explained(self._path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
@@ -212,20 +214,17 @@ def _found(
     tables: NDArray[np.float32],
     queries: NDArray[np.int8] | None,
     k: int,
-    among: Collection[int] | None,
+    among: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """ids and raw scores; several queries are spread over the cores."""
-    import numpy as np
-
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
     from sightbook.images.pool import cores
 
     threads = 1 if len(tables) == 1 else cores()
-    chosen = None if among is None else np.unique(np.fromiter(among, np.int64))
     if isinstance(engine, Fine):
         assert queries is not None
-        return engine.search(tables, queries, k, threads, among=chosen)
+        return engine.search(tables, queries, k, threads, among=among)
     if isinstance(engine, Staged):
         return engine.search(tables, k, threads=threads)
-    return engine.search(tables, k, threads, among=chosen)
+    return engine.search(tables, k, threads, among=among)

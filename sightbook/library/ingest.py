@@ -7,6 +7,7 @@ When nothing is to be read, neither worker processes nor the encoder are started
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -213,9 +214,13 @@ class _Run:
         with closing(results):
             try:
                 self._take(results, model)
-            except (KeyboardInterrupt, SourceError):
-                # What was encoded is good: keep it, then stop.
+            except sqlite3.Error:
+                raise  # it was a commit that failed
+            except BaseException as error:
+                # What was encoded is good: keep it, then stop. Whatever else it is, a listener raised it to that end.
                 self._commit()
+                if not isinstance(error, KeyboardInterrupt | SourceError):
+                    raise
                 kept = self.added + self.changed + self.same
                 what = noun(model.takes_vectors)
                 self.listener(Notice(f"{kept:,} of {len(todo):,} {what} were encoded and are kept"))

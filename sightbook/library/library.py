@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,13 +19,13 @@ from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.database import explained
+from sightbook.library.database import closed, explained
 from sightbook.library.folder import Facts
-from sightbook.library.lock import writer_lock
+from sightbook.library.lock import waiting, writer_lock
 from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
 from sightbook.library.schema import FORMAT
-from sightbook.library.selection import Wanted, select
-from sightbook.progress import Listener, silent
+from sightbook.library.selection import Wanted, select, wanted
+from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
-        self.path, self._catalogue = path, catalogue
+        self.path, self._catalogue, self._closed = path, catalogue, False
         self._lock = threading.RLock()
         self._answers = Answers(path, facts, catalogue, self._lock)
 
@@ -91,6 +91,7 @@ class Library:
 
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
+        self._closed = True
         self._catalogue.close()
 
     def __enter__(self) -> Library:
@@ -125,6 +126,7 @@ class Library:
         exclude: Sequence[str] = (),
         prune: Prune = False,
         seen: Seen | None = None,
+        wait: float = 0.0,
         listener: Listener = silent,
     ) -> AddReport:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
@@ -138,15 +140,18 @@ class Library:
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
         prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
-        before: those that are as they were are not opened. Raises LibraryError (another writer,
-        another model, a full or read-only disk, a prune that would take everything) and SourceError.
+        before: those that are as they were are not opened. wait: seconds to wait for another writer to end. A listener
+        that raises stops it: what was encoded is kept, and the exception passes on. Raises LibraryError (another
+        writer, another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
+        self._refuse_closed()
         if model is not None:
             self._check_model(model)
         specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         from sightbook.library import ingest
 
-        with explained(self.path), writer_lock(self.path):
+        tell = lambda text: listener(Notice(text))  # noqa: E731
+        with explained(self.path), waiting(wait, tell), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
                 folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
@@ -320,18 +325,20 @@ class Library:
             if row.source in sources
         ]
 
-    def remove(self, what: Wanted | Sequence[Wanted]) -> int:
+    def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:
         """Takes pictures out and returns how many. Their files are not touched, their ids not used again.
 
         Each of `what` is an id, a key (source, path), or a text: a path as the library shows it, a folder, a glob of
         those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is still in its source
-        comes back with the next `add` of that. Raises LibraryError when one of them matches nothing; then nothing goes.
+        comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of them matches nothing;
+        then nothing goes. ConfigError for what is neither, such as truth values.
         """
-        wanted = [what] if isinstance(what, str | int | tuple) else list(what)
-        with explained(self.path), writer_lock(self.path):
+        asked = wanted(what)
+        self._refuse_closed()
+        with explained(self.path), waiting(wait), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
-                removed = catalogue.remove(*select(catalogue, self.path, wanted))
+                removed = catalogue.remove(*select(catalogue, self.path, asked))
             finally:
                 catalogue.close()
         self._answers.follow()
@@ -358,6 +365,7 @@ class Library:
 
         fine: and the fine code of each, in a library that keeps them.
         """
+        self._refuse_closed()
         with explained(self.path), closing(Catalogue.read(self.path / NAME)) as catalogue:
             catalogue.connection.execute("BEGIN")
             after = 0
@@ -371,6 +379,15 @@ class Library:
                 after = found[-1][0]
 
     # Parts
+
+    def __reduce__(self) -> tuple[Callable[[str], Library], tuple[str]]:
+        """Another process opens it anew, at the same place."""
+        self._refuse_closed()
+        return Library.open, (str(self.path.absolute()),)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise LibraryError(closed(self.path))
 
     def _settled(self, read: Callable[[], _T]) -> _T:
         """What `read` makes of one state of the catalogue and the model that belongs to it: a migration may put another

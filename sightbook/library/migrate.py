@@ -24,7 +24,7 @@ from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
 from sightbook.library.fine import at_migration
 from sightbook.library.ingest import planned
-from sightbook.library.lock import writer_lock
+from sightbook.library.lock import waiting, writer_lock
 from sightbook.library.passing import failure
 from sightbook.library.scan import is_there, refuse_other_kind
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
@@ -60,17 +60,18 @@ def migrate(
     *,
     jobs: int | None = None,
     seen: Seen | None = None,
+    wait: float = 0.0,
     listener: Listener = silent,
 ) -> MigrateReport:
     """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
-    on. seen: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
+    on. seen, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
     library has that model already or the model takes another kind of thing, or another process writes it.
     """
     started = time.monotonic()
-    with explained(path), writer_lock(path):
+    with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
         folder.read_facts(path)
         catalogue = Catalogue.write(path / NAME)
         try:
