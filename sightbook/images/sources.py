@@ -10,7 +10,6 @@ import fnmatch
 import glob
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,7 @@ from sightbook.errors import SourceError
 from sightbook.images import cifar, parquet, tar, vectors
 from sightbook.images.entry import Entry, Kind, Origin
 from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
-from sightbook.images.names import shown, to_text
+from sightbook.images.names import existing, shown, to_text
 from sightbook.images.npy import is_npy
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
@@ -287,14 +286,9 @@ def _kind_or_none(path: Path) -> _Thing | None:
 
 
 def _existing(text: str) -> Path | None:
-    """The path as typed, or in the other Unicode normalization when only that one exists (macOS writes NFD)."""
-    for candidate in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
-        try:
-            if os.path.exists(candidate):
-                return Path(candidate)
-        except ValueError:  # a null character
-            return None
-    return None
+    """What there is of this name, in whatever Unicode normalization."""
+    found = existing(text)
+    return Path(found) if found is not None and os.path.exists(found) else None
 
 
 def _nothing_in(root: Path) -> str:

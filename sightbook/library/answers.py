@@ -102,9 +102,9 @@ class Answers:
         """`Library.search`."""
         import numpy as np
 
-        from sightbook.library.query import listed, pixels
+        from sightbook.library.query import at_hand, listed, pixels
 
-        queries = listed(images)
+        queries = [at_hand(query) for query in listed(images)]
         if not queries:
             raise PictureError("no query picture was given: give at least one")
         for _ in range(_ROUNDS):
