@@ -36,7 +36,8 @@ def emit_json(document: Any) -> None:
     """Writes one JSON document. Names that are not UTF-8 stay readable as escapes."""
     import json
 
-    emit(json.dumps(document, indent=2, default=_plain))
+    # The one control character that JSON lets stand.
+    emit(json.dumps(document, indent=2, default=_plain).replace("\x7f", "\\u007f"))
 
 
 def harmless(text: str) -> str:

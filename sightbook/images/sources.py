@@ -110,9 +110,20 @@ class Sources:
     sources: tuple[Source, ...]
 
     def entries(self) -> Iterator[Entry]:
-        """The entries of each source in turn."""
+        """The entries of each source in turn; a file that several folders reach comes once."""
+        several = sum(source.kind == "folder" for source in self.sources) > 1
+        seen: set[tuple[str, str]] = set()
+        real: dict[str, str] = {}
         for source in self.sources:
-            yield from source.entries()
+            for entry in source.entries():
+                if several and source.kind == "folder":
+                    folder, _, name = os.path.join(source.root, entry.path).rpartition("/")
+                    if folder not in real:
+                        real[folder] = os.path.realpath(folder)
+                    if (real[folder], name) in seen:
+                        continue
+                    seen.add((real[folder], name))
+                yield entry
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self.sources)

@@ -16,7 +16,6 @@ import pytest
 from sightbook.errors import PictureError
 from sightbook.images.find import Walk
 from sightbook.images.names import existing
-from sightbook.library.catalogue import NAME
 from sightbook.library.check import check
 from sightbook.library.library import Library
 from sightbook.library.migrate import migrate
@@ -150,7 +149,7 @@ def test_a_name_that_is_not_utf8_has_a_way_back_from_json(library: Library, tmp_
 
 
 def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, tmp_path: Path) -> None:
-    name = "a\x1b[2J\x07\nb\u202e\x9b.png"
+    name = "a\x1b[2J\x07\nb\u202e\x9b\x7f.png"
     try:
         write(tmp_path / "photos" / name, picture(1))
         write(tmp_path / f"query{name}", picture(2))
@@ -161,5 +160,7 @@ def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, t
     done = run("search", str(library.path), f"query{name}", f"broken{name}", f"absent{name}", cwd=tmp_path)
     text = (done.stdout + done.stderr).decode()
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
-    assert "query" + r"a\x1b[2J\x07\nb\u202e\x9b.png" in text and r"photos/a\x1b[2J" in text
-    assert NAME not in text
+    assert "query" + r"a\x1b[2J\x07\nb\u202e\x9b\x7f.png" in text and r"photos/a\x1b[2J" in text
+    done = run("search", str(library.path), f"query{name}", "--json", cwd=tmp_path)
+    (query,) = json.loads(done.stdout)["queries"]
+    assert (query["query"], query["hits"][0]["path"]) == (f"query{name}", name)

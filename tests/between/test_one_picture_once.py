@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from sightbook.images.sources import open_sources
 from sightbook.library import overlap
 from sightbook.library.library import Library
 from sightbook.model.model import Model
@@ -261,3 +265,26 @@ def test_a_dry_run_tells_and_changes_nothing(library: Library, photos: Path) -> 
     plan = Library.plan(library.path, [photos])
     assert (len(plan.new), plan.unchanged) == (2, 5)
     assert roots(library) == [str(photos / "2023")]
+
+
+@pytest.mark.parametrize("inner", ["2023", "2023/000.png", "linked"])
+def test_what_is_learned_from_comes_once_too(photos: Path, tmp_path: Path, inner: str) -> None:
+    (tmp_path / "linked").symlink_to(photos / "2023")
+    given = tmp_path / "linked" if inner == "linked" else photos / inner
+    for order in ([photos, given], [given, photos]):
+        files = [
+            str((Path(e.origin.root) / e.path).resolve()) for e in open_sources(order).entries() if e.origin
+        ]
+        assert len(files) == len(set(files)) == 7
+
+
+def test_a_first_add_of_an_outer_and_an_inner_folder_has_each_picture_once(
+    tmp_path: Path, photos: Path
+) -> None:
+    command = [sys.executable, "-m", "sightbook", "add", "library", "photos/2023", "photos", "--json"]
+    for added in (7, 0):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        report = json.loads(done.stdout)
+        assert (report["added"], report["added"] + report["unchanged"]) == (added, 7), done.stderr
+    with Library.open(tmp_path / "library") as library:
+        assert library.status().learned_from == 7 and len(by_file(library)) == 7
