@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sightbook.allocator import TRAINING, keep_freed_memory
+from sightbook.allocator import TRAINING, keep_freed_memory, own_process
 from sightbook.config import build
 from sightbook.images.frame import Frame
 from sightbook.images.pool import Loaded, load
@@ -50,6 +50,7 @@ def main() -> None:
     options.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
+    own_process()
     keep_freed_memory(TRAINING)
     facts = preprocessing(given.backbone)
     section = {"backbone": {"train": "head"}, "size": facts.size, "resize": facts.resize, "epochs": 1}

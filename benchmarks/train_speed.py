@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightbook.allocator import TRAINING, keep_freed_memory
+from sightbook.allocator import TRAINING, keep_freed_memory, own_process
 from sightbook.config import build
 from sightbook.images.frame import Frame
 from sightbook.learn import session, store, trainer
@@ -163,6 +163,7 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
+    own_process()
     keep_freed_memory(TRAINING)
     if given.threads:
         torch.set_num_threads(given.threads)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources
+from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources, Wait
 
 if TYPE_CHECKING:
     from sightbook.library.results import AddPlan
@@ -74,6 +74,7 @@ def add(
         bool,
         typer.Option("--dry-run", help="Say what would be done, and do nothing.", show_default=False),
     ] = False,
+    wait: Wait = 0,
     as_json: Json = False,
 ) -> None:
     """Add pictures to a library; makes the library on first use.
@@ -93,12 +94,13 @@ def add(
     """
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
-    from sightbook.cli.show import showing
+    from sightbook.cli.show import showing, tell
     from sightbook.errors import typed
     from sightbook.images.entry import noun
     from sightbook.images.sources import open_sources
     from sightbook.library import folder
     from sightbook.library.library import Library
+    from sightbook.library.lock import waiting
     from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
 
@@ -121,7 +123,7 @@ def add(
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
     started = time.monotonic()
-    with showing() as listener, ExitStack() as stack:
+    with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
         first = model is None and not folder.exists(library)
         if first:
             from sightbook.cli.first import learning
@@ -157,6 +159,8 @@ def add(
         )
         speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
+        if report.known_failures:
+            emit(f"{report.known_failures:,} failed before and did not change: --retry tries them again")
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
@@ -186,5 +190,7 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
                 lines.append(f"  … and {len(names) - _SHOWN:,} more")
     lines.append(f"{plan.unchanged:,} unchanged")
     if plan.known_failures:
-        lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
+        lines.append(
+            f"{plan.known_failures:,} could not be read before and would not be tried without --retry"
+        )
     return lines

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from sightbook import __version__
+from sightbook.allocator import own_process
 from sightbook.cli.add import add
 from sightbook.cli.benchmark import benchmark
 from sightbook.cli.check import check, compact
@@ -77,4 +80,23 @@ for _verb in (
 
 def main() -> None:
     """Runs the program; never returns."""
+    _open_standard_streams()
+    own_process()
     app()
+
+
+def _open_standard_streams() -> None:
+    """Gives standard streams that are closed a place that leads nowhere. Else the next file that is opened would get
+    their number, a library's catalogue perhaps, and what is printed would go into it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one, as those below it are open by now.
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

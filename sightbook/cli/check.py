@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sightbook.cli.options import Json, LibraryFolder
+from sightbook.cli.options import Json, LibraryFolder, Wait
 
 
 def check(
@@ -16,6 +16,7 @@ def check(
         bool,
         typer.Option("--salvage", help="Save what can be read of a damaged catalogue into a new one."),
     ] = False,
+    wait: Wait = 0,
     as_json: Json = False,
 ) -> None:
     """Verify a library, and repair what can be derived.
@@ -29,19 +30,22 @@ def check(
       sightbook check library/ --salvage
     """
     from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import columns, emit, emit_json
+    from sightbook.cli.output import columns, emit, emit_json, note
     from sightbook.errors import typed
     from sightbook.library.check import check as look
+    from sightbook.library.lock import waiting
     from sightbook.library.salvage import salvage as save
 
     if salvage:
-        pictures, failures = save(library)
+        with waiting(wait, note):
+            pictures, failures = save(library)
         if not as_json:
             emit(
                 f"{pictures:,} pictures and {failures:,} failures were saved; run "
                 f"`sightbook add {typed(library)} SOURCE` now"
             )
-    found = look(library)
+    with waiting(wait, note):
+        found = look(library)
     if as_json:
         emit_json(found)
     else:
@@ -51,7 +55,7 @@ def check(
         raise PartialFailure(f"{library} is not sound: {broken[0].text}")
 
 
-def compact(library: LibraryFolder, *, as_json: Json = False) -> None:
+def compact(library: LibraryFolder, *, wait: Wait = 0, as_json: Json = False) -> None:
     """Give back the space of removed pictures.
 
     Rewrites the catalogue; ids stay, searches go on meanwhile.
@@ -60,10 +64,12 @@ def compact(library: LibraryFolder, *, as_json: Json = False) -> None:
     Example:
       sightbook compact library/
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import emit, emit_json, note
     from sightbook.library.check import compact as rewrite
+    from sightbook.library.lock import waiting
 
-    before, after = rewrite(library)
+    with waiting(wait, note):
+        before, after = rewrite(library)
     if as_json:
         emit_json({"before": before, "after": after})
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightbook.cli.options import Jobs, Json, LibraryFolder
+from sightbook.cli.options import Jobs, Json, LibraryFolder, Wait
 
 
 def migrate(
@@ -26,6 +26,7 @@ def migrate(
         ),
     ] = False,
     jobs: Jobs = None,
+    wait: Wait = 0,
     as_json: Json = False,
 ) -> None:
     """Give a library another model.
@@ -41,16 +42,17 @@ def migrate(
     from contextlib import ExitStack
 
     from sightbook.cli.output import emit, emit_json
-    from sightbook.cli.show import showing
+    from sightbook.cli.show import showing, tell
     from sightbook.errors import ConfigError, LibraryError
     from sightbook.images.entry import noun
     from sightbook.library.library import Library
+    from sightbook.library.lock import waiting
     from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
 
     if (model is None) is not learn:
         raise ConfigError("give either --model NEW or --learn")
-    with showing() as listener, ExitStack() as stack:
+    with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
         seen = None
         if model is None:
             from sightbook.cli.first import learning

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+# C0 and C1 controls, and what changes the direction of writing.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class ReaderGone(Exception):
@@ -14,6 +18,7 @@ class ReaderGone(Exception):
 
 def emit(text: str) -> None:
     """Writes the text and a line end, now: a closed pipe is noticed here, not when the interpreter ends."""
+    text = harmless(text)
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -31,7 +36,13 @@ def emit_json(document: Any) -> None:
     """Writes one JSON document. Names that are not UTF-8 stay readable as escapes."""
     import json
 
-    emit(json.dumps(document, indent=2, default=_plain))
+    # The one control character that JSON lets stand.
+    emit(json.dumps(document, indent=2, default=_plain).replace("\x7f", "\\u007f"))
+
+
+def harmless(text: str) -> str:
+    """The text with control characters escaped, but for line ends and tabs: a file's name must not steer a terminal."""
+    return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "", right: tuple[int, ...] = ()) -> str:
@@ -51,6 +62,7 @@ def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "", right: tuple[i
 
 def note(text: str) -> None:
     """One line on standard error; a closed standard error is nobody's loss."""
+    text = harmless(text)
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

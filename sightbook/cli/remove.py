@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sightbook.cli.options import Json, LibraryFolder
+from sightbook.cli.options import Json, LibraryFolder, Wait
 
 
 def remove(
@@ -17,6 +17,8 @@ def remove(
             metavar="KEY|PATTERN...", help="Paths as the library shows them, or patterns.", show_default=False
         ),
     ],
+    *,
+    wait: Wait = 0,
     as_json: Json = False,
 ) -> None:
     """Take pictures out of a library. The picture files themselves are never touched.
@@ -29,10 +31,11 @@ def remove(
       sightbook remove library/ holiday/img_0001.jpg
       sightbook remove library/ "holiday/*"
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import emit, emit_json, note
     from sightbook.library.library import Library
+    from sightbook.library.lock import waiting
 
-    with Library.open(library) as opened:
+    with waiting(wait, note), Library.open(library) as opened:
         removed = opened.remove(key)
     if as_json:
         emit_json({"library": str(library), "removed": removed})

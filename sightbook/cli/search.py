@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +70,7 @@ def search(
     from sightbook.cli.output import columns, emit, emit_json, note
     from sightbook.errors import ConfigError, PictureError, SourceError
     from sightbook.images.entry import noun
+    from sightbook.images.names import existing, shown
     from sightbook.library.library import Library
 
     if sheet is not None:
@@ -80,11 +81,13 @@ def search(
     bad: list[dict[str, str]] = []
     hits: list[list[Hit]] = []
     with Library.open(library) as opened:
-        vectors = _check_kind(opened, image, sheet)
+        vectors = _check_kind(opened, [existing(query) or query for query in image], sheet)
         for query in image:
             try:
                 if vectors:
-                    names, found = _search_vectors(opened, query, k, scan_bits, False if no_fine else None)
+                    names, found = _search_vectors(
+                        opened, existing(query) or query, k, scan_bits, False if no_fine else None
+                    )
                 else:
                     names = [query]
                     found = opened.search(query, k=k, scan_bits=scan_bits, fine=False if no_fine else None)
@@ -92,7 +95,7 @@ def search(
                 if not (vectors or isinstance(error, PictureError)):
                     raise
                 bad.append({"query": query, "reason": str(error)})
-                note(f"{query} is skipped: {error}")
+                note(f"{shown(query)} is skipped: {error}")
                 continue
             answers: list[list[Hit]] = [[] for _ in names]
             for hit in found:
@@ -102,15 +105,20 @@ def search(
     if sheet is not None and asked:
         from sightbook.search.sheet import sheet as draw_sheet
 
-        draw_sheet(asked, [hit for found in hits for hit in found], sheet)
+        draw_sheet(
+            [existing(query) or query for query in asked], [hit for found in hits for hit in found], sheet
+        )
     if as_json:
-        queries = [{"query": query, "hits": found} for query, found in zip(asked, hits, strict=True)]
+        queries = [
+            {"query": query, "hits": [{**asdict(hit), "uri": hit.uri} for hit in found]}
+            for query, found in zip(asked, hits, strict=True)
+        ]
         emit_json(
             {"library": library, "k": k, "queries": queries, "failed": bad, "sheet": sheet if asked else None}
         )
     else:
         for number, (query, found) in enumerate(zip(asked, hits, strict=True)):
-            emit(("\n" if number else "") + query)
+            emit(("\n" if number else "") + shown(query))
             rows = [(str(hit.rank), f"{hit.score:z.3f}", hit.locator) for hit in found]
             emit(columns(rows, indent="  ", right=(0, 1)) or "  nothing found: the library is empty")
         if sheet is not None and asked:

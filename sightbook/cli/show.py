@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sightbook.cli.output import note
+from sightbook.cli.output import harmless, note
 from sightbook.progress import Listener, Notice, Progress
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ def lines(write: Callable[[str], None] = note, clock: Callable[[], float] = time
         write(f"{event.stage}: {describe(event)}")
 
     return listen
+
+
+def tell(listener: Listener) -> Callable[[str], None]:
+    """What says one sentence to the listener."""
+    return lambda text: listener(Notice(text))
 
 
 def describe(event: Progress) -> str:
@@ -108,7 +113,7 @@ def _bar_listener(bars: Bars) -> Listener:
 
     def listen(event: Progress | Notice) -> None:
         if isinstance(event, Notice):
-            bars.console.print(event.text, markup=False)
+            bars.console.print(harmless(event.text), markup=False)
             return
         if event.stage not in tasks:
             tasks[event.stage] = bars.add_task(event.stage, total=None, text="")

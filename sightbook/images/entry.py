@@ -1,7 +1,7 @@
 """One picture of a source: who it is, and how any process reads its bytes."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH112, PTH116, PTH118, PTH123
+# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH123
 
 from __future__ import annotations
 
@@ -112,6 +112,14 @@ def locate(kind: Kind, root: str, path: str) -> str:
     if kind == "folder":
         return shown(os.path.join(root, path))
     return shown(f"{root}:{path}" if kind == "tar" else f"{root} row {path}")
+
+
+def address(kind: Kind, root: str, path: str) -> str:
+    """The `file:` address of a picture's file, or of the archive that it is in."""
+    from pathlib import Path
+
+    file = os.path.join(root, to_native(path)) if kind == "folder" else root
+    return Path(os.path.abspath(file)).as_uri()
 
 
 def read_stored(kind: Kind, root: str, path: str) -> bytes:

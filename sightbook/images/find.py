@@ -75,11 +75,17 @@ class Walk:
         yield from self._folder(entries, "")
 
     def _folder(self, entries: list[tuple[str, os.DirEntry[str]]], prefix: str) -> Iterator[Found]:
-        for name, entry in entries:
+        begun = [(iter(entries), prefix)]  # no function calls itself: folders lie deeper than Python's stack
+        while begun:
+            rest, prefix = begun[-1]
+            name, entry = next(rest, ("", None))
+            if entry is None:
+                begun.pop()
+                continue
             if name.endswith("/"):
                 inside = self._enter(entry, prefix + name)
                 if inside is not None:
-                    yield from self._folder(inside, prefix + name)
+                    begun.append((iter(inside), prefix + name))
                 continue
             try:
                 status = entry.stat()

@@ -9,8 +9,10 @@ whatever Unicode normalization they have: two names that differ only in it are t
 
 from __future__ import annotations
 
+# ruff: noqa: PTH118, PTH206, PTH208
 import os
 import re
+import unicodedata
 
 _BASE = 0xEF00
 _MAPPED = re.compile("[\uef80-\uefff]")
@@ -46,6 +48,42 @@ def to_native(text: str) -> str:
         for character in text
     )
     return raw.decode("utf-8", "surrogatepass" if os.name == "nt" else "surrogateescape")
+
+
+def existing(path: str) -> str | None:
+    """The path as typed, or the one that differs from it only in Unicode normalization where that alone exists: macOS
+    writes NFD, most others NFC, and copied trees mix them. None: there is neither.
+    """
+    try:
+        if os.path.lexists(path):
+            return path
+    except ValueError:  # a null character
+        return None
+    if path.isascii():
+        return None
+    root, *parts = path.split(os.sep)
+    found = root or os.sep
+    if root:
+        found, parts = "", [root, *parts]
+    for part in parts:
+        there = os.path.join(found, part)
+        if not os.path.lexists(there):
+            other = _spelt_otherwise(found or os.curdir, part)
+            if other is None:
+                return None
+            there = os.path.join(found, other)
+        found = there
+    return found
+
+
+def _spelt_otherwise(folder: str, name: str) -> str | None:
+    """What has the same name in another normalization."""
+    wanted = unicodedata.normalize("NFC", name)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return None
+    return next((each for each in names if unicodedata.normalize("NFC", each) == wanted), None)
 
 
 def shown(text: str) -> str:

@@ -10,7 +10,6 @@ import fnmatch
 import glob
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,7 @@ from sightbook.errors import SourceError
 from sightbook.images import cifar, parquet, tar, vectors
 from sightbook.images.entry import Entry, Kind, Origin
 from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
-from sightbook.images.names import shown, to_text
+from sightbook.images.names import existing, shown, to_text
 from sightbook.images.npy import is_npy
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
@@ -35,8 +34,9 @@ class Source:
     """One root with pictures, or with vectors (of the kind `vectors`). `id` with an entry's path is the picture's key;
     the root may move, the id stays.
 
-    `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `exclude` are globs of
-    what is not taken (`excluded` says what they match).
+    `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `inside`, a path that ends
+    with '/', restricts it to the folder there. `exclude` are globs of what is not taken (`excluded` says what they
+    match), of paths within that folder or within the root.
     `problems` holds, after a walk, one sentence for each sub-folder that could not be read.
     """
 
@@ -44,6 +44,7 @@ class Source:
     kind: Kind
     root: Path
     names: frozenset[str] | None = None
+    inside: str = ""
     exclude: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
 
@@ -53,7 +54,12 @@ class Source:
         if not self.exclude:
             return self._all()
         left_out = excluded(self.exclude)
-        return (entry for entry in self._all() if not left_out(entry.path))
+        start = len(self.inside)
+        return (
+            entry
+            for entry in self._all()
+            if not left_out(entry.path) and not (start and left_out(entry.path[start:]))
+        )
 
     def _all(self) -> Iterator[Entry]:
         root = str(self.root)
@@ -68,11 +74,13 @@ class Source:
         elif self.names is not None:
             yield from self._named(root, self.names)
         else:
+            from sightbook.images.names import to_native
+
             origin = Origin("folder", root)
-            walk = Walk(root)
+            walk = Walk(os.path.join(root, to_native(self.inside)) if self.inside else root)
             self.problems = walk.problems
             for found in walk:
-                yield Entry(self.id, found.path, found.size, found.mtime_ns, None, origin)
+                yield Entry(self.id, self.inside + found.path, found.size, found.mtime_ns, None, origin)
 
     def _named(self, root: str, names: frozenset[str]) -> Iterator[Entry]:
         from sightbook.images.names import to_native
@@ -102,9 +110,20 @@ class Sources:
     sources: tuple[Source, ...]
 
     def entries(self) -> Iterator[Entry]:
-        """The entries of each source in turn."""
+        """The entries of each source in turn; a file that several folders reach comes once."""
+        several = sum(source.kind == "folder" for source in self.sources) > 1
+        seen: set[tuple[str, str]] = set()
+        real: dict[str, str] = {}
         for source in self.sources:
-            yield from source.entries()
+            for entry in source.entries():
+                if several and source.kind == "folder":
+                    folder, _, name = os.path.join(source.root, entry.path).rpartition("/")
+                    if folder not in real:
+                        real[folder] = os.path.realpath(folder)
+                    if (real[folder], name) in seen:
+                        continue
+                    seen.add((real[folder], name))
+                yield entry
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self.sources)
@@ -278,14 +297,9 @@ def _kind_or_none(path: Path) -> _Thing | None:
 
 
 def _existing(text: str) -> Path | None:
-    """The path as typed, or in the other Unicode normalization when only that one exists (macOS writes NFD)."""
-    for candidate in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
-        try:
-            if os.path.exists(candidate):
-                return Path(candidate)
-        except ValueError:  # a null character
-            return None
-    return None
+    """What there is of this name, in whatever Unicode normalization."""
+    found = existing(text)
+    return Path(found) if found is not None and os.path.exists(found) else None
 
 
 def _nothing_in(root: Path) -> str:

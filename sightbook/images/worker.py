@@ -80,7 +80,7 @@ def main() -> None:
     inward = sys.stdin.buffer
     # The real standard output is kept for messages; whatever a C library prints there goes to standard error.
     outward = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(_standard_error(), sys.stdout.fileno())
     try:
         (frame, guards), _ = receive(inward)
         send(outward, "ready")
@@ -90,6 +90,11 @@ def main() -> None:
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         # The parent stopped or was stopped; nobody is left to tell, and leaving must not fail on the broken pipe.
         os._exit(0)
+
+
+def _standard_error() -> int:
+    """Where it goes; a program that was started without one has none."""
+    return os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
 
 
 def _work(entries: list[Entry], frame: Frame, guards: Guards) -> tuple[Reply, NDArray[np.uint8]]:

@@ -8,9 +8,10 @@ exchange the model: then the question is asked again of the new state, so that n
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.images.entry import locate
@@ -19,6 +20,7 @@ from sightbook.library.catalogue import Catalogue
 from sightbook.library.database import explained
 from sightbook.library.engines import Engines, Migrated
 from sightbook.library.folder import Facts
+from sightbook.library.ids import ids_of
 from sightbook.library.results import Hit
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sightbook.library.query import Picture
     from sightbook.model.model import Model
 
+_T = TypeVar("_T")
 # Tries to find a state no writer has taken hits from between scoring and looking up.
 _ROUNDS = 5
 
@@ -41,37 +44,52 @@ class Answers:
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue, lock: threading.RLock) -> None:
         self._path, self._facts, self._catalogue, self._lock = path, facts, catalogue, lock
         self._model: Model | None = None
-        self._engines = Engines(path, facts, catalogue)
+        self._engines = Engines(path, facts, catalogue, lock)
 
     @property
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
         with self._lock, explained(self._path):
-            with self._catalogue.one_state():
-                fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
-            if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
-                if fingerprint != self._facts.fingerprint:
-                    self._model = None
-                self._facts = folder.facts_of(self._path, fingerprint, fine)
-                self._engines = Engines(self._path, self._facts, self._catalogue)
-            return self._facts
+            return self._again(self._present)
+
+    def _present(self) -> Facts:
+        fingerprint, fine = self._catalogue.steadily(
+            lambda: (self._catalogue.fingerprint, self._catalogue.fine)
+        )
+        if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
+            facts = folder.facts_of(self._path, fingerprint, fine)
+            if fingerprint != self._facts.fingerprint:
+                self._model = None
+            self._facts = facts
+            self._engines = Engines(self._path, self._facts, self._catalogue, self._lock)
+        return self._facts
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
-        with self._lock:
-            facts = self.facts
-            if self._model is None:
-                from sightbook.model.model import Model
+        with self._lock, explained(self._path):
+            return self._again(self._loaded)
 
-                model = Model.open(folder.model_of(self._path, facts.fingerprint))
-                if model.fingerprint != facts.fingerprint:
-                    raise LibraryError(
-                        f"{self._path / 'model'} is not the model {self._path} was made with (fingerprint "
-                        f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
-                    )
-                self._model = model
-            return self._model
+    def _loaded(self) -> Model:
+        facts = self._present()
+        if self._model is None:
+            from sightbook.model.model import Model
+
+            model = Model.open(folder.model_of(self._path, facts.fingerprint))
+            if model.fingerprint != facts.fingerprint:
+                raise LibraryError(
+                    f"{self._path / 'model'} is not the model {self._path} was made with (fingerprint "
+                    f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
+                )
+            self._model = model
+        return self._model
+
+    def _again(self, read: Callable[[], _T]) -> _T:
+        """A migration that is just ending puts one model in another one's place: what was not there is there then."""
+        for _ in range(_ROUNDS - 1):
+            with suppress(LibraryError, ModelError):
+                return read()
+        return read()
 
     def search(
         self,
@@ -84,9 +102,9 @@ class Answers:
         """`Library.search`."""
         import numpy as np
 
-        from sightbook.library.query import listed, pixels
+        from sightbook.library.query import at_hand, listed, pixels
 
-        queries = listed(images)
+        queries = [at_hand(query) for query in listed(images)]
         if not queries:
             raise PictureError("no query picture was given: give at least one")
         for _ in range(_ROUNDS):
@@ -140,6 +158,11 @@ class Answers:
                 f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
             ) from None
 
+    def follow(self) -> None:
+        """What was written through this object is what its next search finds."""
+        with suppress(Migrated):
+            self._engines.follow()
+
     def _hits(
         self,
         model: Model,
@@ -153,6 +176,7 @@ class Answers:
         """Raises Migrated when the codes are not those of `model` any more."""
         from sightbook.codes.fine import Fine
 
+        chosen = None if among is None else ids_of(among, "among")
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
         if k < 1:
@@ -163,12 +187,13 @@ class Answers:
         finely = fine is not False and model.fine_bytes > 0
         queries, gain = (model.fine(x), model.fine_gain) if finely else (None, None)
         first = model.M if scan_bits is None else model.prefix(scan_bits).M
-        for _ in range(_ROUNDS):
+        for round in range(_ROUNDS):
             with self._lock:
+                engines = self._engines
                 if model.fingerprint != self._facts.fingerprint:
                     raise Migrated
-                engine, scale = self._engines.current(first, gain)
-            ids, raw = _found(engine, tables, queries, k, among)
+            engine, scale = engines.current(first, gain, newest=round > 0)
+            ids, raw = _found(engine, tables, queries, k, chosen)
             with self._lock, explained(self._path):
                 rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
             if len(rows) == len(set(ids.flat)):
@@ -189,20 +214,17 @@ def _found(
     tables: NDArray[np.float32],
     queries: NDArray[np.int8] | None,
     k: int,
-    among: Collection[int] | None,
+    among: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """ids and raw scores; several queries are spread over the cores."""
-    import numpy as np
-
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
     from sightbook.images.pool import cores
 
     threads = 1 if len(tables) == 1 else cores()
-    chosen = None if among is None else np.unique(np.fromiter(among, np.int64))
     if isinstance(engine, Fine):
         assert queries is not None
-        return engine.search(tables, queries, k, threads, among=chosen)
+        return engine.search(tables, queries, k, threads, among=among)
     if isinstance(engine, Staged):
         return engine.search(tables, k, threads=threads)
-    return engine.search(tables, k, threads, among=chosen)
+    return engine.search(tables, k, threads, among=among)

@@ -8,14 +8,16 @@ derived from it (the engine's snapshot) knows whether it is stale. All methods r
 
 from __future__ import annotations
 
+import functools
 import secrets
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
-from sightbook.library.database import connect_reader, connect_writer, transaction
+from sightbook.library.database import connect_writer, transaction
+from sightbook.library.reader import Reader
 from sightbook.library.schema import (
     FINE,
     GOOD,
@@ -40,16 +42,32 @@ NAME = "catalogue.sqlite"
 
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
-_ROWS = 16_384  # fetched at once
+_ROWS = 4_096  # joined at once
 # `images.entry.locate`, of a row x of the source s.
 _LOCATOR = "(s.root || CASE s.kind WHEN 'folder' THEN '/' WHEN 'tar' THEN ':' ELSE ' row ' END || x.path)"
+
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+def _steady(
+    method: Callable[Concatenate[Catalogue, _P], _T],
+) -> Callable[Concatenate[Catalogue, _P], _T]:
+    """A reading method that gives what is of one committed state."""
+
+    @functools.wraps(method)
+    def read(self: Catalogue, /, *arguments: _P.args, **options: _P.kwargs) -> _T:
+        return self.steadily(lambda: method(self, *arguments, **options))
+
+    return read
 
 
 class Catalogue:
     """An open catalogue. Reading methods see one committed state each; writing methods are one transaction each."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, opened: sqlite3.Connection | Reader) -> None:
+        self._opened = opened
 
     @classmethod
     def create(
@@ -78,30 +96,39 @@ class Catalogue:
     @classmethod
     def read(cls, path: Path) -> Catalogue:
         """Opens an existing catalogue for reading."""
-        return cls(connect_reader(path))
+        return cls(Reader(path))
 
     def close(self) -> None:
-        self.connection.close()
+        self._opened.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For statements of the caller's own."""
+        return self._opened.connection if isinstance(self._opened, Reader) else self._opened
 
     # Reading
 
     @property
+    @_steady
     def format(self) -> int:
         """Format of the tables; 0 when they were never laid out."""
         return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
 
     @property
+    @_steady
     def fingerprint(self) -> str:
         """Fingerprint of the model all codes come from."""
         return str(self._get("fingerprint"))
 
     @property
+    @_steady
     def fine(self) -> int | None:
         """Bytes of each picture's fine code; 0: none are kept, as was asked for; None: the model has none."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = 'fine'").fetchone()
         return None if row is None else int(row[0])
 
     @property
+    @_steady
     def fine_by_default(self) -> bool:
         """Whether fine codes are kept though nobody asked for them."""
         return (
@@ -110,6 +137,7 @@ class Catalogue:
         )
 
     @property
+    @_steady
     def ever_held(self) -> bool:
         """Whether an id was ever given."""
         return (
@@ -118,10 +146,12 @@ class Catalogue:
         )
 
     @property
+    @_steady
     def stamp(self) -> str:
         """Names the committed state: generation counter and a random part, so that restored copies never mix."""
         return str(self._get("stamp"))
 
+    @_steady
     def sources(self) -> list[SourceRow]:
         """All sources in the order they were added."""
         rows = self.connection.execute(
@@ -129,6 +159,7 @@ class Catalogue:
         )
         return [SourceRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
 
+    @_steady
     def known(self, source: str) -> dict[str, Known]:
         """Every path of a source the catalogue has heard of, good or not."""
         found = {
@@ -145,10 +176,12 @@ class Catalogue:
             found[path] = row._replace(failed_size=size, failed_mtime_ns=mtime_ns)
         return found
 
+    @_steady
     def digests(self, ids: Sequence[int]) -> dict[int, bytes]:
         """Content digests by id."""
         return dict(self._by_ids("SELECT id, digest FROM pictures WHERE id IN ({})", ids))
 
+    @_steady
     def missing(self) -> list[MissingRow]:
         """The pictures whose file is gone, by id."""
         rows = self.connection.execute(
@@ -156,50 +189,67 @@ class Catalogue:
         )
         return [MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
 
+    @_steady
     def rows(self, ids: Sequence[int]) -> list[MissingRow]:
         """The same of any pictures, by id."""
         found = self._by_ids("SELECT id, source, path, size, digest FROM pictures WHERE id IN ({})", ids)
         return sorted(MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in found)
 
-    @contextmanager
-    def one_state(self) -> Iterator[None]:
-        """What is read inside is of one committed state, whatever a writer does meanwhile."""
-        if self.connection.in_transaction:
-            yield
-            return
-        self.connection.execute("BEGIN")
+    def steadily(self, read: Callable[[], _T]) -> _T:
+        """What `read` gives; all that it reads is of one committed state, whatever a writer does meanwhile. It may be
+        called again: see `Reader.steadily`."""
+        if isinstance(self._opened, Reader):
+            return self._opened.steadily(read)
+        if self._opened.in_transaction:
+            return read()
+        self._opened.execute("BEGIN")
         try:
-            yield
+            return read()
         finally:
-            self.connection.execute("COMMIT")
+            self._opened.execute("COMMIT")
 
+    def stands(self) -> bool:
+        """Whether what was read inside `steadily` so far is of one committed state."""
+        return not isinstance(self._opened, Reader) or self._opened.stands()
+
+    @_steady
     def codes(self) -> tuple[str, array[int], bytearray]:
         """(stamp, ids ascending, their packed codes joined) of the good pictures, from one committed state."""
-        with self.one_state():
-            ids, (codes,) = self._joined("SELECT id, code FROM pictures WHERE state = 0 ORDER BY id", 1)
-            return self.stamp, ids, codes
+        ids, (codes,) = self._joined("id", ("code",), "FROM pictures WHERE state = 0")
+        return self.stamp, ids, codes
 
+    @_steady
     def codes_and_digests(self) -> tuple[str, array[int], bytearray, bytearray]:
         """The same, and their content digests joined."""
-        with self.one_state():
-            statement = "SELECT id, code, digest FROM pictures WHERE state = 0 ORDER BY id"
-            ids, (codes, digests) = self._joined(statement, 2)
-            return self.stamp, ids, codes, digests
+        ids, (codes, digests) = self._joined("id", ("code", "digest"), "FROM pictures WHERE state = 0")
+        return self.stamp, ids, codes, digests
 
+    @_steady
     def fine_codes(self) -> tuple[str, array[int], bytearray]:
         """`codes` of their fine codes. A picture that lacks its own, which only damage can do, is left out."""
-        with self.one_state():
-            ids, (codes,) = self._joined(
-                "SELECT f.id, f.code FROM pictures p CROSS JOIN fine f ON f.id = p.id "
-                "WHERE p.state = 0 ORDER BY p.id",
-                1,
-            )
-            return self.stamp, ids, codes
+        ids, (codes,) = self._joined(
+            "p.id", ("f.code",), "FROM pictures p CROSS JOIN fine f ON f.id = p.id WHERE p.state = 0"
+        )
+        return self.stamp, ids, codes
 
+    @_steady
     def fine_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         """Fine codes by id, where there are such."""
         return dict(self._by_ids("SELECT id, code FROM fine WHERE id IN ({})", ids))
 
+    @_steady
+    def lacking_fine(self) -> int:
+        """Pictures that could be found and have no sound fine code, where such are kept."""
+        width = self.fine
+        if not width:
+            return 0
+        (count,) = self.connection.execute(
+            f"SELECT count(*) FROM pictures p WHERE state = {GOOD} AND NOT EXISTS "
+            f"(SELECT 1 FROM fine f WHERE f.id = p.id AND length(f.code) = {width})"
+        ).fetchone()
+        return int(count)
+
+    @_steady
     def page(
         self, after: int, count: int, *, fine: bool = False
     ) -> list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]:
@@ -216,6 +266,7 @@ class Catalogue:
         )
         return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], *row[5:]) for row in rows]
 
+    @_steady
     def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
         """Key and whereabouts by id; ids that are gone are absent."""
         rows = self._by_ids(
@@ -225,6 +276,15 @@ class Catalogue:
         )
         return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
 
+    @_steady
+    def reader(self, source: str) -> str | None:
+        """Who read all of a source last (`passing.reader`); None: an older program, or nobody to the end."""
+        row = self.connection.execute(
+            "SELECT value FROM meta WHERE key = ?", (f"reader {source}",)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    @_steady
     def find(self, source: str, path: str) -> tuple[int | None, bool]:
         """A key's picture id (None: no picture), and whether it is known as a failure."""
         key = (source, to_column(path))
@@ -234,11 +294,13 @@ class Catalogue:
         ).fetchone()
         return None if row is None else int(row[0]), failed is not None
 
+    @_steady
     def content(self) -> dict[tuple[str, str], tuple[bytes, bytes]]:
         """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
         rows = self.connection.execute("SELECT source, path, digest, code FROM pictures WHERE state = 0")
         return {(source, from_column(path)): (digest, code) for source, path, digest, code in rows}
 
+    @_steady
     def fine_content(self) -> dict[tuple[str, str], bytes]:
         """Fine codes by key, of the good pictures that have one."""
         rows = self.connection.execute(
@@ -246,6 +308,7 @@ class Catalogue:
         )
         return {(source, from_column(path)): code for source, path, code in rows}
 
+    @_steady
     def failures(self) -> list[FailureRow]:
         """All failures, by source and path."""
         rows = self.connection.execute(
@@ -253,6 +316,7 @@ class Catalogue:
         )
         return [FailureRow(row[0], from_column(row[1]), *row[2:]) for row in rows]
 
+    @_steady
     def counts(self) -> dict[str, Counts]:
         """Counts by source id; every source has an entry."""
         by_state: dict[str, list[int]] = {row.id: [0, 0, 0, 0] for row in self.sources()}
@@ -264,6 +328,7 @@ class Catalogue:
             by_state[source][3] = n
         return {source: Counts(*numbers) for source, numbers in by_state.items()}
 
+    @_steady
     def match(self, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
         """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits
         it as a glob.
@@ -293,6 +358,44 @@ class Catalogue:
                 "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, root = excluded.root",
                 (id, kind, to_column(root), now),
             )
+
+    def take_over(
+        self,
+        source: str,
+        former: str,
+        *,
+        rekeyed: Sequence[tuple[int, str]],
+        doubles: Sequence[int],
+        failures: Sequence[tuple[str, str]],
+    ) -> None:
+        """Makes pictures (id, new path) and failures (old path, new path) of the source `former` those of `source`;
+        ids that are doubles go. The former source goes when nothing is left of it."""
+        gone = [(id,) for id in doubles]
+        with transaction(self.connection):
+            if self.fine:
+                self.connection.executemany("DELETE FROM fine WHERE id = ?", gone)
+            self.connection.executemany("DELETE FROM pictures WHERE id = ?", gone)
+            self.connection.executemany(
+                "UPDATE pictures SET source = ?, path = ? WHERE id = ?",
+                [(source, to_column(path), id) for id, path in rekeyed],
+            )
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
+                "SELECT ?, ?, size, mtime_ns, reason, failed FROM failures WHERE source = ? AND path = ?",
+                [(source, to_column(new), former, to_column(old)) for old, new in failures],
+            )
+            self._forget((former, old) for old, _ in failures)
+            self.connection.execute(
+                "DELETE FROM sources WHERE id = :id AND NOT EXISTS (SELECT 1 FROM pictures WHERE source = :id) "
+                "AND NOT EXISTS (SELECT 1 FROM failures WHERE source = :id)",
+                {"id": former},
+            )
+            self._advance()
+
+    def put_reader(self, source: str, reader: str) -> None:
+        """Notes who has read all of a source."""
+        with transaction(self.connection):
+            self._set(f"reader {source}", reader)
 
     def settle(
         self,
@@ -426,16 +529,29 @@ class Catalogue:
 
     # Parts
 
-    def _joined(self, statement: str, columns: int) -> tuple[array[int], list[bytearray]]:
-        """The ids, and each of so many columns behind them joined."""
+    def _joined(self, id: str, columns: Sequence[str], rows: str) -> tuple[array[int], list[bytearray]]:
+        """The ids of the rows, ascending, and each of the columns joined.
+
+        SQLite joins some thousand rows in one step, during which other threads go on; row by row, searching threads
+        and this one would wait for each other at every row.
+        """
         ids = array("q")  # not a list of rows: that takes ten times the room
-        joined = [bytearray() for _ in range(columns)]
-        cursor = self.connection.execute(statement)
-        while rows := cursor.fetchmany(_ROWS):
-            ids.extend([row[0] for row in rows])
-            for column in range(columns):
-                joined[column] += b"".join([row[column + 1] for row in rows])
-        return ids, joined
+        joined = [bytearray() for _ in columns]
+        names = [f"c{number}" for number in range(len(columns))]
+        inner = ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
+        outer = ", ".join(f"group_concat(hex({name}), '')" for name in names)
+        statement = (
+            f"SELECT group_concat(i, ' '), {outer} "
+            f"FROM (SELECT {id} AS i, {inner} {rows} AND {id} > ? ORDER BY {id} LIMIT {_ROWS})"
+        )
+        while True:
+            last = ids[-1] if ids else -1
+            found, *parts = self.connection.execute(statement, (last,)).fetchone()
+            if found is None:
+                return ids, joined
+            ids.extend(map(int, found.split(" ")))
+            for column, part in zip(joined, parts, strict=True):
+                column.extend(bytes.fromhex(part))
 
     def _matching(self, where: str, names: dict[str, str | bytes]) -> tuple[set[int], set[tuple[str, str]]]:
         join = f"x JOIN sources s ON s.id = x.source WHERE {where}"

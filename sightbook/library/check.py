@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from sightbook.images.entry import noun
 from sightbook.images.names import to_native
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.database import connect_reader, explained
+from sightbook.library.database import explained
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 from sightbook.library.schema import FORMAT, GOOD, MISSING, UNREADABLE
@@ -33,6 +33,7 @@ from sightbook.model.config import ModelConfig
 
 Verdict = Literal["ok", "repaired", "note", "broken"]
 _NAMED = 5
+_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,47 @@ class Finding:
 
 
 def check(path: Path) -> list[Finding]:
-    """Looks at everything, repairs what is derivable, and tells what was found. LibraryError when this is no library,
-    or another process writes it."""
+    """Looks at everything, repairs what is derivable, and tells what was found; where the library cannot be written it
+    only looks. LibraryError when this is no library, or another process writes it."""
     if not (path / folder.JSON).exists():
         folder.read_facts(path)  # says why this is no library
-    with explained(path), writer_lock(path):
-        found = list(_leftovers(path))
-        found += _migration(path)
-        facts, model = model_of(path)
-        found += model
-        catalogue, said = _catalogue(path, facts)
-        found += said
-        if catalogue is not None and facts is not None:
-            try:
-                found += _cache(path, facts, catalogue)
-                found += _sources(catalogue)
-            finally:
-                catalogue.close()
+    with explained(path), writer_lock(path, or_read_only=True) as ours:
+        if ours:
+            return [*_leftovers(path), *_migration(path, ours), *_look(path, ours)]
+        for _ in range(_ROUNDS):  # whoever may write may do so meanwhile, as no lock tells
+            before = _stamp(path)
+            found = [*_migration(path, ours), *_look(path, ours)]
+            if _stamp(path) == before:
+                break
+        text = "it cannot be written from here (read-only disk, or no right to): nothing was repaired"
+        return [Finding("folder", "note", text), *found]
+
+
+def _look(path: Path, ours: bool) -> list[Finding]:
+    """Model, catalogue, cache and sources. ours: the writer lock is held, and what can be repaired is."""
+    facts, found = model_of(path)
+    catalogue, said = _catalogue(path, facts, ours)
+    found += said
+    if catalogue is None or facts is None:
         return found
+    try:
+        # One state; by the lock it is one in any case, and a repair must not wait for the end of a reading.
+        read = _at_once if ours else catalogue.steadily
+        return found + read(lambda: [*_cache(path, facts, catalogue, ours), *_sources(catalogue)])
+    finally:
+        catalogue.close()
+
+
+def _at_once(read: Callable[[], list[Finding]]) -> list[Finding]:
+    return read()
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
+            return catalogue.stamp
+    except (sqlite3.Error, TypeError):
+        return None
 
 
 def _leftovers(path: Path) -> Iterator[Finding]:
@@ -80,11 +104,12 @@ def _leftovers(path: Path) -> Iterator[Finding]:
         yield Finding("folder", "repaired", f"{len(left)} leftovers of an interrupted writer were removed")
 
 
-def _migration(path: Path) -> Iterator[Finding]:
+def _migration(path: Path, ours: bool) -> Iterator[Finding]:
     """Finishes the swap of a migration, and tells of one that was stopped before it."""
     try:
         with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
-            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+            if ours:
+                folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             if not (path / folder.NEW_MODEL).exists():
                 return
             done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
@@ -128,33 +153,45 @@ def model_of(path: Path) -> tuple[Facts | None, list[Finding]]:
     return facts, found
 
 
-def _catalogue(path: Path, facts: Facts | None) -> tuple[Catalogue | None, list[Finding]]:
+def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue | None, list[Finding]]:
     """The catalogue, open for reading, when it can be trusted."""
     try:
-        connection = connect_reader(path / NAME)
-        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
-        if faults == ["ok"]:
-            faults = [
-                f"a row of {row[0]} has no source" for row in connection.execute("PRAGMA foreign_key_check")
-            ]
+        catalogue = Catalogue.read(path / NAME)
     except sqlite3.Error as error:
         return None, [_beyond_repair(path, str(error))]
-    if faults:
-        connection.close()
-        return None, [_beyond_repair(path, faults[0])]
-    catalogue = Catalogue(connection)
-    said = list(_rows(path, catalogue, facts))
-    if facts is not None and not said:
-        said += _fine(path)
+    said = _trusted(path, catalogue, facts, ours)
     if any(finding.verdict == "broken" for finding in said):
         catalogue.close()
         return None, said
-    counts = catalogue.counts().values()
-    good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
-    said.append(
-        Finding("catalogue", "ok", f"{good:,} {_noun(catalogue)}" + (f", {gone:,} missing" if gone else ""))
-    )
     return catalogue, said
+
+
+def _trusted(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
+    try:
+        faults = catalogue.steadily(lambda: _faults(catalogue))
+        if faults:
+            return [_beyond_repair(path, faults[0])]
+        said = list(_rows(path, catalogue, facts))
+        if facts is not None and not said:
+            said += _fine(path) if ours else _lacking_fine(catalogue)
+        if any(finding.verdict == "broken" for finding in said):
+            return said
+        counts = catalogue.counts().values()
+        good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
+        text = f"{good:,} {_noun(catalogue)}" + (f", {gone:,} missing" if gone else "")
+        return [*said, Finding("catalogue", "ok", text)]
+    except sqlite3.Error as error:
+        return [_beyond_repair(path, str(error))]
+
+
+def _faults(catalogue: Catalogue) -> list[str]:
+    """SQLite's own check."""
+    faults = [row[0] for row in catalogue.connection.execute("PRAGMA integrity_check(20)")]
+    if faults != ["ok"]:
+        return faults
+    return [
+        f"a row of {row[0]} has no source" for row in catalogue.connection.execute("PRAGMA foreign_key_check")
+    ]
 
 
 def _beyond_repair(path: Path, reason: str) -> Finding:
@@ -207,7 +244,16 @@ def _fine(path: Path) -> Iterator[Finding]:
         yield Finding("fine codes", "repaired", f"{stray:,} of {what} that are gone were removed")
 
 
-def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
+def _lacking_fine(catalogue: Catalogue) -> Iterator[Finding]:
+    """The same where nothing can be mended."""
+    count = catalogue.lacking_fine()
+    if count:
+        yield Finding(
+            "fine codes", "broken", f"{count:,} {_noun(catalogue)} have none: run this where you may write"
+        )
+
+
+def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterator[Finding]:
     """The engine's copy of all codes: made anew unless it is the catalogue's, row for row."""
     cache, width = path / "cache", catalogue.fine or 0
     stamp, ids, joined = catalogue.codes()
@@ -222,9 +268,20 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
         ):
             yield Finding("cache", "ok", f"{len(ids):,} codes" + (" and fine codes" if width else ""))
             return
+        if not ours:
+            text = (
+                "it does not hold the catalogue's codes: run this where you may write, or remove its folder"
+            )
+            yield Finding("cache", "broken", text)
+            return
         yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")
-    else:
+    elif ours:
         yield Finding("cache", "ok", "made anew from the catalogue")
+    else:
+        yield Finding(
+            "cache", "note", "there is none of this state: each program that searches makes its own"
+        )
+        return
     _make_anew(cache, catalogue, facts)
 
 

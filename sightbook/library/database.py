@@ -1,16 +1,15 @@
 """Connections to a library's SQLite file, and what SQLite's errors mean to a user.
 
 Writers use WAL with full synchronization: a committed batch survives kill -9 and a power cut. Readers never wait for a
-writer. A library on a read-only disk cannot have WAL's side files, so it is read as immutable; when a crash left
-committed batches in the WAL of such a disk, a copy in the temporary folder is read instead.
+writer. Who may not write beside the file can read along while a writer's side files are there (`reader.py` has what he
+does when they are not).
 """
 
 from __future__ import annotations
 
 import errno
-import shutil
+import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,38 +35,15 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Opens an existing catalogue for reading, also on a read-only disk. Usable from any thread, one at a time."""
-    try:
-        return _probe(path, "mode=rw")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            raise
-        if not path.exists():
-            raise
-    wal = Path(f"{path}-wal")
-    if not wal.exists() or wal.stat().st_size == 0:
-        return _probe(path, "immutable=1")
-    with tempfile.TemporaryDirectory(prefix="sightbook-") as folder:
-        copy = Path(folder) / path.name
-        shutil.copyfile(path, copy)
-        shutil.copyfile(wal, f"{copy}-wal")
-        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        on_disk = sqlite3.connect(copy)
-        try:
-            on_disk.backup(memory)
-        finally:
-            on_disk.close()
-    return memory
+    """Opens an existing catalogue for reading, usable from any thread, one at a time: each transaction sees one
+    committed state. sqlite3.OperationalError (SQLITE_CANTOPEN, SQLITE_READONLY) where that takes a right to write."""
+    return probe(path, "mode=rw")
 
 
-def _probe(path: Path, mode: str) -> sqlite3.Connection:
+def probe(path: Path, mode: str) -> sqlite3.Connection:
     """Opens and reads once: SQLite reports most troubles at the first read only."""
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{mode}",
-        uri=True,
-        isolation_level=None,
-        timeout=_BUSY_MS / 1000,
-        check_same_thread=False,
+        address(path, mode), uri=True, isolation_level=None, timeout=_BUSY_MS / 1000, check_same_thread=False
     )
     try:
         connection.execute("PRAGMA query_only = ON")
@@ -76,6 +52,11 @@ def _probe(path: Path, mode: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def address(path: Path, mode: str) -> str:
+    """The URI of a database, whatever characters are in its path: `#`, `?` and `%` mean something in a URI."""
+    return f"file:{quote(os.fsencode(path))}?{mode}"
 
 
 @contextmanager
@@ -104,10 +85,21 @@ def explained(library: Path) -> Iterator[None]:
             raise LibraryError(_full(library)) from error
         if error.errno == errno.EROFS:
             raise LibraryError(read_only(library)) from error
+        if error.errno in (errno.EACCES, errno.EPERM) and _lies_in(error.filename, library):
+            raise LibraryError(
+                f"{error.filename} may not be read or written by you ({error.strerror}): change the permissions of "
+                f"{library}, or copy it to a place of your own"
+            ) from error
         raise
 
 
+def _lies_in(file: object, library: Path) -> bool:
+    return isinstance(file, str | bytes | os.PathLike) and library in Path(os.fsdecode(file)).parents
+
+
 def _sentence(library: Path, error: sqlite3.Error) -> str:
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        return closed(library)
     # Primary result codes, https://www.sqlite.org/rescode.html; errors of Python's own module carry none.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
@@ -124,6 +116,10 @@ def _sentence(library: Path, error: sqlite3.Error) -> str:
     if code == sqlite3.SQLITE_CANTOPEN:
         return f"the catalogue of {library} cannot be opened: check that it exists and that you may read it"
     return f"the catalogue of {library} cannot be read or written ({error}): check the disk and try again"
+
+
+def closed(library: Path) -> str:
+    return f"{library} was closed: open it again (Library.open) before you use it"
 
 
 def _full(library: Path) -> str:

@@ -6,7 +6,8 @@ library, so they are made again from the sources.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,16 @@ from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
 from sightbook.images.names import shown
 from sightbook.images.sources import open_sources
+from sightbook.library.scan import is_there
+from sightbook.library.schema import SourceRow
+from sightbook.library.state import State, of_one_state
 from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
     from sightbook.model.model import Model
 
+Metadata = dict[str, str]
 _ROWS = 65_536  # of a Parquet row group
 
 
@@ -35,10 +40,14 @@ def to_faiss(library: Library, out: Path) -> int:
     Fine codes stay behind: it searches by codes alone, as `Library.search(…, fine=False)` does. Equal scores may come
     in another order. ConfigError for a model whose score faiss cannot express (metric distance).
     """
+    return of_one_state(library, lambda state: _faiss(state, out))
+
+
+def _faiss(state: State, out: Path) -> int:
     import faiss
 
-    model = library.model
-    ids, packed = library.codes()
+    model = state.model
+    ids, packed = state.codes()
     words, matrix, bias = _for_inner_product(model.codebooks, model.config.metric, model.config.shared)
     M, K, d = words.shape
     index: Any = faiss.IndexPQ(M * d, M, K.bit_length() - 1, faiss.METRIC_INNER_PRODUCT)
@@ -61,6 +70,7 @@ def to_faiss(library: Library, out: Path) -> int:
         named.construct_rev_map()
     with replace_atomic(out) as temporary:
         faiss.write_index(named, str(temporary))
+        state.confirm()
     return len(ids)
 
 
@@ -100,27 +110,37 @@ def to_parquet(library: Library, out: Path) -> int:
     A library that keeps fine codes gives them, too: fine, d bytes that are int8. A path that is not UTF-8 is written
     with its odd bytes as escapes.
     """
+    return of_one_state(library, lambda state: _parquet(state, out))
+
+
+def _parquet(state: State, out: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    bytes_, fine = library.facts.code_bytes, library.facts.fine_bytes
+    bytes_, fine = state.facts.code_bytes, state.facts.fine_bytes
     schema = pa.schema(
         [
             ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()), ("root", pa.string()),
             ("digest", pa.binary(16)), ("code", pa.binary(bytes_)),
             *([("fine", pa.binary(fine))] if fine else []),
         ],
-        metadata=_facts(library),
+        metadata=_metadata(state),
     )  # fmt: skip
     count = 0
-    with replace_atomic(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for rows in library.rows(_ROWS, fine=bool(fine)):
-            told = [(id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows]
-            columns = list(zip(*told, strict=True))
-            writer.write_table(
-                pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
-            )
-            count += len(rows)
+    with replace_atomic(out) as temporary:
+        with pq.ParquetWriter(temporary, schema) as writer:
+            for rows in state.rows(_ROWS, fine=bool(fine)):
+                told = [
+                    (id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows
+                ]
+                columns = list(zip(*told, strict=True))
+                writer.write_table(
+                    pa.table(
+                        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+                    )
+                )
+                count += len(rows)
+        state.confirm()
     return count
 
 
@@ -134,17 +154,25 @@ def embeddings_to_parquet(
 
     from sightbook.model.encode import Encoded, encode
 
-    known = {(row[1], row[2]): (row[0], row[4]) for rows in library.rows(_ROWS) for row in rows}
+    def read(
+        state: State,
+    ) -> tuple[Model, dict[tuple[str, str], tuple[int, bytes]], list[SourceRow], Metadata]:
+        known = {(row[1], row[2]): (row[0], row[4]) for rows in state.rows(_ROWS) for row in rows}
+        return state.model, known, state.sources(), _metadata(state)
+
+    model, known, sources, metadata = of_one_state(library, read)
     schema = pa.schema(
         [
             ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()),
-            ("embedding", pa.list_(pa.float32(), library.model.D)),
+            ("embedding", pa.list_(pa.float32(), model.D)),
         ],
-        metadata=_facts(library),
+        metadata=metadata,
     )  # fmt: skip
     count = left_out = 0
     batch: list[tuple[int, str, str, list[float]]] = []
-    with replace_atomic(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replace_atomic(out))
+        writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
 
         def flush() -> None:
             if batch:
@@ -156,8 +184,11 @@ def embeddings_to_parquet(
                 )
                 batch.clear()
 
-        entries = [entry for entry in _entries(library, listener) if entry.key in known]
-        for result in encode(entries, library.model, jobs=jobs, listener=listener, total=len(entries)):
+        entries = [entry for entry in _entries(sources, listener) if entry.key in known]
+        results = stack.enter_context(
+            closing(encode(entries, model, jobs=jobs, listener=listener, total=len(entries)))
+        )
+        for result in results:
             id, digest = known[result.entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
                 source, path = result.entry.key
@@ -172,24 +203,24 @@ def embeddings_to_parquet(
     if left_out:
         listener(
             Notice(
-                f"{left_out:,} {noun(library.model.takes_vectors)} are not there as they were added, and were left out"
+                f"{left_out:,} {noun(model.takes_vectors)} are not there as they were added, and were left out"
             )
         )
     return count
 
 
-def _entries(library: Library, listener: Listener) -> Iterator[Entry]:
+def _entries(sources: Sequence[SourceRow], listener: Listener) -> Iterator[Entry]:
     """What the sources that are there hold now."""
-    for source in library.status().sources:
-        if not source.present:
+    for source in sources:
+        if not is_there(source.root):
             listener(Notice(f"{source.root} is not there now"))
             continue
         yield from open_sources([source.root], {Path(source.root): source.id}).entries()
 
 
-def _facts(library: Library) -> dict[str, str]:
-    facts = library.facts
-    constants = library.model.config.fine if facts.fine else None
+def _metadata(state: State) -> Metadata:
+    facts = state.facts
+    constants = state.model.config.fine if facts.fine else None
     return {
         "sightbook.fingerprint": facts.fingerprint,
         "sightbook.M": str(facts.M),

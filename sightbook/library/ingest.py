@@ -7,6 +7,7 @@ When nothing is to be read, neither worker processes nor the encoder are started
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,6 +21,7 @@ from sightbook.interrupt import deferred_interrupt
 from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
+from sightbook.library.passing import failure, reader
 from sightbook.library.results import AddPlan, AddReport, Failure
 from sightbook.library.scan import (
     Plan,
@@ -28,7 +30,7 @@ from sightbook.library.scan import (
     refuse_other_kind,
     refuse_other_length,
     resolve,
-    scan,
+    scan_all,
 )
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.model.config import ModelConfig
@@ -88,6 +90,10 @@ def add(
     encoding = time.monotonic()
     if todo:
         run.encode(todo, open_model(), jobs, seen)
+    for plan in plans:
+        whole = plan.source.names is None and not plan.source.inside and not plan.bystander
+        if whole and catalogue.reader(plan.source.id) != reader():
+            catalogue.put_reader(plan.source.id, reader())
     ended = time.monotonic()
     return AddReport(
         added=run.added,
@@ -121,15 +127,13 @@ def planned(
     LibraryError when a source is not of the kind or length that the model takes, or `prune` would take everything that
     is known of a source, and was not told "all".
     """
-    sources = resolve(
-        catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
-    )
+    sources = resolve(catalogue, library, specs, moved_from, exclude=exclude, may_be_empty=prune == "all")
     if folder.exists(library):
         config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
     meter = Meter(listener, "scan")
-    plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
+    plans = scan_all(catalogue, sources, retry=retry, meter=meter, library=library)
     meter.close()
     find_moved(catalogue, plans)
     for plan in plans:
@@ -167,6 +171,12 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
     """Commits what the scan alone decides."""
     now, source = time.time(), plan.source
     catalogue.put_source(source.id, source.kind, str(source.root), now)
+    for taken in plan.taken:
+        catalogue.take_over(
+            source.id, taken.row.id, rekeyed=taken.rekeyed, doubles=taken.doubles, failures=taken.failures
+        )
+    if plan.bystander:
+        return
     catalogue.settle(
         source.id,
         back=plan.back,
@@ -204,9 +214,13 @@ class _Run:
         with closing(results):
             try:
                 self._take(results, model)
-            except (KeyboardInterrupt, SourceError):
-                # What was encoded is good: keep it, then stop.
+            except sqlite3.Error:
+                raise  # it was a commit that failed
+            except BaseException as error:
+                # What was encoded is good: keep it, then stop. Whatever else it is, a listener raised it to that end.
                 self._commit()
+                if not isinstance(error, KeyboardInterrupt | SourceError):
+                    raise
                 kept = self.added + self.changed + self.same
                 what = noun(model.takes_vectors)
                 self.listener(Notice(f"{kept:,} of {len(todo):,} {what} were encoded and are kept"))
@@ -249,13 +263,12 @@ class _Run:
                 "same command again"
             )
         locator = locate(source.kind, str(source.root), entry.path)
-        failure = Failure(entry.source, entry.path, locator, reason, time.time())
-        self.failures.append(failure)
+        self.failures.append(Failure(entry.source, entry.path, locator, reason, time.time()))
         self.listener(Notice(f"{locator}: {reason}"))
         if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):
             self._gone.append(entry.key)
         else:
-            self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, failure.failed))
+            self._bad.append(failure(entry, reason))
 
     def _commit(self) -> None:
         """Writes and counts what was gathered; Ctrl-C waits, so that no batch is written twice or counted wrongly."""

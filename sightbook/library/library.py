@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, ModelError
 from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.database import explained
+from sightbook.library.database import closed, explained
 from sightbook.library.folder import Facts
-from sightbook.library.lock import writer_lock
+from sightbook.library.lock import waiting, writer_lock
 from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
 from sightbook.library.schema import FORMAT
-from sightbook.library.selection import Wanted, select
-from sightbook.progress import Listener, silent
+from sightbook.library.selection import Wanted, select, wanted
+from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
+    from sightbook.library.schema import Counts, SourceRow
+    from sightbook.library.snapshot import Snapshot
     from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
 
+_T = TypeVar("_T")
+_ROUNDS = 5  # tries to read a library whose model is being exchanged
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
 
@@ -43,7 +48,7 @@ class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
-        self.path, self._catalogue = path, catalogue
+        self.path, self._catalogue, self._closed = path, catalogue, False
         self._lock = threading.RLock()
         self._answers = Answers(path, facts, catalogue, self._lock)
 
@@ -70,20 +75,11 @@ class Library:
             folder.create(
                 path, create_with if isinstance(create_with, Model) else Model.open(create_with), fine
             )
-        facts = folder.read_facts(path)
+        folder.read_facts(path)
         with explained(path):
             catalogue = Catalogue.read(path / NAME)
             try:
-                if catalogue.format > FORMAT:
-                    raise LibraryError(
-                        f"the catalogue of {path} has format {catalogue.format}, this program reads up to {FORMAT}: "
-                        "update sightbook (pip install -U sightbook)"
-                    )
-                facts = (
-                    folder.facts_of(path, catalogue.fingerprint, catalogue.fine)
-                    if catalogue.format
-                    else folder.facts_of(path, "", None)
-                )
+                facts = _facts(path, catalogue)
                 folder.check_fine(path, facts, fine)
             except BaseException:
                 catalogue.close()
@@ -95,6 +91,7 @@ class Library:
 
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
+        self._closed = True
         self._catalogue.close()
 
     def __enter__(self) -> Library:
@@ -129,32 +126,36 @@ class Library:
         exclude: Sequence[str] = (),
         prune: Prune = False,
         seen: Seen | None = None,
+        wait: float = 0.0,
         listener: Listener = silent,
     ) -> AddReport:
         """Brings the library up to date with `sources`: new pictures in, changed ones again, the rest untouched.
 
         A picture counts as unchanged when size and time (ns) are equal; then it is not opened. Those that cannot be
-        read are told to the listener, recorded, and tried again when they change, or when `retry` is set. Pictures
-        that have gone from a source are left out of searches until they are back; prune forgets them. One whose content
-        is found under another path was moved: it keeps its id. Results are committed in batches: after Ctrl-C or a
-        crash the same call goes on where it stopped.
+        read are told to the listener, recorded, and tried again when they change, when what they failed for may have
+        passed (passing.py), or when `retry` is set. Pictures that have gone from a source are left out of searches
+        until they are back; prune forgets them. One whose content is found under another path was moved: it keeps its
+        id. Results are committed in batches: after Ctrl-C or a crash the same call goes on where it stopped.
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
         prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
-        before: those that are as they were are not opened. Raises LibraryError (another writer,
-        another model, a full or read-only disk, a prune that would take everything) and SourceError.
+        before: those that are as they were are not opened. wait: seconds to wait for another writer to end. A listener
+        that raises stops it: what was encoded is kept, and the exception passes on. Raises LibraryError (another
+        writer, another model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
+        self._refuse_closed()
         if model is not None:
             self._check_model(model)
         specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         from sightbook.library import ingest
 
-        with explained(self.path), writer_lock(self.path):
+        tell = lambda text: listener(Notice(text))  # noqa: E731
+        with explained(self.path), waiting(wait, tell), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
                 folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
-                return ingest.add(
+                report = ingest.add(
                     catalogue,
                     self.path,
                     lambda: self.model,
@@ -169,6 +170,8 @@ class Library:
                 )
             finally:
                 catalogue.close()
+        self._answers.follow()
+        return report
 
     @classmethod
     def plan(
@@ -260,10 +263,13 @@ class Library:
         from sightbook.library.scan import is_there
         from sightbook.model.config import ModelConfig
 
-        with self._lock, explained(self.path):
-            rows, counts, failed = self._catalogue.sources(), self._catalogue.counts(), self.failures()
+        def read() -> tuple[list[SourceRow], dict[str, Counts], list[Failure], Facts, ModelConfig]:
             facts = self.facts
-        config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
+            config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
+            return self._catalogue.sources(), self._catalogue.counts(), self.failures(), facts, config
+
+        with self._lock, explained(self.path):
+            rows, counts, failed, facts, config = self._settled(read)
         sources = [
             SourceStatus(
                 row.id,
@@ -304,8 +310,9 @@ class Library:
     def failures(self) -> list[Failure]:
         """The files that could not be read, by source and path."""
         with self._lock, explained(self.path):
-            sources = {row.id: row for row in self._catalogue.sources()}
-            rows = self._catalogue.failures()
+            sources, rows = self._catalogue.steadily(
+                lambda: ({row.id: row for row in self._catalogue.sources()}, self._catalogue.failures())
+            )
         return [
             Failure(
                 row.source,
@@ -318,46 +325,77 @@ class Library:
             if row.source in sources
         ]
 
-    def remove(self, what: Wanted | Sequence[Wanted]) -> int:
+    def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:
         """Takes pictures out and returns how many. Their files are not touched, their ids not used again.
 
         Each of `what` is an id, a key (source, path), or a text: a path as the library shows it, a folder, a glob of
         those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is still in its source
-        comes back with the next `add` of that. Raises LibraryError when one of them matches nothing; then nothing goes.
+        comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of them matches nothing;
+        then nothing goes. ConfigError for what is neither, such as truth values.
         """
-        wanted = [what] if isinstance(what, str | int | tuple) else list(what)
-        with explained(self.path), writer_lock(self.path):
+        asked = wanted(what)
+        self._refuse_closed()
+        with explained(self.path), waiting(wait), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
-                return catalogue.remove(*select(catalogue, self.path, wanted))
+                removed = catalogue.remove(*select(catalogue, self.path, asked))
             finally:
                 catalogue.close()
+        self._answers.follow()
+        return removed
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
         from sightbook.library.snapshot import load
 
+        def read() -> Snapshot:
+            fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
+            facts = folder.facts_of(self.path, fingerprint, fine)
+            return load(self._catalogue, self.path / "cache", facts.code_bytes)
+
         with self._lock, explained(self.path):
-            found = load(self._catalogue, self.path / "cache", self.facts.code_bytes)
+            found = self._catalogue.steadily(read)
         return found.ids, found.packed
 
     def rows(
         self, count: int, *, fine: bool = False
     ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:
-        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id.
+        """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id,
+        all of one state.
 
         fine: and the fine code of each, in a library that keeps them.
         """
-        after = 0
-        while True:
-            with self._lock, explained(self.path):
-                found = self._catalogue.page(after, count, fine=fine)
-            if not found:
-                return
-            yield found
-            after = found[-1][0]
+        self._refuse_closed()
+        with explained(self.path), closing(Catalogue.read(self.path / NAME)) as catalogue:
+            catalogue.connection.execute("BEGIN")
+            after = 0
+            while found := catalogue.page(after, count, fine=fine):
+                if not catalogue.stands():
+                    raise LibraryError(
+                        f"{self.path} was written while its rows were read, and you may not read along: ask for them "
+                        "again"
+                    )
+                yield found
+                after = found[-1][0]
 
     # Parts
+
+    def __reduce__(self) -> tuple[Callable[[str], Library], tuple[str]]:
+        """Another process opens it anew, at the same place."""
+        self._refuse_closed()
+        return Library.open, (str(self.path.absolute()),)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise LibraryError(closed(self.path))
+
+    def _settled(self, read: Callable[[], _T]) -> _T:
+        """What `read` makes of one state of the catalogue and the model that belongs to it: a migration may put another
+        one in its place between two steps."""
+        for _ in range(_ROUNDS):
+            with suppress(LibraryError, ModelError):
+                return self._catalogue.steadily(read)
+        return self._catalogue.steadily(read)
 
     def _check_model(self, model: Model | str | os.PathLike[str]) -> None:
         """Refuses a model whose codes would not compare with those in the library."""
@@ -374,6 +412,28 @@ class Library:
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
                 "the model out to go on with its own, or give another folder for a new library"
             )
+
+
+def _facts(path: Path, catalogue: Catalogue) -> Facts:
+    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+
+    def read() -> tuple[int, str, int | None]:
+        laid_out = catalogue.format
+        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
+
+    for left in range(_ROUNDS, 0, -1):
+        state = catalogue.steadily(read)
+        if state[0] > FORMAT:
+            raise LibraryError(
+                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
+                "(pip install -U sightbook)"
+            )
+        try:
+            return folder.facts_of(path, *state[1:])
+        except LibraryError:
+            if left == 1:
+                raise
+    raise AssertionError
 
 
 def _advice(config: ModelConfig, pictures: int) -> str | None:

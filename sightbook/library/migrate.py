@@ -24,7 +24,8 @@ from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
 from sightbook.library.fine import at_migration
 from sightbook.library.ingest import planned
-from sightbook.library.lock import writer_lock
+from sightbook.library.lock import waiting, writer_lock
+from sightbook.library.passing import failure
 from sightbook.library.scan import is_there, refuse_other_kind
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.progress import Listener, Notice, silent
@@ -59,17 +60,18 @@ def migrate(
     *,
     jobs: int | None = None,
     seen: Seen | None = None,
+    wait: float = 0.0,
     listener: Listener = silent,
 ) -> MigrateReport:
     """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
-    on. seen: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
+    on. seen, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
     library has that model already or the model takes another kind of thing, or another process writes it.
     """
     started = time.monotonic()
-    with explained(path), writer_lock(path):
+    with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
         folder.read_facts(path)
         catalogue = Catalogue.write(path / NAME)
         try:
@@ -119,6 +121,14 @@ def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: List
         moved_from=None, retry=False, exclude=(), prune="all", listener=listener, config=model.config,
     )  # fmt: skip
     for plan in plans:
+        for taken in plan.taken:
+            catalogue.take_over(
+                plan.source.id,
+                taken.row.id,
+                rekeyed=taken.rekeyed,
+                doubles=taken.doubles,
+                failures=taken.failures,
+            )
         if plan.moved:
             catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 
@@ -187,7 +197,7 @@ def _encode(
                     more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
                     good.append((ids[entry.key], *facts, code, *more))
                 else:
-                    bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, result.reason, time.time()))
+                    bad.append(failure(entry, result.reason))
                 if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
                     commit()
                     committed = time.monotonic()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import PictureError
+from sightbook.images.names import existing
 from sightbook.model.model import Model
 
 # A path, the bytes of a picture file, an RGB array (H, W, 3) uint8, or a Pillow image.
@@ -22,6 +23,13 @@ def listed(images: Picture | Sequence[Picture]) -> list[Picture]:
     if isinstance(images, np.ndarray):
         return list(images) if images.ndim == 4 else [images]
     return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def at_hand(query: Picture) -> Picture:
+    """A query's path as its file is really called (see `images.names.existing`); anything else as it is."""
+    if isinstance(query, str | os.PathLike):
+        return existing(os.fsdecode(query)) or query
+    return query
 
 
 def pixels(picture: Picture, model: Model) -> NDArray[np.uint8]:

@@ -30,6 +30,14 @@ class Hit:
     kind: Kind
     root: str
 
+    @property
+    def uri(self) -> str:
+        """Where the picture is, for any program: the file as a `file:` address, in which bytes of its name that are not
+        UTF-8 stand as %XX; of a picture in an archive the archive's."""
+        from sightbook.images.entry import address
+
+        return address(self.kind, self.root, self.path)
+
     def read(self) -> bytes:
         """The picture's bytes from its source; SourceError or PictureError when they are not there any more."""
         from sightbook.images.entry import read_stored

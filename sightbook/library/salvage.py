@@ -16,7 +16,7 @@ from pathlib import Path
 from sightbook.errors import LibraryError
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.check import model_of
-from sightbook.library.database import explained
+from sightbook.library.database import address, explained
 from sightbook.library.folder import Facts
 from sightbook.library.lock import writer_lock
 
@@ -71,7 +71,7 @@ def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
     """Copies what can be read of each table, row by row where a whole range cannot."""
     counts = {}
     widths = {"pictures": facts.code_bytes, "fine": facts.fine_bytes}
-    connection = sqlite3.connect(f"file:{damaged}?mode=ro", uri=True, isolation_level=None)
+    connection = sqlite3.connect(address(damaged, "mode=ro"), uri=True, isolation_level=None)
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
         for table in ("sources", "pictures", "failures", *(("fine",) if facts.fine else ())):

@@ -15,6 +15,8 @@ from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
 from sightbook.library.catalogue import Catalogue
+from sightbook.library.overlap import Overlaps, TakeOver
+from sightbook.library.passing import reader
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
@@ -26,7 +28,8 @@ class Plan:
 
     todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
     reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
-    forget: failures of files that are gone or good again; found: entries the source has now.
+    forget: failures of files that are gone or good again; found: entries the source has now; taken: pictures of other
+    sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done.
     """
 
     source: Source
@@ -40,6 +43,8 @@ class Plan:
     known_failures: int = 0
     gone_before: list[int] = field(default_factory=list)
     found: int = 0
+    taken: list[TakeOver] = field(default_factory=list)
+    bystander: bool = False
 
     @property
     def empty(self) -> bool:
@@ -52,7 +57,6 @@ def resolve(
     library: Path,
     specs: Sequence[str | Path],
     moved_from: str | Path | None,
-    listener: Listener,
     *,
     exclude: Sequence[str] = (),
     may_be_empty: bool = False,
@@ -79,15 +83,6 @@ def resolve(
     for source in sources:
         if roots.get(source.id, source.root) != source.root:
             source.id = _fresh_id(source.root, roots)
-        if source.id not in roots:
-            for row in rows:
-                if not is_there(row.root):
-                    listener(
-                        Notice(
-                            f"{row.root} is not there any more; if it is {source.root} now, stop and add that with "
-                            f"--moved-from {typed(row.root)}, so that its pictures keep their ids"
-                        )
-                    )
     return sources
 
 
@@ -152,22 +147,96 @@ def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConf
             )
 
 
-def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> Plan:
+def scan_all(
+    catalogue: Catalogue, sources: Iterable[Source], *, retry: bool, meter: Meter, library: Path
+) -> list[Plan]:
+    """The plan of each source, such that no picture is in two; and of sources that were not given, but hold doubles."""
+    sources = list(sources)
+    overlaps = Overlaps(catalogue, sources)
+    plans = [
+        scan(catalogue, source, overlaps, retry=retry, meter=meter)
+        # Outer folders first: what lies in one is its part.
+        for source in sorted(sources, key=lambda source: len(source.root.parts))
+        if overlaps.place(source)
+    ]
+    outer = [plan.source for plan in plans if not overlaps.within(plan.source)]
+    given = [source for source in sources if any(source is each for each in outer)]
+    if len(outer) < len(plans):  # a link led into a source that was gone through before
+        return scan_all(catalogue, given, retry=retry, meter=meter, library=library)
+    plans.sort(key=lambda plan: next(n for n, source in enumerate(given) if source is plan.source))
+    for row in overlaps.bystanders(plan.source.id for plan in plans):
+        source = Source(row.id, row.kind, Path(row.root))
+        taken = overlaps.known(source, catalogue.known(row.id))
+        if taken:
+            plans.append(Plan(source, taken=taken, bystander=True))
+    _tell(catalogue, plans, overlaps, library, meter.listener)
+    return plans
+
+
+def _tell(
+    catalogue: Catalogue, plans: Sequence[Plan], overlaps: Overlaps, library: Path, listener: Listener
+) -> None:
+    for row, source in overlaps.moved:
+        listener(Notice(f"{row.root} is {source.root} now: its pictures keep their ids"))
+    for plan in plans:
+        for taken in plan.taken:
+            doubles = f", {len(taken.doubles):,} were there twice" if taken.doubles else ""
+            listener(
+                Notice(
+                    f"{taken.pictures:,} pictures of {taken.row.root} are part of {plan.source.root} and keep their "
+                    f"ids{doubles}"
+                )
+            )
+    away = {row.id for row, _ in overlaps.moved} | {taken.row.id for plan in plans for taken in plan.taken}
+    known = catalogue.sources()
+    if all(plan.source.id in {row.id for row in known} for plan in plans):
+        return
+    for row in known:
+        if row.id not in away and not is_there(row.root):
+            listener(
+                Notice(
+                    f"{row.root} is not there now, and its pictures were not found here; if it is gone for good, "
+                    f"`sightbook remove {typed(library)} {typed(row.root)}` takes them out"
+                )
+            )
+
+
+def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: bool, meter: Meter) -> Plan:
     """Compares one source with the catalogue. A picture counts as unchanged when size and time (ns) are equal.
 
-    retry: read files again that failed before, though unchanged. Pictures that are not found are missing only when the
+    retry: read files again that failed before, though unchanged; so are those that another reader could not read
+    (passing.py). Pictures that are not found are missing only when the
     whole source was seen: not when single pictures were named or a sub-folder could not be read.
     """
     plan = Plan(source)
     known = catalogue.known(source.id)
+    plan.taken = overlaps.known(source, known)
+    anew = retry or _has_other_reader(catalogue, source, plan.taken)
+    fresh: list[Entry] = []
+    folders: set[str] = set()
     for entry in source.entries():
         meter.advance()
         plan.found += 1
-        _compare(plan, entry, known.pop(entry.path, None), retry)
+        folders.add(entry.path[: entry.path.rfind("/") + 1])
+        row = known.pop(entry.path, None)
+        if row is None:
+            fresh.append(entry)
+        else:
+            _compare(plan, entry, row, anew)
+    if fresh:
+        taken, fresh = overlaps.found(source, known, fresh)
+        plan.taken += taken
+        anew = retry or _has_other_reader(catalogue, source, plan.taken)
+        for entry in fresh:
+            _compare(plan, entry, known.pop(entry.path, None), anew)
+    if source.kind == "folder" and source.names is None:
+        overlaps.reach(source, folders)
     for problem in source.problems:
         meter.listener(Notice(problem))
     if source.names is None and not source.problems:
         for path, row in known.items():
+            if not path.startswith(source.inside):
+                continue
             if row.failed_size is not None:
                 plan.forget.append(path)
             if row.id is not None and row.state != MISSING:
@@ -175,6 +244,12 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
             elif row.id is not None:
                 plan.gone_before.append(row.id)
     return plan
+
+
+def _has_other_reader(catalogue: Catalogue, source: Source, taken: Sequence[TakeOver]) -> bool:
+    """Whether what is known of a source was not all read by who reads now."""
+    ids = {source.id} & {row.id for row in catalogue.sources()} | {each.row.id for each in taken}
+    return any(catalogue.reader(id) != reader() for id in ids)
 
 
 def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:

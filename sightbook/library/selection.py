@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
-from sightbook.errors import LibraryError
+import numpy as np
+
+from sightbook.errors import ConfigError, LibraryError
 from sightbook.library.catalogue import Catalogue
+from sightbook.library.ids import id_of, ids_of, is_number
 
 # An id, a key (source, path), or a text that names pictures or a source.
 Wanted = str | int | tuple[str, str]
 Selected = tuple[set[int], set[tuple[str, str]], set[str]]
 
 
-def select(catalogue: Catalogue, library: Path, wanted: Iterable[Wanted]) -> Selected:
-    """(picture ids, keys of failures, source ids) that `wanted` names; LibraryError for one that names nothing."""
-    asked = list(wanted)
+def wanted(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
+    """One thing or several, as users hand them over; numbers become ids. ConfigError for what names nothing."""
+    if isinstance(what, str | os.PathLike) or _is_key(what) or is_number(what):
+        what = [what]  # type: ignore[list-item]
+    elif isinstance(what, bytes) or not isinstance(what, Iterable):
+        raise ConfigError(
+            f"{type(what).__name__} names nothing: give ids, keys (source, path), or texts, one or a list of them"
+        )
+    elif isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
+        return [int(id) for id in ids_of(what.reshape(-1), "what is to be removed")]
+    return [_wanted(each) for each in what]
+
+
+def _wanted(each: object) -> Wanted:
+    if isinstance(each, os.PathLike):
+        return os.fsdecode(each)
+    if isinstance(each, str) or _is_key(each):
+        return cast("Wanted", each)
+    return id_of(each, "what is to be removed")
+
+
+def _is_key(what: object) -> bool:
+    return isinstance(what, tuple) and len(what) == 2 and all(isinstance(part, str) for part in what)
+
+
+def select(catalogue: Catalogue, library: Path, asked: Sequence[Wanted]) -> Selected:
+    """(picture ids, keys of failures, source ids) that `asked` names; LibraryError for one that names nothing."""
     numbers = {item for item in asked if isinstance(item, int)}
     ids = set(catalogue.keys(sorted(numbers)))
     failed: set[tuple[str, str]] = set()

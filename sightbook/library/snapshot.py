@@ -57,25 +57,30 @@ def load(
     kept. last: an earlier state of the same model, whose codes are not looked at; fine codes it has are not read again.
     Raises sqlite3.DatabaseError when codes have another length, or a picture lacks its fine code: damage.
     """
-    with catalogue.one_state():  # codes and fine codes of one state, whichever of them the cache has
+
+    def read() -> tuple[Snapshot, bool, NDArray[np.int8] | None, bool]:
         stamp, width = catalogue.stamp, catalogue.fine or 0
         cached = _read(cache / NAME, stamp, code_bytes)
-        snapshot = cached or _from_rows(catalogue, code_bytes, digests=fine and width > 0)
-        fines = mapped = None
-        if fine and width:
-            mapped = _map(cache / FINE_NAME, stamp, len(snapshot.ids), width)
-            fines = _fine_from_rows(catalogue, snapshot, width, last) if mapped is None else mapped
-    if save:
+        snapshot = cached or of_rows(catalogue, code_bytes, digests=fine and width > 0)
+        if not (fine and width):
+            return snapshot, cached is not None, None, False
+        mapped = _map(cache / FINE_NAME, stamp, len(snapshot.ids), width)
+        fines = _fine_from_rows(catalogue, snapshot, width, last) if mapped is None else mapped
+        return snapshot, cached is not None, fines, mapped is not None
+
+    # Codes and fine codes of one state, whichever of them the cache has.
+    snapshot, cached, fines, mapped = catalogue.steadily(read)
+    if save and catalogue.stands():
         # A read-only or full disk costs time at the next start, nothing else.
-        if cached is None:
+        if not cached:
             with contextlib.suppress(OSError):
                 _write(cache / NAME, snapshot)
-        if fines is not None and mapped is None:
+        if fines is not None and not mapped:
             with contextlib.suppress(OSError):
-                _write_fine(cache / FINE_NAME, stamp, fines)
+                _write_fine(cache / FINE_NAME, snapshot.stamp, fines)
                 # Mapped, they can leave the memory again.
-                mapped = _map(cache / FINE_NAME, stamp, len(snapshot.ids), width)
-                fines = fines if mapped is None else mapped
+                again = _map(cache / FINE_NAME, snapshot.stamp, *fines.shape)
+                fines = fines if again is None else again
     return replace(snapshot, fine=fines)
 
 
@@ -89,7 +94,8 @@ def is_fine_fresh(cache: Path, stamp: str, count: int, width: int) -> bool:
     return _map(cache / FINE_NAME, stamp, count, width) is not None
 
 
-def _from_rows(catalogue: Catalogue, code_bytes: int, *, digests: bool) -> Snapshot:
+def of_rows(catalogue: Catalogue, code_bytes: int, *, digests: bool = False) -> Snapshot:
+    """The snapshot without fine codes, read from the rows."""
     stamp, ids, joined, *more = catalogue.codes_and_digests() if digests else catalogue.codes()
     if len(joined) != len(ids) * code_bytes:
         # Every code has the same length by construction; another length is damage, not a user's mistake.

@@ -319,7 +319,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(_loadable(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a family of its own exceptions without a common base
         raise ModelError(f"{path} cannot be loaded ({error}): copy it again or train again") from None
 
@@ -357,3 +357,12 @@ def _read_codebooks(path: Path) -> NDArray[np.float32]:
         raise ModelError(
             f"{path} cannot be read ({error}): copy the whole model folder, or train again"
         ) from None
+
+
+def _loadable(path: Path) -> str | bytes:
+    """The path, or the content where the path is not UTF-8, which onnxruntime does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)

@@ -242,18 +242,22 @@ def test_a_moved_source_keeps_keys_and_ids(tmp_path: Path, place: Path, model: M
         assert counts(library.add([tmp_path / "old"])) == (0, 0, 2, 0, 0, 0)
 
 
-def test_a_source_that_seems_to_have_moved_is_hinted_at(tmp_path: Path, place: Path, model: Model) -> None:
+def test_a_source_that_is_gone_is_told_when_it_is_not_found_again(
+    tmp_path: Path, place: Path, model: Model
+) -> None:
     photos = fill(tmp_path / "old", 2)
     heard: list[str] = []
     with Library.open(place, create_with=model) as library:
         library.add([photos])
-        shutil.move(photos, tmp_path / "new")
+        shutil.rmtree(photos)
         library.add(
-            [tmp_path / "new"], listener=lambda e: heard.append(e.text) if isinstance(e, Notice) else None
+            [fill(tmp_path / "new", 2, first=50)],
+            listener=lambda e: heard.append(e.text) if isinstance(e, Notice) else None,
         )
+        assert len(library) == 4
     assert heard == [
-        f"{photos} is not there any more; if it is {tmp_path / 'new'} now, stop and add that with "
-        f"--moved-from {photos}, so that its pictures keep their ids"
+        f"{photos} is not there now, and its pictures were not found here; if it is gone for good, "
+        f"`sightbook remove {place} {photos}` takes them out"
     ]
 
 

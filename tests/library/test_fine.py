@@ -478,9 +478,9 @@ def test_a_mapped_cache_outlives_its_replacement(library: Path, photos: Path) ->
         other.remove(["011.png"])
         with Library.open(library) as third:  # writes the cache anew
             assert len(third.search(photos / "004.png", 50)) == 11
-        assert kept is not None and kept[4] is not None
+        assert kept is not None and kept.fine is not None
         x = one.model.embed(one.model.prepare((photos / "004.png").read_bytes())[None])
-        found, totals = kept[4].search(one.model.tables(x), one.model.fine(x), 12)
+        found, totals = kept.fine.search(one.model.tables(x), one.model.fine(x), 12)
         assert list(zip(found[0].tolist(), totals[0].tolist(), strict=True)) == truth
         assert len(one.search(photos / "004.png", 50)) == 11
 

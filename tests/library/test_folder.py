@@ -259,7 +259,9 @@ def test_a_second_writer_is_told_who_holds_the_lock(made: Path, tmp_path: Path) 
             with pytest.raises(LibraryError) as error:
                 write()
             assert str(error.value).startswith(f"{made} is being written by process {os.getpid()} since 20")
-            assert str(error.value).endswith(": wait for it to end and run the same command again")
+            assert str(error.value).endswith(
+                ": wait for it to end and run the same command again, or with --wait SECONDS"
+            )
         assert len(library.search(picture(0))) == 3  # readers do not care
     with writer_lock(made):
         pass

@@ -1,0 +1,87 @@
+"""One committed state of a library: codes, keys and facts that belong together, and the model they are of.
+
+Whoever reads a library in pages, or its codes here and its model there, reads a `State`: a writer may commit and a
+migration may land between any two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import LibraryError, ModelError
+from sightbook.library import folder
+from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.library.database import explained
+from sightbook.library.folder import Facts
+from sightbook.library.schema import SourceRow
+
+if TYPE_CHECKING:
+    from sightbook.library.library import Library
+    from sightbook.model.model import Model
+
+_T = TypeVar("_T")
+_ROUNDS = 5
+
+Row = tuple[int, str, str, str, bytes, *tuple[bytes, ...]]  # as `Catalogue.page` gives it
+
+
+class MovedOn(Exception):
+    """What was read is of no state any more: it is read again."""
+
+
+class State:
+    """The state that one reading sees."""
+
+    def __init__(self, catalogue: Catalogue, facts: Facts, model: Model) -> None:
+        self._catalogue, self.facts, self.model = catalogue, facts, model
+
+    def rows(self, count: int, *, fine: bool = False) -> Iterator[list[Row]]:
+        """As `Library.rows`."""
+        after = 0
+        while found := self._catalogue.page(after, count, fine=fine):
+            yield found
+            after = found[-1][0]
+
+    def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """As `Library.codes`."""
+        from sightbook.library.snapshot import of_rows
+
+        found = of_rows(self._catalogue, self.facts.code_bytes)
+        return found.ids, found.packed
+
+    def sources(self) -> list[SourceRow]:
+        return self._catalogue.sources()
+
+    def confirm(self) -> None:
+        """Before what was made of this state takes its place: raises MovedOn when it is of none."""
+        if not self._catalogue.stands():
+            raise MovedOn
+
+
+def of_one_state(library: Library, work: Callable[[State], _T]) -> _T:
+    """What `work` makes of one state of the library. It is called again when the state it was reading cannot be had any
+    more; what it leaves on the disk it puts in place after `State.confirm`. LibraryError when that goes on and on."""
+    with explained(library.path):
+        for left in range(_ROUNDS, 0, -1):
+            with closing(Catalogue.read(library.path / NAME)) as catalogue:
+
+                def read(catalogue: Catalogue = catalogue) -> _T:
+                    fingerprint, fine = catalogue.fingerprint, catalogue.fine
+                    model = library.model  # of the newest state
+                    if model.fingerprint != fingerprint:
+                        raise MovedOn
+                    return work(State(catalogue, folder.facts_of(library.path, fingerprint, fine), model))
+
+                try:
+                    return catalogue.steadily(read)
+                except MovedOn:
+                    continue
+                except (LibraryError, ModelError):
+                    if left == 1:  # else a model may be just taking another one's place
+                        raise
+    raise LibraryError(f"{library.path} changes its model again and again: try later")

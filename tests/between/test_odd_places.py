@@ -1,0 +1,166 @@
+"""Libraries, pictures and terminals whose names and states are unusual, through the whole program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import pytest
+
+from sightbook.errors import PictureError
+from sightbook.images.find import Walk
+from sightbook.images.names import existing
+from sightbook.library.check import check
+from sightbook.library.library import Library
+from sightbook.library.migrate import migrate
+from sightbook.library.salvage import salvage
+from sightbook.model.model import Model
+from tests.library.pictures import fill, picture, write
+
+_ODD = ["a#b", "50%20off", "what?", "a b", "ünï", "a&mode=memory", "?immutable=1", "%", "a;b'c\"d"]
+
+
+@pytest.mark.parametrize("name", [*_ODD, os.fsdecode(b"not\xffutf8")])
+def test_a_library_lives_at_a_place_of_any_name(
+    tmp_path: Path, model: Model, other_model: Model, name: str
+) -> None:
+    try:
+        (tmp_path / name).mkdir()
+    except OSError:
+        pytest.skip("this file system does not take the name")
+    place = tmp_path / name / "library"
+    with Library.open(place, create_with=model) as library:
+        library.add([fill(tmp_path / name / "photos", 4)])
+        assert [hit.id for hit in library.search(picture(2), 1)] == [3]
+        assert len(list(library.rows(2))) == 2
+    assert {each.verdict for each in check(place)} == {"ok"}
+    assert salvage(place) == (4, 0)
+    with Library.open(place) as library:
+        assert [hit.id for hit in library.search(picture(2), 1)] == [3]
+    migrate(place, other_model)
+    assert {each.verdict for each in check(place)} == {"ok"}
+    strays = {item.name for item in tmp_path.iterdir()} | {item.name for item in place.parent.iterdir()}
+    assert strays == {name, "library", "photos"}
+
+
+def test_folders_lie_deeper_than_pythons_stack(tmp_path: Path) -> None:
+    root = tmp_path / "deep"
+    root.mkdir()
+    here = os.getcwd()  # noqa: PTH109
+    try:
+        os.chdir(root)
+        for _ in range(1200):  # step by step: the whole path is longer than some calls take
+            os.mkdir("d")  # noqa: PTH102
+            os.chdir("d")
+        Path("x.png").write_bytes(picture(1))
+    finally:
+        os.chdir(here)
+    try:
+        assert [found.path for found in Walk(str(root))] == ["d/" * 1200 + "x.png"]
+    finally:
+        subprocess.run(["rm", "-rf", str(root)], check=True)
+
+
+def test_the_order_of_a_walk_is_that_of_whole_paths(tmp_path: Path) -> None:
+    for name in ("b/c/1.png", "b/1.png", "b-x/1.png", "a.png", "b.png", "b/c.png", "z/1.png"):
+        write(tmp_path / name, b"x")
+    found = [each.path for each in Walk(str(tmp_path))]
+    assert found == sorted(found) and len(found) == 7
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+def test_add_does_its_work_with_streams_closed(tmp_path: Path, model: Model, closed: str) -> None:
+    photos = fill(tmp_path / "photos", 40, side=300)
+    write(photos / "broken.png", b"\x89PNG")
+    command = f'"{sys.executable}" -m sightbook add library photos --model "{model.folder}" --jobs 2 {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0
+    assert ("40 added" in done.stdout) == ("1>&-" not in closed)
+    assert {each.verdict for each in check(tmp_path / "library")} == {"ok"}
+    with Library.open(tmp_path / "library") as library:
+        assert len(library) == 40 and len(library.failures()) == 1
+    assert (tmp_path / "library" / "writer.lock").read_bytes() == b"", "nothing was printed into it"
+
+
+@pytest.fixture
+def library(tmp_path: Path, place: Path, model: Model) -> Library:
+    return Library.open(place, create_with=model)
+
+
+def _nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "typed"),
+    [
+        ("Ärger/schön.png", _nfd("Ärger/schön.png")),
+        (_nfd("Ärger/schön.png"), "Ärger/schön.png"),
+        (_nfd("Ärger") + "/schön.png", "Ärger/" + _nfd("schön.png")),
+    ],
+)
+def test_a_query_is_found_in_the_other_normalization(
+    library: Library, tmp_path: Path, on_disk: str, typed: str
+) -> None:
+    write(tmp_path / "photos" / on_disk, picture(1))
+    fill(tmp_path / "photos", 3, first=5)
+    library.add([tmp_path / "photos"])
+    assert library.search(tmp_path / "photos" / typed, 1)[0].path == on_disk
+    assert library.search(str(tmp_path / "photos" / typed), 1)[0].path == on_disk
+    assert existing(str(tmp_path / "photos" / typed)) == str(tmp_path / "photos" / on_disk)
+    assert existing(str(tmp_path / "photos" / _nfd("über.png"))) is None
+    with pytest.raises(PictureError, match="no such file"):
+        library.search(tmp_path / "photos" / "über.png")
+
+
+def test_both_normalizations_side_by_side_are_two_files(tmp_path: Path) -> None:
+    one, other = tmp_path / "ü.png", tmp_path / _nfd("ü.png")
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system takes them for one")
+    assert (existing(str(one)), existing(str(other))) == (str(one), str(other))
+
+
+def run(*arguments: str | bytes, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "sightbook", *arguments], cwd=cwd, capture_output=True, check=False
+    )
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs file names of any bytes")
+def test_a_name_that_is_not_utf8_has_a_way_back_from_json(library: Library, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path / "photos") + b"/caf\xe9 #1.png"
+    fill(tmp_path / "photos", 2, first=5)
+    Path(os.fsdecode(odd)).write_bytes(picture(1))
+    library.add([tmp_path / "photos"])
+    done = run("search", str(library.path), odd, "--json", "-k", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    hit = json.loads(done.stdout)["queries"][0]["hits"][0]
+    assert hit["uri"].isascii() and unquote_to_bytes(urlsplit(hit["uri"]).path) == odd
+    assert library.remove([hit["path"]]) == 1, "and the library itself takes it back as it gave it"
+
+
+def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, tmp_path: Path) -> None:
+    name = "a\x1b[2J\x07\nb\u202e\x9b\x7f.png"
+    try:
+        write(tmp_path / "photos" / name, picture(1))
+        write(tmp_path / f"query{name}", picture(2))
+        write(tmp_path / f"broken{name}", b"none")
+    except OSError:
+        pytest.skip("this file system does not take the name")
+    library.add([tmp_path / "photos"])
+    done = run("search", str(library.path), f"query{name}", f"broken{name}", f"absent{name}", cwd=tmp_path)
+    text = (done.stdout + done.stderr).decode()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert "query" + r"a\x1b[2J\x07\nb\u202e\x9b\x7f.png" in text and r"photos/a\x1b[2J" in text
+    done = run("search", str(library.path), f"query{name}", "--json", cwd=tmp_path)
+    (query,) = json.loads(done.stdout)["queries"]
+    assert (query["query"], query["hits"][0]["path"]) == (f"query{name}", name)
