@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sightbook.arguments import function, optional, path_like, takes, text, whole
 from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
@@ -50,6 +51,15 @@ class Summary:
         return {**asdict(self), "results": str(self.results), "page": str(self.page)}
 
 
+@takes(
+    plan=path_like,
+    results=path_like,
+    page=path_like,
+    work=path_like,
+    only=optional(text),
+    epochs=optional(whole),
+    listener=function,
+)
 def benchmark(
     plan: AnyPath,
     *,

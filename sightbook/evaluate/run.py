@@ -7,13 +7,15 @@ model, its fine codes, symmetric form and baseline → `judge` → Report.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.arguments import flag, function, model_like, optional, path_like, takes, text, texts, whole
 from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError
@@ -36,6 +38,17 @@ from sightbook.progress import Listener, Meter, silent
 AnyPath = str | PathLike[str]
 
 
+def _models(value: Any, name: str) -> list[Any]:
+    """One model or several, opened or as folders."""
+    one = isinstance(value, Model | str | PathLike) or not isinstance(value, Iterable)
+    return [model_like(each, f"{name}[{i}]") for i, each in enumerate([value] if one else value)]
+
+
+@takes(
+    model=model_like, protocol=text, data=path_like, labels=optional(path_like), against=_models,
+    R=optional(whole), junk=optional(text), ap_definition=text, baselines=texts, validation=flag, jobs=optional(whole),
+    details=flag, listener=function,
+)  # fmt: skip
 def evaluate(
     model: Model | AnyPath,
     protocol: str,

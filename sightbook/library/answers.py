@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightbook.arguments import array, as_rows, finite
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.images.entry import locate
 from sightbook.library import folder
@@ -82,16 +83,14 @@ class Answers:
         fine: bool | None,
     ) -> list[Hit]:
         """`Library.search`."""
-        import numpy as np
-
-        from sightbook.library.query import listed, pixels
+        from sightbook.library.query import listed, stacked
 
         queries = listed(images)
         if not queries:
             raise PictureError("no query picture was given: give at least one")
         for _ in range(_ROUNDS):
             model = self.model
-            x = model.embed(np.stack([pixels(query, model) for query in queries]))
+            x = model.embed(stacked(queries, model))
             try:
                 return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
@@ -107,10 +106,7 @@ class Answers:
         fine: bool | None,
     ) -> list[Hit]:
         """`Library.search_vectors`."""
-        import numpy as np
-
-        rows = np.asarray(vectors)
-        rows = rows[None] if rows.ndim == 1 else rows
+        asked = as_rows(vectors)
         for _ in range(_ROUNDS):
             model = self.model
             if not model.takes_vectors:
@@ -118,7 +114,7 @@ class Answers:
                     f"{self._path} holds pictures and has no vectors to search among: ask it with pictures"
                 )
             try:
-                x = model.describe(rows)
+                x = model.describe(asked)
                 return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
                 continue
@@ -134,7 +130,9 @@ class Answers:
     ) -> list[Hit]:
         """`Library.search_embeddings`."""
         try:
-            return self._hits(self.model, x, k, scan_bits=scan_bits, among=among, fine=fine)
+            model = self.model
+            x = finite(array(x, "x", ("Q", model.D)), "x")
+            return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
         except Migrated:
             raise LibraryError(
                 f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
@@ -155,8 +153,6 @@ class Answers:
 
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
-        if k < 1:
-            raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
         if fine and not self.facts.fine:
             raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
         tables = model.tables(x)

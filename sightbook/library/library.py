@@ -13,7 +13,19 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightbook.errors import LibraryError
+from sightbook.arguments import (
+    count,
+    described,
+    flag,
+    function,
+    model_like,
+    optional,
+    path_like,
+    paths,
+    takes,
+    texts,
+)
+from sightbook.errors import ConfigError, LibraryError
 from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
@@ -39,6 +51,20 @@ if TYPE_CHECKING:
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
 
+def _prune(value: Any, name: str) -> Any:
+    return value if isinstance(value, str) and value == "all" else flag(value, name)
+
+
+def _seen(value: Any, name: str) -> Any:
+    from sightbook.model.seen import Seen
+
+    if not isinstance(value, Seen):
+        raise ConfigError(
+            f"{name} is {described(value)}: give what learning returned (sightbook.model.seen.Seen)"
+        )
+    return value
+
+
 class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
@@ -48,6 +74,7 @@ class Library:
         self._answers = Answers(path, facts, catalogue, self._lock)
 
     @classmethod
+    @takes(path=path_like, create_with=optional(model_like), fine=optional(flag))
     def open(
         cls,
         path: str | os.PathLike[str],
@@ -118,6 +145,10 @@ class Library:
         """The library's own copy of its model, loaded at first use; another one after a migration."""
         return self._answers.model
 
+    @takes(
+        model=optional(model_like), jobs=optional(count), moved_from=optional(path_like), retry=flag, exclude=texts,
+        prune=_prune, seen=optional(_seen), listener=function,
+    )  # fmt: skip
     def add(
         self,
         sources: Sequence[str | Path] | str | Path,
@@ -147,9 +178,9 @@ class Library:
         """
         if model is not None:
             self._check_model(model)
-        specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         from sightbook.library import ingest
 
+        specs = paths(sources, "sources")
         with explained(self.path), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
@@ -171,6 +202,10 @@ class Library:
                 catalogue.close()
 
     @classmethod
+    @takes(
+        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, prune=_prune,
+        listener=function,
+    )  # fmt: skip
     def plan(
         cls,
         path: str | os.PathLike[str],
@@ -185,8 +220,7 @@ class Library:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
         from sightbook.library import ingest
 
-        path = Path(path)
-        specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        path, specs = Path(path), paths(sources, "sources")
         with explained(path):
             if folder.exists(path):
                 with cls.open(path):
@@ -202,6 +236,7 @@ class Library:
             finally:
                 catalogue.close()
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search(
         self,
         images: Picture | Sequence[Picture],
@@ -225,6 +260,7 @@ class Library:
         """
         return self._answers.search(images, k, scan_bits, among, fine)
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_vectors(
         self,
         vectors: NDArray[Any],
@@ -242,6 +278,7 @@ class Library:
         """
         return self._answers.search_vectors(vectors, k, scan_bits, among, fine)
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_embeddings(
         self,
         x: NDArray[np.float32],
@@ -341,6 +378,7 @@ class Library:
             found = load(self._catalogue, self.path / "cache", self.facts.code_bytes)
         return found.ids, found.packed
 
+    @takes(count=count, fine=flag)
     def rows(
         self, count: int, *, fine: bool = False
     ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:
