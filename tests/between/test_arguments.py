@@ -37,10 +37,10 @@ def wrong() -> list[Any]:
     closed = Image.open(io.BytesIO(whole_file))
     closed.close()
     return [
-        None, 3, 2.5, float("nan"), "3", "", "a\0b", "a\ud800", "x" * 5000, b"xx", [], [1, 2], ["x"], [None], [[1], [1, 2]],
-        {}, {1}, Odd(), Odd, BytesPath(), True, np.bool_(True), 10**30, -1, 1j, (i for i in [1]), io.BytesIO(b"x"),
-        np.zeros(0), np.zeros((2, 2)), np.zeros((1, 2, 2, 3), np.uint8), np.array([None]), np.array(["a"]),
-        Image.open(io.BytesIO(whole_file[:200])), closed, np.str_("x"), np.int64(3),
+        None, 3, 2.5, float("nan"), "3", "", "a\0b", "a\ud800", "x" * 5000, b"xx", [], [1, 2], ["x"], [None],
+        [[1], [1, 2]], {}, {1}, Odd(), Odd, BytesPath(), True, np.bool_(True), 10**30, -1, 1j, (i for i in [1]),
+        io.BytesIO(b"x"), np.zeros(0), np.zeros((2, 2)), np.zeros((1, 2, 2, 3), np.uint8), np.array([None]),
+        np.array(["a"]), Image.open(io.BytesIO(whole_file[:200])), closed, np.str_("x"), np.int64(3),
     ]  # fmt: skip
 
 
