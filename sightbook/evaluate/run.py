@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sightbook.arguments import flag, function, model_like, optional, path_like, takes, text, texts, whole
 from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
+from sightbook.cores import cores
 from sightbook.errors import ConfigError
 from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
 from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
@@ -31,9 +32,9 @@ from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
 from sightbook.evaluate.shared import refuse_shared
 from sightbook.evaluate.split import Split
-from sightbook.images.pool import cores
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent
+from sightbook.threads import own_cores
 
 AnyPath = str | PathLike[str]
 
@@ -111,7 +112,8 @@ def evaluate(
     for name in baselines:
         if name != CHANCE:
             try:
-                chosen[name] = BASELINES[name](reading, models[0].bits)
+                with own_cores():
+                    chosen[name] = BASELINES[name](reading, models[0].bits)
             except LeftOut as reason:
                 notes.append(f"the baseline {name} was left out: {reason}")
     rankings = 2 * len(models) + 2 * len(models[0].config.nested)

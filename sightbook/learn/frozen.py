@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.config import TrainConfig
+from sightbook.cores import cores
 from sightbook.images.frame import Frame
-from sightbook.images.pool import cores
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
 from sightbook.model.model import open_session, run

@@ -192,7 +192,7 @@ def _found(
 
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
-    from sightbook.images.pool import cores
+    from sightbook.cores import cores
 
     threads = 1 if len(tables) == 1 else cores()
     chosen = None if among is None else np.unique(np.fromiter(among, np.int64))

@@ -23,6 +23,7 @@ from sightbook.arguments import array, count, described, optional, path_like, ta
 from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
 from sightbook.codes.tables import Codebooks, reconstruct
+from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
 from sightbook.errors import ConfigError, ModelError, PictureError
@@ -72,7 +73,8 @@ class Model:
     def open(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
         """Opens the folder that `sightbook train` wrote, or a released model by its name (`released.names`).
 
-        threads: for the encoder, default all cores. Raises ModelError when the folder holds no model, a damaged one, or
+        threads: for the encoder, default all cores that this process may use (`sightbook.cores`).
+        Raises ModelError when the folder holds no model, a damaged one, or
         one of a newer format.
         """
         path = released.find(Path(folder))
@@ -370,7 +372,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
