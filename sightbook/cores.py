@@ -1,7 +1,7 @@
 """How many cores this process may use: the one count that decoding, encoding, searching and training go by.
 
-A process may be pinned to some cores (taskset, a batch system), and a container may have a quota: so much time of processors
-in each period, over however many cores. Threads beyond either only wait for each other.
+A process may be pinned to some cores (taskset, a batch system), and a container may have a quota: so much processor
+time in each period, over however many cores. Threads beyond either only wait for each other.
 """
 
 from __future__ import annotations

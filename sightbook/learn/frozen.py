@@ -29,6 +29,7 @@ class Frozen:
     name: str
     licence: str
     pretraining: str
+    told: str  # the same for people, who should know where it is a guess
     features: int
     frame: Frame
     mean: tuple[float, float, float]
@@ -63,6 +64,7 @@ def frozen_builtin(resize: int) -> Frozen:
         name=f"the built-in network ({known.name})",
         licence=known.licence,
         pretraining=known.pretraining,
+        told=known.pretraining,
         features=known.features,
         frame=Frame(known.frame.size, resize, known.frame.resample),
         mean=known.mean,

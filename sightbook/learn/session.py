@@ -314,7 +314,7 @@ def _told(run: trainer.Run) -> str:
     part = {"all": "all of it", "head": "the head alone"}.get(
         chosen.train, chosen.train.replace("last:", "its last ")
     )
-    pretraining = chosen.pretraining or facts.pretraining
+    pretraining = chosen.pretraining or facts.told
     return f"{name} (pretraining: {pretraining}; licence: {facts.licence}; {part})"
 
 

@@ -129,10 +129,12 @@ def pretrained(name: str, pool: str = "auto") -> tuple[Backbone, Spec]:
             f"{name} holds weights that a {config.model_type} has no place for ({', '.join(foreign[:3])}): its "
             "config.json belongs to another model, download both again"
         )
+    facts = known.of(name)
     spec: Spec = {
         "kind": "pretrained",
         "name": name,
-        "licence": known.of(name).licence,
+        "licence": facts.licence,
+        "pretraining": "stated" if facts.certain else "unknown",
         "pool": pooling.choose(pool, config.model_type),
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
