@@ -36,7 +36,7 @@ from sightbook.library.lock import writer_lock
 from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
 from sightbook.library.schema import FORMAT
 from sightbook.library.selection import Wanted, select
-from sightbook.progress import Listener, silent
+from sightbook.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,14 +178,14 @@ class Library:
         """
         if model is not None:
             self._check_model(model)
-        from sightbook.library import ingest
+        from sightbook.library import ingest, sizes
 
         specs = paths(sources, "sources")
         with explained(self.path), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
                 folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
-                return ingest.add(
+                report = ingest.add(
                     catalogue,
                     self.path,
                     lambda: self.model,
@@ -198,6 +198,9 @@ class Library:
                     seen=seen,
                     listener=listener,
                 )
+                if report.added and (said := sizes.said(catalogue, self.path, report.added)):
+                    listener(Notice(said))
+                return report
             finally:
                 catalogue.close()
 
@@ -295,6 +298,7 @@ class Library:
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
         from sightbook.library.scan import is_there
+        from sightbook.model import released
         from sightbook.model.config import ModelConfig
 
         with self._lock, explained(self.path):
@@ -331,6 +335,9 @@ class Library:
             pretraining=config.pretraining,
             learned_from=int(config.trained.get("pictures", 0)),
             advice=_advice(config, pictures) if config.described else None,
+            model=released.name_of(facts.fingerprint),
+            backbone=config.backbone,
+            side=None if config.frame is None else config.frame.size,
             selection=config.selection,
             created=facts.created,
             bytes=folder.size(self.path),
@@ -358,9 +365,10 @@ class Library:
     def remove(self, what: Wanted | Sequence[Wanted]) -> int:
         """Takes pictures out and returns how many. Their files are not touched, their ids not used again.
 
-        Each of `what` is an id, a key (source, path), or a text: a path as the library shows it, a folder, a glob of
-        those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is still in its source
-        comes back with the next `add` of that. Raises LibraryError when one of them matches nothing; then nothing goes.
+        Each of `what` is an id, a key (source, path), or a text: a path as the library shows it or as a shell completes
+        it, a folder, a glob of those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is
+        still in its source comes back with the next `add` of that. Raises LibraryError when one of them matches
+        nothing; then nothing goes.
         """
         wanted = [what] if isinstance(what, str | int | tuple) else list(what)
         with explained(self.path), writer_lock(self.path):
