@@ -86,7 +86,9 @@ class Verdict:
             return f"{'Not trained, as asked' if steps == 0 else by_views}: {views}."
         advice = halves.advice
         if self.collapsed:
-            advice += " Codes of so few codewords tell few pictures apart: try another --method or more pictures."
+            advice += (
+                " Codes of so few codewords tell few pictures apart: try another --method or more pictures."
+            )
         if not self.helped and not advice:
             advice = " Train longer, or give more pictures."
         return f"{halves.lead('Training')}: {halves.facts(bits, start)}; {views}.{advice}"
