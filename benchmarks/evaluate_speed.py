@@ -16,10 +16,10 @@ import time
 
 import numpy as np
 
+from sightbook.cores import cores
 from sightbook.evaluate.judge import judge
 from sightbook.evaluate.ranking import Ranker, code_ranker, code_scorer, rank
 from sightbook.evaluate.relevance import Truth
-from sightbook.images.pool import cores
 
 CLASSES = 10
 

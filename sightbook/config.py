@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -353,15 +353,46 @@ def _check_term(name: str, value: Any, default: Any) -> None:
         raise ValueError(f"terms.{name} must be {wanted}, not {value!r}")
 
 
+def setting_names() -> list[str]:
+    """Every setting, as --set names it."""
+    return list(_settings())
+
+
+def setting_values(name: str) -> list[str]:
+    """The values of a setting that has only a few; none of any other."""
+    kinds, values = [_settings().get(name)], []
+    while kinds:
+        kind = kinds.pop(0)
+        if get_origin(kind) is Literal:
+            values += list(get_args(kind))
+        elif kind is bool:
+            values += ["true", "false"]
+        else:
+            kinds += [each for each in get_args(kind) if each is not type(None)]
+    return [str(value) for value in values]
+
+
+def _settings() -> dict[str, Any]:
+    """Name → annotation."""
+    found: dict[str, Any] = {}
+    for name, field in TrainConfig.model_fields.items():
+        sections = getattr(_plain(field.annotation), "model_fields", None)
+        if sections is None:
+            found[name] = field.annotation
+        else:
+            found |= {f"{name}.{key}": each.annotation for key, each in sections.items()}
+    return found
+
+
+def _plain(annotation: Any) -> Any:
+    """The section of settings in `Section | None`."""
+    kinds = [each for each in get_args(annotation) if hasattr(each, "model_fields")]
+    return kinds[0] if kinds else annotation
+
+
 def _nearest(key: str) -> str:
     """The setting that a mistyped one is nearest to, in words; empty where none is near."""
-    names = [
-        f"{name}.{each}" if sections else name
-        for name, field in TrainConfig.model_fields.items()
-        for sections in [getattr(field.annotation, "model_fields", None)]
-        for each in (sections or [""])
-    ]
-    near = difflib.get_close_matches(key, names, n=1)
+    near = difflib.get_close_matches(key, setting_names(), n=1)
     return f"did you mean {near[0]}? " if near else ""
 
 

@@ -24,7 +24,14 @@ class SourceError(SightbookError):
 
 
 class PictureError(SightbookError):
-    """One picture that cannot be read; the message is the short reason, without the file's name."""
+    """One picture that cannot be read; the message is the short reason, without the file's name.
+
+    queries: which of the query pictures of a search it was, by number from 0; there it may be several.
+    """
+
+    def __init__(self, *message: object, queries: tuple[int, ...] = ()) -> None:
+        super().__init__(*message)
+        self.queries = queries
 
 
 class ModelError(SightbookError):

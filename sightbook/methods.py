@@ -91,7 +91,7 @@ def register(name: str, method: Method) -> Method:
         raise ConfigError(
             f"method {name!r} is a {type(method).__name__}: wrap its loss in sightbook.learn.Method"
         )
-    if not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier():
         raise ConfigError(f"the name {name!r} of a method must be letters, digits and _, a letter first")
     if not method.built_in:
         if name in _KNOWN and _KNOWN[name].built_in:

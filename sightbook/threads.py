@@ -1,21 +1,24 @@
-"""Small matrix products and decompositions by one thread of BLAS.
+"""Small matrix products and decompositions by one thread of BLAS, large ones by no more than the process may use.
 
 Where another process wants the cores, the threads of OpenBLAS wait for each other busily: an eigendecomposition of
 1,280 numbers took twenty times as long by two threads as by one, and giving 5,096 pictures their codes ten times
-(docs/log.md). Alone, two threads save little of either.
+(docs/log.md). Alone, two threads save little of either. A container's quota is unknown to BLAS, which takes all cores
+of the machine.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
+from sightbook.cores import cores
+
 
 class _Blocks:
-    """The blocks that are open now: of each thread by itself (`own.depth`), and outermost ones of all threads."""
+    """The blocks that are open now: of each thread by itself (`own.limit`), and outermost ones of all threads."""
 
     def __init__(self) -> None:
         self.lock, self.own = threading.Lock(), threading.local()
@@ -26,32 +29,49 @@ class _Blocks:
 _BLOCKS = _Blocks()
 
 
+def one_thread() -> AbstractContextManager[None]:
+    """BLAS takes one thread in this block, and as many as before afterwards."""
+    return at_most(1)
+
+
+def own_cores() -> AbstractContextManager[None]:
+    """BLAS takes no more threads in this block than there are cores for this process."""
+    return at_most(cores())
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """BLAS takes one thread in this block, and as many as before afterwards.
+def at_most(threads: int) -> Iterator[None]:
+    """BLAS takes that many threads in this block, or fewer: as many as before and around it.
 
     Some builds count threads for each thread that calls, others for the process. There a block may end while one of
     another thread goes on: that one then has more threads than it wanted, and the number in the end is that of before.
     """
     blocks, libraries = _BLOCKS, _libraries()
-    depth = getattr(blocks.own, "depth", 0)
-    if depth == 0:
+    around: int | None = getattr(blocks.own, "limit", None)
+    limit = threads if around is None else min(threads, around)
+    if limit != around:
         with blocks.lock:
-            if blocks.open == 0:
-                blocks.before = [each.get_num_threads() for each in libraries]
-            blocks.open += 1
-            for each in libraries:
-                each.set_num_threads(1)
-    blocks.own.depth = depth + 1
+            if around is None:
+                if blocks.open == 0:
+                    blocks.before = [each.get_num_threads() for each in libraries]
+                blocks.open += 1
+            _set(limit)
+    blocks.own.limit = limit
     try:
         yield
     finally:
-        blocks.own.depth = depth
-        if depth == 0:
+        blocks.own.limit = around
+        if limit != around:
             with blocks.lock:
-                blocks.open -= 1
-                for each, threads in zip(libraries, blocks.before, strict=True):
-                    each.set_num_threads(threads)
+                if around is None:
+                    blocks.open -= 1
+                _set(around)
+
+
+def _set(limit: int | None) -> None:
+    """Each library at what it had before all blocks, but no more than `limit`."""
+    for each, before in zip(_libraries(), _BLOCKS.before, strict=True):
+        each.set_num_threads(before if limit is None else min(limit, before))
 
 
 @cache

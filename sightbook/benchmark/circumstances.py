@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sightbook
-from sightbook.images.pool import cores
+from sightbook.cores import cores
 
 _PACKAGES = ("torch", "transformers", "kornia", "numpy", "faiss-cpu", "onnxruntime", "pillow")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ def _section(found: Results, page: Path) -> str:
         *_tracking(found),
         *_pictures(found, plan, page),
         *_notes(runs),
+        *_aside(found),
         *_circumstances(runs),
     ]
     return "\n".join(lines) + "\n"
@@ -192,24 +193,41 @@ def _more(found: Results, plan: Plan, score: str) -> list[str]:
 
 
 def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]:
-    """How the reference stands against every other cell, at each length that both have."""
+    """How the reference stands against every other cell, at each length that both have, on the same queries."""
     reference = plan.compared
     result = {}
     for bits in sorted({run["bits"] for run in found.runs.values()}):
-        ours = {
-            run["seed"]: found.ap[run["digest"]]
-            for run in found.found(reference, bits)
-            if run["digest"] in found.ap
-        }
+        ours = {run["seed"]: run for run in found.found(reference, bits) if run["digest"] in found.ap}
         for cell in found.cells():
             theirs = {
-                run["seed"]: found.ap[run["digest"]]
+                run["seed"]: run
                 for run in found.found(cell, bits)
-                if run["digest"] in found.ap
+                if run["digest"] in found.ap and run["seed"] in ours and paired(ours[run["seed"]], run)
             }
-            if cell != reference and ours.keys() & theirs.keys():
-                result[cell, bits] = compare(ours, theirs)
+            if cell != reference and theirs:
+                result[cell, bits] = compare(
+                    {seed: found.ap[ours[seed]["digest"]] for seed in theirs},
+                    {seed: found.ap[run["digest"]] for seed, run in theirs.items()},
+                )
     return result
+
+
+def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the queries and the database of two runs are known to be the same pictures with the same labels, so that
+    query stands against query. Runs of before digests were kept pair with one another, as they did."""
+    same = ("data", "failed", "queries", "database")
+    return all(one.get(key) == other.get(key) for key in same)
+
+
+def unpaired(found: Results, plan: Plan) -> list[str]:
+    """Runs that are not compared with the reference, since their queries are not known to be the same."""
+    return [
+        f"{cell}/{run['bits']}/{run['seed']}"
+        for cell in found.cells()
+        for run in found.found(cell)
+        for ours in found.found(plan.compared, run["bits"])
+        if cell != plan.compared and ours["seed"] == run["seed"] and not paired(ours, run)
+    ]
 
 
 def _comparisons(found: Results, plan: Plan) -> list[str]:
@@ -220,9 +238,15 @@ def _comparisons(found: Results, plan: Plan) -> list[str]:
             f"{d.seed}: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" for d in comparison.differences
         )
         rows.append([cell, str(bits), seeds, comparison.verdict])
+    alone = unpaired(found, plan)
+    told = [
+        f"Not compared with {reference}, since their queries may be others (cell/bits/seed): {', '.join(alone)}.",
+        "",
+    ]
     if not rows:
-        return []
+        return told if alone else []
     return [
+        *(told if alone else []),
         f"{reference} minus the other, seed by seed, with the middle 95 % of a bootstrap over the queries. "
         "It wins when every seed's interval lies above 0.",
         "",
@@ -337,6 +361,21 @@ def _notes(runs: Sequence[dict[str, Any]]) -> list[str]:
     """What the evaluations had to say beside their figures, each sentence once."""
     notes = dict.fromkeys(note for run in runs for note in run["notes"])
     return [*(f"- {note}" for note in notes), ""] if notes else []
+
+
+def _aside(found: Results) -> list[str]:
+    """That there are figures of other data, which stand in no table; and that some do not tell theirs."""
+    lines = []
+    if found.aside:
+        names = sorted(f"{run['cell']}/{run['bits']}/{run['seed']}" for run in found.aside.values())
+        lines.append(f"- of other pictures, labels or weights, and in no table above: {', '.join(names)}")
+    silent = [run for run in found.runs.values() if "data" not in run]
+    if found.data is not None and silent:
+        names = sorted(f"{run['cell']}/{run['bits']}/{run['seed']}" for run in silent)
+        lines.append(
+            f"- do not tell which pictures they are of, their numbers are the same: {', '.join(names)}"
+        )
+    return [*lines, ""] if lines else []
 
 
 def _circumstances(runs: Sequence[dict[str, Any]]) -> list[str]:

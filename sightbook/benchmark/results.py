@@ -1,5 +1,9 @@
 """results/NAME.json: what the runs of one experiment found, and under which circumstances; NAME.npz: average precision
 of every query, for comparing by bootstrap. Both are rewritten after each run, so a stop loses the run at hand alone.
+
+Each run keeps the digest of the data it was judged on (`benchmark.data`), and the file that of the plan's present data:
+runs of other data are put aside, kept in the file and shown in no table, until they are made anew. Runs of files that
+were written before there were such digests have none; they count as before.
 """
 
 from __future__ import annotations
@@ -23,12 +27,17 @@ FORMAT = 1
 
 @dataclass
 class Results:
-    """The finished runs of one experiment. `runs` are plain documents, by digest; `ap` (Q,) float16 by digest."""
+    """The finished runs of one experiment. `runs` are plain documents, by digest; `ap` (Q,) float16 by digest.
+
+    data: digest of the data that all of `runs` are of, None: not known; aside: runs of other data, or weights.
+    """
 
     path: Path
     plan: Mapping[str, Any]
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     ap: dict[str, NDArray[np.float16]] = field(default_factory=dict)
+    data: str | None = None
+    aside: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -44,15 +53,16 @@ class Results:
                     f"{path} has format {content['format']}, newer than {FORMAT}: update sightbook"
                 )
             runs = {run["digest"]: run for run in content["runs"]}
-            plan = content["plan"]
+            aside = {run["digest"]: run for run in content.get("aside", ())}
+            plan, data = content["plan"], content.get("data")
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ConfigError(
                 f"{path} is no file of results ({error!r}): move it away and run the experiment again"
             ) from None
-        found = cls(path, plan, runs)
+        found = cls(path, plan, runs, data=data, aside=aside)
         try:
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
-                found.ap = {name: file[name] for name in file.files if name in runs}
+                found.ap = {name: file[name] for name in file.files if name in runs or name in aside}
         except (OSError, ValueError):
             found.ap = {}  # means stay; only the comparison by bootstrap needs the queries one by one
         return found
@@ -77,12 +87,33 @@ class Results:
         found.plan = told
         return found
 
+    def settle(self, data: str, sizes: tuple[int, int], weights: Mapping[str, str | None]) -> tuple[int, int]:
+        """The plan's data are these: runs of others go aside, those of these come back. Returns how many are aside, and
+        how many say nothing of their data: those stay where their numbers of queries and pictures are `sizes`.
+
+        weights: by cell, those of a local backbone.
+        """
+        self.data = data
+        every_run = {**self.aside, **self.runs}
+
+        def fits(run: Mapping[str, Any]) -> bool:
+            if "data" not in run:
+                return (run["queries"], run["database"]) == sizes
+            return bool(run["data"] == data) and run.get("weights") == weights.get(
+                run["cell"], run.get("weights")
+            )
+
+        self.runs = {digest: run for digest, run in every_run.items() if fits(run)}
+        self.aside = {digest: run for digest, run in every_run.items() if digest not in self.runs}
+        return len(self.aside), sum("data" not in run for run in self.runs.values())
+
     def add(self, run: Run, document: Mapping[str, Any], ap: NDArray[np.float64]) -> None:
         """Keeps what a run found, in place of what the same cell, bits and seed found under other settings."""
-        for digest, old in list(self.runs.items()):
-            if (old["cell"], old["bits"], old["seed"]) == (run.cell, run.bits, run.seed):
-                del self.runs[digest]
-                self.ap.pop(digest, None)
+        for runs in (self.runs, self.aside):
+            for digest, old in list(runs.items()):
+                if (old["cell"], old["bits"], old["seed"]) == (run.cell, run.bits, run.seed):
+                    del runs[digest]
+                    self.ap.pop(digest, None)
         self.runs[run.digest] = {
             "cell": run.cell,
             "bits": run.bits,
@@ -98,8 +129,12 @@ class Results:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **{name: self.ap[name] for name in sorted(self.ap)})  # type: ignore[arg-type]
         write_atomic(self.path.with_suffix(".npz"), buffer.getvalue())
-        runs = sorted(self.runs.values(), key=lambda run: (run["cell"], run["bits"], run["seed"]))
-        content = {"format": FORMAT, "name": self.name, "plan": self.plan, "runs": runs}
+        content = {"format": FORMAT, "name": self.name, "plan": self.plan}
+        if self.data is not None:
+            content["data"] = self.data
+        content["runs"] = _ordered(self.runs)
+        if self.aside:
+            content["aside"] = _ordered(self.aside)
         write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def cells(self) -> list[str]:
@@ -114,6 +149,11 @@ class Results:
 
 
 def every(folder: Path) -> Iterator[Results]:
-    """All files of results in a folder, by name."""
+    """All files of results in a folder, by name; a file that holds a list is a table of another program."""
     for path in sorted(folder.glob("*.json")):
-        yield Results.open(path)
+        if not path.read_bytes().lstrip().startswith(b"["):
+            yield Results.open(path)
+
+
+def _ordered(runs: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(runs.values(), key=lambda run: (run["cell"], run["bits"], run["seed"]))

@@ -5,17 +5,21 @@ Data flow: `read_plan` → runs → (train → MODEL in work/NAME/RUN → evalua
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sightbook.arguments import function, optional, path_like, takes, text, whole
 from sightbook.benchmark.circumstances import circumstances
+from sightbook.benchmark.data import digest_of, weights_of
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
@@ -50,6 +54,15 @@ class Summary:
         return {**asdict(self), "results": str(self.results), "page": str(self.page)}
 
 
+@takes(
+    plan=path_like,
+    results=path_like,
+    page=path_like,
+    work=path_like,
+    only=optional(text),
+    epochs=optional(whole),
+    listener=function,
+)
 def benchmark(
     plan: AnyPath,
     *,
@@ -66,8 +79,9 @@ def benchmark(
     work: the folder of the models, which a stopped call goes on with; only: a cell, to leave the others for later;
     epochs: in place of every budget, to try a plan at small size (give other folders for such results).
 
-    Raises ConfigError for a plan that does not fit, SourceError for data that is not there. A run that fails is
-    reported, and the others go on.
+    A run counts as finished while settings, pictures, labels and local weights are those it was made with. Where all
+    runs are finished and the data are not here, figures are taken as they stand. Raises ConfigError for a plan that
+    does not fit, SourceError for data that is not there. A run that fails is reported, and the others go on.
     """
     path = Path(plan)
     declared = read_plan(path) if epochs is None else read_plan(path).with_epochs(epochs)
@@ -80,18 +94,19 @@ def benchmark(
     ran, failed, known = [], [], []
     with writer_lock(folder):
         write_atomic(folder / "plan.yaml", dump_plan(declared))
-        split = None
+        weights = {name: weights_of(cell) for name, cell in declared.all_cells.items()}
+        split = _data(declared, kept, folder / "data.json", weights, listener)
         for run in declared.runs():
             if run.digest in kept.runs:
                 known.append(run.name)
                 continue
             if only is not None and run.cell != only:
                 continue
-            if split is None:
-                split = _split(declared)
+            assert split is not None and kept.data is not None, "what is not finished needs the data"
             listener(Notice(f"{run.name}: {run.what.method}, {run.bits} bits, seed {run.seed}"))
             try:
-                document, report = _made(declared, run, split, folder, listener)
+                made_of = {"data": kept.data, "weights": weights[run.cell]}
+                document, report = _made(declared, run, split, folder, made_of, listener=listener)
             except SightbookError as error:
                 listener(Notice(f"{run.name} failed: {error}"))
                 failed.append((run.name, str(error)))
@@ -106,17 +121,43 @@ def benchmark(
     return Summary(kept.path, target_page, tuple(ran), tuple(known), tuple(failed))
 
 
-def _split(plan: Plan) -> Split:
-    return protocol_named(plan.protocol).load(*plan.places, plan.junk)
+def _data(
+    plan: Plan, kept: Results, cache: Path, weights: dict[str, str | None], listener: Listener
+) -> Split | None:
+    """The pictures of the plan; `kept` is settled on them. None where they are not here and nothing is to be made."""
+    try:
+        split = protocol_named(plan.protocol).load(*plan.places, plan.junk)
+    except SightbookError as error:
+        if not all(run.digest in kept.runs for run in plan.runs()):
+            raise
+        listener(Notice(f"the data are not looked at, all runs are taken as they stand ({error})"))
+        return None
+    found = digest_of(split, plan.junk, cache, listener)
+    aside, unknown = kept.settle(found, (len(split.queries), len(split.database)), weights)
+    if aside:
+        listener(
+            Notice(
+                f"{aside} runs in {kept.path} are of other pictures, labels or weights: shown in no table, made anew"
+            )
+        )
+    if unknown:
+        listener(
+            Notice(
+                f"{unknown} runs in {kept.path} do not say which pictures they are of; the numbers of queries and "
+                "pictures are the same, so they count as finished: move the file away to make them anew"
+            )
+        )
+    return split
 
 
 def _made(
-    plan: Plan, run: Run, split: Split, folder: Path, listener: Listener
+    plan: Plan, run: Run, split: Split, folder: Path, made_of: dict[str, str | None], *, listener: Listener
 ) -> tuple[dict[str, Any], Report]:
     """Trains, or goes on training, and judges one run."""
     from sightbook.learn.train import train
 
-    place = folder / f"{run.name}-{run.digest}"
+    of = blake2b(json.dumps(made_of, sort_keys=True).encode(), digest_size=3).hexdigest()
+    place = folder / f"{run.name}-{run.digest}-{of}"
     if not (place / "config.json").exists():
         resume = (place / "train" / "config.yaml").exists()
         sources, keys = split.training_part()
@@ -162,6 +203,8 @@ def _made(
     facts = ModelConfig.read(place)
     assert report.details is not None
     document = {
+        **made_of,
+        "failed": sorted(Path(one["picture"]).name for one in report.failed),
         "declared": run.what.model_dump(mode="json", exclude={"bits", "seeds"}),
         "method": facts.method,
         "backbone": _backbone(model),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources, Wait
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add(
         Path | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=completion.model,
             help="The model that makes the codes of a new library.",
             show_default="learned from the pictures, over the built-in network",
         ),

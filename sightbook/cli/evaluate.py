@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, ModelFolder
 
 
@@ -17,6 +18,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="cifar10-I|cifar10-II|flickr25k|nus-wide-21|labelled",
+            autocompletion=completion.protocol,
             help="What is asked, searched and counted.",
             show_default=False,
         ),
@@ -34,6 +36,7 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="MODEL0",
+            autocompletion=completion.model,
             help="Another model to stand beside it, say an untrained one; may be repeated.",
             show_default=False,
         ),
@@ -56,6 +59,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completion.baseline,
             help="float, thumbnail, random, features, features-pca, lsh, pca-sign, itq, pq, opq, or all; repeatable.",
             show_default="float, thumbnail, random",
         ),
@@ -64,6 +68,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME",
+            autocompletion=completion.definition,
             help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
         ),
     ] = "hits-in-top-R",

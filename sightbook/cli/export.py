@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sightbook.cli import completion
 from sightbook.cli.options import Jobs
 
 
@@ -20,6 +21,7 @@ def export(
         typer.Option(
             "--format",
             metavar="onnx|faiss|parquet|embeddings",
+            autocompletion=completion.one_of("onnx", "faiss", "parquet", "embeddings"),
             help="Of a MODEL its encoder; of a LIBRARY a plain faiss index, codes and keys, or embeddings.",
             show_default=False,
         ),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from sightbook import __version__
 from sightbook.cli.decoders import FORMATS, readable
+from sightbook.cores import cores
 
 Verdict = Literal["ok", "missing", "broken"]
 
@@ -69,13 +70,6 @@ def checks() -> Iterator[Check]:
     yield _folder("temporary files", Path(tempfile.gettempdir()))
     yield _folder("model cache", _hub_cache())
     yield _data()
-
-
-def cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Wait
 
 
@@ -15,7 +16,12 @@ def migrate(
     *,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="NEW", help="The model that makes the new codes.", show_default=False),
+        typer.Option(
+            metavar="NEW",
+            autocompletion=completion.model,
+            help="The model that makes the new codes.",
+            show_default=False,
+        ),
     ] = None,
     learn: Annotated[
         bool,

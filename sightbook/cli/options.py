@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sightbook.cli import completion
+
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -20,13 +22,19 @@ Sources = Annotated[
 ModelFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="A model folder, as `sightbook train` writes it.", show_default=False
+        metavar="MODEL",
+        help="A model folder, as `sightbook train` writes it.",
+        autocompletion=completion.model,
+        show_default=False,
     ),
 ]
 LibraryFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="LIBRARY", help="A library folder, as `sightbook add` makes it.", show_default=False
+        metavar="LIBRARY",
+        help="A library folder, as `sightbook add` makes it.",
+        autocompletion=completion.folders,
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -49,16 +57,4 @@ def method_names() -> str:
     """The names that --method takes, for its help. Asking every installed package costs time, so only help does."""
     if not {"--help", "-h"} & set(sys.argv):
         return "NAME"
-    return "|".join([*_methods(), "FILE.py:NAME"])
-
-
-def complete_method(incomplete: str) -> list[str]:
-    """For a shell that completes --method."""
-    return [name for name in _methods() if name.startswith(incomplete)]
-
-
-def _methods() -> list[str]:
-    import sightbook.presets  # noqa: F401 (makes the built-in ones known)
-    from sightbook.methods import names
-
-    return names()
+    return "|".join([*completion.method(""), "FILE.py:NAME"])

@@ -14,7 +14,9 @@ def remove(
     key: Annotated[
         list[str],
         typer.Argument(
-            metavar="KEY|PATTERN...", help="Paths as the library shows them, or patterns.", show_default=False
+            metavar="KEY|PATTERN...",
+            help="Paths as the library or the shell has them, folders, sources, or quoted patterns.",
+            show_default=False,
         ),
     ],
     *,

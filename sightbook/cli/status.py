@@ -50,9 +50,12 @@ def text(found: Status, *, every_failure: bool) -> str:
         (found.holds, f"{found.pictures:,}" + _absent(found.missing, found.unreadable)),
         (
             "model",
-            f"{found.method}, {found.bits} bits ({found.M} codebooks of {found.K}), {found.fingerprint[:12]}",
+            (f"{found.model}: " if found.model else "")
+            + f"{found.method}, {found.bits} bits ({found.M} codebooks of {found.K}), {found.fingerprint[:12]}",
         ),
         *([("fine codes", f"{found.fine_bytes} bytes a {found.holds[:-1]}")] if found.fine_bytes else []),
+        *([("backbone", found.backbone)] if found.backbone else []),
+        *([("sees", f"{found.side} × {found.side} pixels of a picture")] if found.side else []),
         ("pretraining", found.pretraining),
         ("on disk", f"{found.bytes / 1e6:,.1f} MB"),
         ("created", found.created),

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightbook.cli.options import Jobs, Json, Sources, complete_method, method_names
+from sightbook.cli import completion
+from sightbook.cli.options import Jobs, Json, Sources, method_names
 
 
 def needed(context: typer.Context, out: Path | None) -> Path | None:
@@ -33,7 +34,7 @@ def train(
         str | None,
         typer.Option(
             metavar=method_names(),
-            autocompletion=complete_method,
+            autocompletion=completion.method,
             help="How to learn; FILE.py:NAME is a method of your own.",
             show_default="neighbours where no weight of the network is trained, else rcq",
         ),
@@ -42,6 +43,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FOLDER",
+            autocompletion=completion.backbone,
             help="The network to start from: vit, resnet, a pretrained one by hub name or folder, builtin, or auto.",
             show_default="chosen by the pictures: a pretrained one for photos, resnet up to 64 pixels",
         ),
@@ -51,6 +53,7 @@ def train(
         typer.Option(
             "--train",
             metavar="head|last:N|all",
+            autocompletion=completion.one_of("head", "last:", "all"),
             help="What of a pretrained backbone is trained: nothing of it (codes are learned in closed form), its "
             "last N blocks, or all.",
             show_default="all; head of a chosen one",
@@ -60,6 +63,7 @@ def train(
         str | None,
         typer.Option(
             metavar="small|photo|paper",
+            autocompletion=completion.one_of("small", "photo", "paper"),
             help="Sizes and rates that go together.",
             show_default="small or photo, by the pictures",
         ),
@@ -86,7 +90,14 @@ def train(
         float | None,
         typer.Option(metavar="T", help="Train for this long.", show_default="10, of learning by steps"),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|mps",
+            autocompletion=completion.one_of("auto", "cpu", "cuda", "mps"),
+            help="Where to compute.",
+        ),
+    ] = "auto",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings from a YAML file.", show_default=False)
     ] = None,
@@ -95,6 +106,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
+            autocompletion=completion.setting,
             help="One setting, over all others; may be repeated.",
             show_default=False,
         ),

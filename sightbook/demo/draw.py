@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sightbook.cores import cores
 from sightbook.demo.kinds import KINDS
 from sightbook.demo.pen import OVERSAMPLING, Colour, Pen
 from sightbook.errors import SightbookError
-from sightbook.images.pool import cores
 from sightbook.progress import Listener, Meter, silent
 
 

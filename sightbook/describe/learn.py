@@ -37,7 +37,7 @@ BANK, ANCHORS = 131_072, 20_000
 NUMBERS = 256  # of a description, at most
 _NEIGHBOURS = 4
 _ROUNDS = 2  # local whitenings, each from the neighbours that the one before found
-_AGREEMENT, _COMPARED = 2_500, 10  # pictures that the strength is chosen by, and neighbours that are compared
+AGREEMENT, _COMPARED = 2_500, 10  # pictures that the strength is chosen by, and neighbours that are compared
 _SPLITS = 2  # into halves of the features: by one alone the choice depends on the draw
 # Half the features want so many times the whitening that all of them want, measured on mix (docs/neighbours.md).
 _OF_HALVES = 10 / 3
@@ -241,9 +241,9 @@ def _agreement(x: Floats, k: int, seed: int) -> tuple[dict[Strength, float], flo
     Each half is described by itself, so only what both show of the pictures can agree. The second is the share by the
     halves as they are.
     """
-    some = sample(x, _AGREEMENT, seed)
+    some = sample(x, AGREEMENT, seed)
     # Of so few pictures little of what is learned counts, whichever strength: its choice would cost the most.
-    if len(some) < max(10 * _COMPARED, min(_AGREEMENT, x.shape[1] // 2)) or x.shape[1] < 16:
+    if len(some) < max(10 * _COMPARED, min(AGREEMENT, x.shape[1] // 2)) or x.shape[1] < 16:
         return {}, None
     random = np.random.default_rng(seed)
     found, before = dict.fromkeys(STRENGTHS, 0.0), 0.0

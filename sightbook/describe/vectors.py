@@ -23,9 +23,9 @@ def checked(features: Any) -> NDArray[Any]:
     """
     try:
         rows = np.asarray(features)
-    except ValueError:
+    except Exception:  # lists of different lengths, and whatever somebody's __array__ lets out
         raise ConfigError(
-            "the vectors have different lengths: give one array (N, F) of N vectors of F numbers"
+            "the vectors have different lengths, or are none: give one array (N, F) of N vectors of F numbers"
         ) from None
     if rows.ndim != 2 or 0 in rows.shape or rows.dtype.kind not in "fiu":
         raise ConfigError(

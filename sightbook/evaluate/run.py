@@ -7,15 +7,18 @@ model, its fine codes, symmetric form and baseline → `judge` → Report.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.arguments import flag, function, model_like, optional, path_like, takes, text, texts, whole
 from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
+from sightbook.cores import cores
 from sightbook.errors import ConfigError
 from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
 from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
@@ -29,13 +32,24 @@ from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures, Report
 from sightbook.evaluate.shared import refuse_shared
 from sightbook.evaluate.split import Split
-from sightbook.images.pool import cores
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent
+from sightbook.threads import own_cores
 
 AnyPath = str | PathLike[str]
 
 
+def _models(value: Any, name: str) -> list[Any]:
+    """One model or several, opened or as folders."""
+    one = isinstance(value, Model | str | PathLike) or not isinstance(value, Iterable)
+    return [model_like(each, f"{name}[{i}]") for i, each in enumerate([value] if one else value)]
+
+
+@takes(
+    model=model_like, protocol=text, data=path_like, labels=optional(path_like), against=_models,
+    R=optional(whole), junk=optional(text), ap_definition=text, baselines=texts, validation=flag, jobs=optional(whole),
+    details=flag, listener=function,
+)  # fmt: skip
 def evaluate(
     model: Model | AnyPath,
     protocol: str,
@@ -98,7 +112,8 @@ def evaluate(
     for name in baselines:
         if name != CHANCE:
             try:
-                chosen[name] = BASELINES[name](reading, models[0].bits)
+                with own_cores():
+                    chosen[name] = BASELINES[name](reading, models[0].bits)
             except LeftOut as reason:
                 notes.append(f"the baseline {name} was left out: {reason}")
     rankings = 2 * len(models) + 2 * len(models[0].config.nested)

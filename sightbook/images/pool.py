@@ -6,12 +6,11 @@ the collection. Few pictures, or `jobs=1`, are loaded right here: starting a pro
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 
+from sightbook.cores import cores
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.crew import Crew, Outcome
 from sightbook.images.decode import Guards
@@ -42,16 +41,6 @@ def load(
     if jobs is not None and jobs < 1:
         raise ConfigError(f"The number of decoding processes must be at least 1, not {jobs}: change --jobs.")
     return _load(iter(entries), frame, cores() if jobs is None else jobs, guards)
-
-
-def cores() -> int:
-    """The cores this process may use: its affinity, and the CPU quota of its container (cgroup v2)."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(count, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no cgroup, or no limit ("max")
-        return max(1, count)
 
 
 def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:

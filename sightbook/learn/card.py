@@ -18,6 +18,16 @@ _PRETRAINING = {
 }
 
 
+def _pretraining(config: ModelConfig, train: TrainConfig) -> str:
+    unknown = config.network["backbone"].get("pretraining") == "unknown"
+    if unknown and train.backbone.pretraining is None:
+        return (
+            "labels: what the backbone was pretrained with is not stated anywhere, so results count as not fully "
+            "unsupervised"
+        )
+    return f"{config.pretraining}: {_PRETRAINING[config.pretraining]}"
+
+
 def _chosen(trained: Mapping[str, Any]) -> str:
     if "selected_step" not in trained:
         return "the state at the end of training"
@@ -52,7 +62,7 @@ similar codes. Written by sightbook {config.sightbook}, model format {config.for
 | method | {config.method}: closed form, from the collection's own neighbourhoods, without labels |
 | backbone | {network["kind"]} ({name}), not trained |
 | input | {frame.size} × {frame.size} pixels, the centre of the picture after its shorter side became {frame.resize} |
-| pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
+| pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "unknown")} |
 | learned from | {trained["pictures"]:,} pictures, {looked_at:,} looked at, {trained["distinct"]:,} distinct |
 | besides | {trained["failed"]:,} that could not be read |
@@ -97,7 +107,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | method | {config.method} |
 | backbone | {network["kind"]} ({name}), {trained["parameters"]:,} parameters in all |
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
-| pretraining | {config.pretraining}: {_PRETRAINING[config.pretraining]} |
+| pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
 | choice of the weights | {config.selection}: {_chosen(trained)} |
 | trained on | {trained["pictures"]:,} pictures |

@@ -62,7 +62,7 @@ def run_closed(
     network = _network(config, device_name)
     listener(
         Notice(
-            f"{network.name} (pretraining: {network.pretraining}; licence: {network.licence}; none of it is trained) "
+            f"{network.name} (pretraining: {network.told}; licence: {network.licence}; none of it is trained) "
             f"sees {len(entries):,} pictures once, by {'onnxruntime' if network.device == 'cpu' else network.device}"
         )
     )

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.config import TrainConfig
+from sightbook.cores import cores
 from sightbook.images.frame import Frame
-from sightbook.images.pool import cores
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
 from sightbook.model.model import open_session, run
@@ -29,6 +29,7 @@ class Frozen:
     name: str
     licence: str
     pretraining: str
+    told: str  # the same for people, who should know where it is a guess
     features: int
     frame: Frame
     mean: tuple[float, float, float]
@@ -60,6 +61,7 @@ def frozen_builtin(size: int, resize: int) -> Frozen:
         name=f"the built-in network ({known.name})",
         licence=known.licence,
         pretraining=known.pretraining,
+        told=known.pretraining,
         features=known.features,
         frame=Frame(size, resize, known.frame.resample),
         mean=known.mean,

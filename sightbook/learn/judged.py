@@ -100,6 +100,26 @@ class Judged:
         return cls(facts["pictures"], shares, gains)
 
 
+def raised(now: float, before: float, pictures: int) -> bool | None:
+    """Whether a mean over pictures, of values in 0..1, went up (True) or down; None where that cannot be told.
+
+    A value in 0..1 with the mean p varies by no more than √(p(1 − p)), so the interval holds for whatever it is, 95 %.
+    """
+    if pictures < halves.LEAST:
+        return None
+    margin = 1.96 * ((now * (1 - now) + before * (1 - before)) / pictures) ** 0.5
+    return None if abs(now - before) <= margin else now > before
+
+
+def lead(doing: str, helped: bool | None, pictures: int) -> str:
+    """A verdict in a few words, where nothing stands beside but what was there before. doing: Training or Learning."""
+    if pictures < halves.LEAST:
+        return f"Too few pictures to tell whether {doing.lower()} helped"
+    if helped is None:
+        return f"Whether {doing.lower()} helped cannot be told"
+    return f"{doing} helped" if helped else f"{doing} did not help"
+
+
 def agreements(pictures: Pixels, encoders: Mapping[str, Encoder]) -> dict[str, NDArray[np.float64]]:
     """Agreement (n,) of the halves of pictures (n, R, R, 3), by each encoder."""
     left, right = halves.cut(pictures)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sightbook.describe.learn import AGREEMENT
 from sightbook.errors import ConfigError
 from sightbook.images.entry import noun
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import read_vectors
-from sightbook.learn.judged import Judged
+from sightbook.learn.judged import Judged, lead, raised
 from sightbook.learn.report import TrainReport
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import METHOD, fit_vectors
@@ -81,8 +82,9 @@ def sentence(model: ModelConfig) -> str:
     if verdict.get("agreement") is None:
         return f"{learned}: too few to judge them without labels."
     now, before = verdict["agreement"], verdict["before"]
-    better = "helped" if now > before else "did not help"
+    judged = min(trained["pictures"], AGREEMENT)
     return (
-        f"Learning {better}: {learned}; two descriptions that see different halves of the {features} agree on "
-        f"{now:.0%} of a {things[:-1]}'s ten nearest, the {as_they_are} as they are on {before:.0%}."
+        f"{lead('Learning', raised(now, before, judged), judged)}: {learned}; two descriptions of different halves "
+        f"of the {features} agree on {now:.0%} of a {things[:-1]}'s ten nearest, the {as_they_are} as they are on "
+        f"{before:.0%}."
     )

@@ -36,6 +36,7 @@ def frozen_pretrained(config: TrainConfig, device_name: str) -> Frozen:
         name=name,
         licence=told.licence,
         pretraining=config.backbone.pretraining or told.pretraining,
+        told=config.backbone.pretraining or told.told,
         features=backbone.features,
         frame=Frame(config.size, config.resize, facts.resample),
         mean=facts.mean,

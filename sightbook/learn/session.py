@@ -13,6 +13,7 @@ import torch
 
 from sightbook.allocator import TRAINING, keep_freed_memory
 from sightbook.config import TrainConfig, dump
+from sightbook.cores import cores
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
@@ -54,6 +55,8 @@ def run_session(
     ranks = from_environment()
     device = device_named(device_name)
     check_batch(config.batch, ranks)
+    if torch.get_num_threads() > cores():  # a container's quota is unknown to torch
+        torch.set_num_threads(cores())
     join(ranks, device)
     try:
         return _session(
@@ -327,7 +330,7 @@ def _told(run: trainer.Run) -> str:
     part = {"all": "all of it", "head": "the head alone"}.get(
         chosen.train, chosen.train.replace("last:", "its last ")
     )
-    pretraining = chosen.pretraining or facts.pretraining
+    pretraining = chosen.pretraining or facts.told
     return f"{name} (pretraining: {pretraining}; licence: {facts.licence}; {part})"
 
 

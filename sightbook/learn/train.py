@@ -8,12 +8,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from sightbook import __version__
+from sightbook.arguments import (
+    count,
+    described,
+    flag,
+    function,
+    mapping,
+    number,
+    optional,
+    path_like,
+    paths,
+    takes,
+    text,
+    whole,
+)  # fmt: skip
 from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.images.decode import measure
@@ -36,6 +50,25 @@ _LOOKED_AT = 64
 Path_ = str | os.PathLike[str]
 
 
+def _keys(value: Any, name: str) -> frozenset[tuple[str, str]]:
+    """Keys of pictures, (source, path)."""
+    found = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
+    if not all(
+        isinstance(key, tuple) and len(key) == 2 and all(isinstance(part, str) for part in key)
+        for key in found
+    ):
+        raise ConfigError(
+            f"{name} is {described(value)}: give the keys (source, path) of pictures, as Entry.key has them"
+        )
+    return frozenset(found)
+
+
+@takes(
+    source=paths, out=path_like, bits=optional(whole), nested=flag, method=optional(text),
+    backbone=optional(path_like), train_part=optional(text), preset=optional(text), epochs=optional(whole),
+    minutes=optional(number), device=text, config=optional(path_like), settings=optional(mapping), seed=optional(whole),
+    resume=flag, only=optional(_keys), jobs=optional(count), judge=flag, listener=function,
+)  # fmt: skip
 def train(
     source: Path_ | Sequence[Path_],
     out: Path_,
@@ -153,6 +186,12 @@ def train(
         raise
 
 
+@takes(
+    source=paths, out=optional(path_like), bits=optional(whole), nested=flag, method=optional(text),
+    backbone=optional(path_like), train_part=optional(text), preset=optional(text), epochs=optional(whole),
+    minutes=optional(number), device=text, config=optional(path_like), settings=optional(mapping), seed=optional(whole),
+    resume=flag, only=optional(_keys), listener=function,
+)  # fmt: skip
 def resolve(
     source: Path_ | Sequence[Path_],
     out: Path_ | None = None,

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from sightbook.codes import oracle
 from sightbook.codes.tables import assign, tables
 from sightbook.learn.halves import resized
-from sightbook.learn.judged import THUMBNAILS, Judged
+from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
 from sightbook.model.network import Network
 
 _CHUNK = 256
 VIEW_SEED = 20_240_115  # the same views for every model that is judged on the same pictures
-HELPED = 0.01  # a gain smaller than this is not called one
+COLLAPSED = 0.5  # codewords in use beside those of random codes: with fewer, many pictures have one code
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,19 @@ class Verdict:
     @property
     def helped(self) -> bool:
         """Whether training made better codes, for certain: than the untrained network's, and than colour thumbnails;
-        without `halves`, whether it raised recall@1 by more than one in a hundred."""
+        without `halves`, whether it raised recall@1."""
         if self.halves is not None:
             return self.halves.helped is True and THUMBNAILS not in self.halves.beaten_by
-        return self.trained.recall_at_1 > self.untrained.recall_at_1 + HELPED
+        return self._by_views is True
+
+    @property
+    def _by_views(self) -> bool | None:
+        return raised(self.trained.recall_at_1, self.untrained.recall_at_1, self.pictures)
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the codes of held-out pictures use far fewer codewords than random ones would."""
+        return self.usage is not None and self.usage < COLLAPSED
 
     def sentence(self, bits: int, steps: int, *, clusters: bool = False) -> str:
         """What a user should know, in plain words; `steps` of training were made. clusters: codes started from clusters
@@ -69,18 +78,17 @@ class Verdict:
             f"of cases ({start}: {before.recall_at_1:.1%})"
         )
         if self.usage is not None:
-            views += f"; their codes use {self.usage:.0%} as many codewords as random ones would"
+            few = "the codebooks have collapsed, " if self.collapsed else ""
+            views += f"; {few}their codes use {self.usage:.0%} as many codewords as random ones would"
         halves = self.halves
         if steps == 0 or halves is None:
-            lead = (
-                "Not trained, as asked"
-                if steps == 0
-                else "Training helped"
-                if self.helped
-                else "Training did not help"
-            )
-            return f"{lead}: {views}."
+            by_views = lead("Training", self._by_views, self.pictures)
+            return f"{'Not trained, as asked' if steps == 0 else by_views}: {views}."
         advice = halves.advice
+        if self.collapsed:
+            advice += (
+                " Codes of so few codewords tell few pictures apart: try another --method or more pictures."
+            )
         if not self.helped and not advice:
             advice = " Train longer, or give more pictures."
         return f"{halves.lead('Training')}: {halves.facts(bits, start)}; {views}.{advice}"
@@ -99,6 +107,7 @@ class Verdict:
             "untrained": asdict(self.untrained),
             "halves": None if self.halves is None else self.halves.to_json(),
             "helped": self.helped,
+            "collapsed": self.collapsed,
         }
 
 

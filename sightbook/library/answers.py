@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sightbook.arguments import array, as_rows, finite
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.images.entry import locate
 from sightbook.library import folder
@@ -100,16 +101,14 @@ class Answers:
         fine: bool | None,
     ) -> list[Hit]:
         """`Library.search`."""
-        import numpy as np
-
-        from sightbook.library.query import at_hand, listed, pixels
+        from sightbook.library.query import at_hand, listed, stacked
 
         queries = [at_hand(query) for query in listed(images)]
         if not queries:
             raise PictureError("no query picture was given: give at least one")
         for _ in range(_ROUNDS):
             model = self.model
-            x = model.embed(np.stack([pixels(query, model) for query in queries]))
+            x = model.embed(stacked(queries, model))
             try:
                 return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
@@ -125,10 +124,7 @@ class Answers:
         fine: bool | None,
     ) -> list[Hit]:
         """`Library.search_vectors`."""
-        import numpy as np
-
-        rows = np.asarray(vectors)
-        rows = rows[None] if rows.ndim == 1 else rows
+        asked = as_rows(vectors)
         for _ in range(_ROUNDS):
             model = self.model
             if not model.takes_vectors:
@@ -136,7 +132,7 @@ class Answers:
                     f"{self._path} holds pictures and has no vectors to search among: ask it with pictures"
                 )
             try:
-                x = model.describe(rows)
+                x = model.describe(asked)
                 return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
             except Migrated:
                 continue
@@ -152,7 +148,9 @@ class Answers:
     ) -> list[Hit]:
         """`Library.search_embeddings`."""
         try:
-            return self._hits(self.model, x, k, scan_bits=scan_bits, among=among, fine=fine)
+            model = self.model
+            x = finite(array(x, "x", ("Q", model.D)), "x")
+            return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
         except Migrated:
             raise LibraryError(
                 f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
@@ -179,8 +177,6 @@ class Answers:
         chosen = None if among is None else ids_of(among, "among")
         if among is not None and scan_bits is not None:
             raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
-        if k < 1:
-            raise ConfigError(f"k = {k} results cannot be given: ask for at least 1")
         if fine and not self.facts.fine:
             raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
         tables = model.tables(x)
@@ -219,7 +215,7 @@ def _found(
     """ids and raw scores; several queries are spread over the cores."""
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
-    from sightbook.images.pool import cores
+    from sightbook.cores import cores
 
     threads = 1 if len(tables) == 1 else cores()
     if isinstance(engine, Fine):

@@ -348,6 +348,14 @@ class Catalogue:
             return named
         return self._matching(f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", names)
 
+    def latest_sides(self, count: int) -> list[int]:
+        """Shorter sides, in pixels, of the pictures that were added last."""
+        rows = self.connection.execute(
+            "SELECT min(width, height) FROM pictures WHERE state = 0 AND width > 0 ORDER BY id DESC LIMIT ?",
+            (count,),
+        )
+        return [int(row[0]) for row in rows]
+
     # Writing
 
     def put_source(self, id: str, kind: str, root: str, now: float) -> None:

@@ -14,7 +14,19 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sightbook.errors import LibraryError, ModelError
+from sightbook.arguments import (
+    count,
+    described,
+    flag,
+    function,
+    model_like,
+    optional,
+    path_like,
+    paths,
+    takes,
+    texts,
+)
+from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.images.entry import locate, noun
 from sightbook.library import folder
 from sightbook.library.answers import Answers
@@ -44,6 +56,20 @@ _ROUNDS = 5  # tries to read a library whose model is being exchanged
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
 
+def _prune(value: Any, name: str) -> Any:
+    return value if isinstance(value, str) and value == "all" else flag(value, name)
+
+
+def _seen(value: Any, name: str) -> Any:
+    from sightbook.model.seen import Seen
+
+    if not isinstance(value, Seen):
+        raise ConfigError(
+            f"{name} is {described(value)}: give what learning returned (sightbook.model.seen.Seen)"
+        )
+    return value
+
+
 class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
@@ -53,6 +79,7 @@ class Library:
         self._answers = Answers(path, facts, catalogue, self._lock)
 
     @classmethod
+    @takes(path=path_like, create_with=optional(model_like), fine=optional(flag))
     def open(
         cls,
         path: str | os.PathLike[str],
@@ -115,6 +142,10 @@ class Library:
         """The library's own copy of its model, loaded at first use; another one after a migration."""
         return self._answers.model
 
+    @takes(
+        model=optional(model_like), jobs=optional(count), moved_from=optional(path_like), retry=flag, exclude=texts,
+        prune=_prune, seen=optional(_seen), listener=function,
+    )  # fmt: skip
     def add(
         self,
         sources: Sequence[str | Path] | str | Path,
@@ -147,10 +178,10 @@ class Library:
         self._refuse_closed()
         if model is not None:
             self._check_model(model)
-        specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-        from sightbook.library import ingest
+        from sightbook.library import ingest, sizes
 
         tell = lambda text: listener(Notice(text))  # noqa: E731
+        specs = paths(sources, "sources")
         with explained(self.path), waiting(wait, tell), writer_lock(self.path):
             catalogue = Catalogue.write(self.path / NAME)
             try:
@@ -168,12 +199,19 @@ class Library:
                     seen=seen,
                     listener=listener,
                 )
+                if report.added and (said := sizes.said(catalogue, self.path, report.added)):
+                    listener(Notice(said))
+                return report
             finally:
                 catalogue.close()
         self._answers.follow()
         return report
 
     @classmethod
+    @takes(
+        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, prune=_prune,
+        listener=function,
+    )  # fmt: skip
     def plan(
         cls,
         path: str | os.PathLike[str],
@@ -188,8 +226,7 @@ class Library:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
         from sightbook.library import ingest
 
-        path = Path(path)
-        specs = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        path, specs = Path(path), paths(sources, "sources")
         with explained(path):
             if folder.exists(path):
                 with cls.open(path):
@@ -205,6 +242,7 @@ class Library:
             finally:
                 catalogue.close()
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search(
         self,
         images: Picture | Sequence[Picture],
@@ -228,6 +266,7 @@ class Library:
         """
         return self._answers.search(images, k, scan_bits, among, fine)
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_vectors(
         self,
         vectors: NDArray[Any],
@@ -245,6 +284,7 @@ class Library:
         """
         return self._answers.search_vectors(vectors, k, scan_bits, among, fine)
 
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_embeddings(
         self,
         x: NDArray[np.float32],
@@ -261,6 +301,7 @@ class Library:
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
         from sightbook.library.scan import is_there
+        from sightbook.model import released
         from sightbook.model.config import ModelConfig
 
         def read() -> tuple[list[SourceRow], dict[str, Counts], list[Failure], Facts, ModelConfig]:
@@ -300,6 +341,9 @@ class Library:
             pretraining=config.pretraining,
             learned_from=int(config.trained.get("pictures", 0)),
             advice=_advice(config, pictures) if config.described else None,
+            model=released.name_of(facts.fingerprint),
+            backbone=config.backbone,
+            side=None if config.frame is None else config.frame.size,
             selection=config.selection,
             created=facts.created,
             bytes=folder.size(self.path),
@@ -328,10 +372,10 @@ class Library:
     def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:
         """Takes pictures out and returns how many. Their files are not touched, their ids not used again.
 
-        Each of `what` is an id, a key (source, path), or a text: a path as the library shows it, a folder, a glob of
-        those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is still in its source
-        comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of them matches nothing;
-        then nothing goes. ConfigError for what is neither, such as truth values.
+        Each of `what` is an id, a key (source, path), or a text: a path as the library shows it or as a shell completes
+        it, a folder, a glob of those (`*` crosses `/`), or a source's root or id, which goes as a whole. A file that is
+        still in its source comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of
+        them matches nothing; then nothing goes. ConfigError for what is neither, such as truth values.
         """
         asked = wanted(what)
         self._refuse_closed()
@@ -357,6 +401,7 @@ class Library:
             found = self._catalogue.steadily(read)
         return found.ids, found.packed
 
+    @takes(count=count, fine=flag)
     def rows(
         self, count: int, *, fine: bool = False
     ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:

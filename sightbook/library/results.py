@@ -114,7 +114,8 @@ class Status:
 
     failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk; fine_bytes
     what each picture's fine code takes, 0 where none are kept. learned_from: pictures that the model learned from;
-    advice: what would make answers better, None where nothing is known to.
+    advice: what would make answers better, None where nothing is known to. model: the name of a released one; backbone:
+    of its network; side: of the square that the model sees of a picture, in pixels; each None where there is none.
     """
 
     path: str
@@ -133,6 +134,9 @@ class Status:
     pretraining: str
     learned_from: int
     advice: str | None
+    model: str | None
+    backbone: str | None
+    side: int | None
     selection: str
     created: str
     bytes: int

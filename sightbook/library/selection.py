@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+# Plain strings: a Path drops the slash that a shell puts at the end, and has no realpath of what is not there.
+# ruff: noqa: PTH100, PTH109, PTH111, PTH118
+import glob
 import os
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from sightbook.errors import ConfigError, LibraryError
+from sightbook.images.names import to_text
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.ids import id_of, ids_of, is_number
 
@@ -66,7 +71,42 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
     if isinstance(item, tuple):
         id, has_failed = catalogue.find(*item)
         return set() if id is None else {id}, {item} if has_failed else set(), set()
-    whole = {
-        row.id for row in catalogue.sources() if item == row.id or item.rstrip("/") == row.root.rstrip("/")
-    }
-    return (set(), set(), whole) if whole else (*catalogue.match(item), set())
+    rows = catalogue.sources()
+
+    def named(text: str) -> Selected:
+        whole = {row.id for row in rows if text == row.id or text.rstrip("/") == row.root.rstrip("/")}
+        return (set(), set(), whole) if whole else (*catalogue.match(text), set())
+
+    shown = named(item)
+    if any(shown) and glob.has_magic(item):
+        return shown  # a pattern is of the library's paths, and fits whatever it fits
+    here = next((found for text in _spellings(item) if any(found := named(text))), shown)
+    if any(shown) and here != shown and not _same(catalogue, here, shown):
+        raise LibraryError(
+            f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "
+            "source of `sightbook status`"
+        )
+    return here
+
+
+def _same(catalogue: Catalogue, one: Selected, other: Selected) -> bool:
+    """Whether two selections come to the same pictures: a source is all of its own."""
+    keys = [catalogue.keys(sorted(ids)) for ids, _, _ in (one, other)]
+    return False if one[2] != other[2] else keys[0] == keys[1] and one[1] == other[1]
+
+
+def _spellings(item: str) -> Iterator[str]:
+    """The text as a path that a shell completes: relative to the current folder, from the home folder, through a link,
+    and in either Unicode normalization."""
+    if not item or "\0" in item:
+        return
+    here = os.path.abspath(os.path.expanduser(item))
+    texts = [item, here, os.path.realpath(here)]
+    if glob.has_magic(item):  # a folder above may be called "[old]", which is no pattern then
+        texts += [
+            os.path.join(glob.escape(place), item) for place in (os.getcwd(), os.path.realpath(os.getcwd()))
+        ]
+    for text in dict.fromkeys(texts):
+        for form in (to_text(text), *(unicodedata.normalize(form, to_text(text)) for form in ("NFC", "NFD"))):
+            if form != item:
+                yield form

@@ -142,10 +142,12 @@ def pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tuple[Bac
             f"{name} holds weights that a {config.model_type} has no place for ({', '.join(foreign[:3])}): its "
             "config.json belongs to another model, download both again"
         )
+    facts = known.of(name)
     spec: Spec = {
         "kind": "pretrained",
         "name": name,
-        "licence": known.of(name).licence,
+        "licence": facts.licence,
+        "pretraining": "stated" if facts.certain else "unknown",
         "pool": pooling.choose(pool, config.model_type),
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }
@@ -327,6 +329,31 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key not in skip and key != "model_type"}
 
 
+class _Thinned(nn.Conv2d):
+    """A 1×1 convolution of some stride as one of stride 1 over every such pixel: the same sums, the same parameters.
+
+    torch 2.13 writes beyond its memory in the backward pass of the former on a CPU, with fewer than 16 channels and
+    channels last, on pictures of 64 pixels or more (docs/log.md).
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        down, right = self.stride
+        return nn.functional.conv2d(input[:, :, ::down, ::right], self.weight, self.bias)
+
+
+_CRASHES_BELOW = 16  # channels
+
+
 def channels_last(module: nn.Module) -> nn.Module:
     """Convolutions run faster on this layout, on CPU and GPU alike; other layers do not care."""
+    for each in module.modules():
+        if (
+            type(each) is nn.Conv2d
+            and each.kernel_size == (1, 1)
+            and max(each.stride) > 1
+            and each.padding == (0, 0)
+            and each.groups == 1
+            and each.in_channels < _CRASHES_BELOW
+        ):
+            each.__class__ = _Thinned
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.images.frame import Frame
-from sightbook.model.released import find, names
+from sightbook.model.released import find, names, near
 
 # 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no `frame`). A model is
 # written in the least format that has what it needs, so that older programs go on reading those they can.
@@ -66,6 +66,13 @@ class ModelConfig:
         return self.M * (self.K.bit_length() - 1)
 
     @property
+    def backbone(self) -> str | None:
+        """The name of its network, or of its kind; None: it has none, and takes vectors."""
+        spec = self.network.get("backbone", {})
+        kind, name = spec.get("kind"), spec.get("name")
+        return f"{name} ({kind})" if name and kind else name or kind
+
+    @property
     def noun(self) -> str:
         """What it takes, in one word: pictures or vectors."""
         return "vectors" if self.frame is None else "pictures"
@@ -85,7 +92,7 @@ class ModelConfig:
         except FileNotFoundError:
             raise ModelError(
                 f"{folder} is not a sightbook model (no config.json): give the folder that `sightbook train --out` "
-                f"wrote, or a released one ({', '.join(names()) or 'there is none'})"
+                f"wrote, or a released one ({', '.join(names()) or 'there is none'}){near(folder)}"
             ) from None
         except (OSError, ValueError) as error:
             raise ModelError(f"{path} cannot be read ({error}): restore it or train again") from None

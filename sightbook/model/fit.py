@@ -28,6 +28,7 @@ from sightbook.files import write_atomic
 from sightbook.images.frame import Frame
 from sightbook.model.config import FORMAT, ModelConfig
 from sightbook.model.folder import write_codebooks, write_config, write_description
+from sightbook.threads import own_cores
 
 METHOD = "neighbours"
 K = 256
@@ -64,11 +65,12 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
         )
     started = time.monotonic()
     rows = checked(features)
-    learned = learn(rows, strength=strength, seed=seed)
-    described = time.monotonic()
-    x = learned.description.apply(sample(rows, _CLUSTERED, seed))
-    codebooks = clusterings(x, bits // 8, K, seed)
-    fine = _fine(x, learned.description, codebooks, seed)
+    with own_cores():
+        learned = learn(rows, strength=strength, seed=seed)
+        described = time.monotonic()
+        x = learned.description.apply(sample(rows, _CLUSTERED, seed))
+        codebooks = clusterings(x, bits // 8, K, seed)
+        fine = _fine(x, learned.description, codebooks, seed)
     facts = {
         "pictures": len(rows),
         "looked_at": learned.rows,

@@ -1,10 +1,13 @@
-"""What is known of pretrained models by their names: how they were trained, and under which licence they come.
+"""What is known of pretrained models: how they were trained, and under which licence they come.
 
-Facts from the models' own cards; a name that is not here is taken for trained with labels, licence unknown.
+A hub id, owner and all, is known by the facts of that model's own card. A local folder may hold any weights, whatever
+it is called, and so may another owner's copy: they are what their README.md states, else unknown, which is taken as
+trained with labels.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,71 +20,88 @@ AUTOMATIC = ("facebook/dinov2-small", "facebook/dinov2-with-registers-small", "f
 
 @dataclass(frozen=True)
 class Known:
-    """`pretraining`: self-supervised or labels (captions count as labels: people wrote them)."""
+    """`pretraining`: self-supervised or labels (captions count as labels: people wrote them); certain: False where
+    nothing says so, and labels are the careful answer."""
 
     pretraining: str
     licence: str
+    certain: bool = True
+
+    @property
+    def told(self) -> str:
+        """`pretraining` for people."""
+        return self.pretraining if self.certain else f"unknown, taken as {self.pretraining}"
 
 
-# The first whose words are all in the name's last part counts.
-_FAMILIES: tuple[tuple[tuple[str, ...], Known], ...] = (
-    (
-        ("dinov3",),
-        Known("self-supervised", "DINOv3 License (its own terms; permits commercial use under conditions)"),
-    ),
-    (("dinov2", "imagenet1k"), Known("labels", "Apache-2.0")),
-    (("dinov2",), Known("self-supervised", "Apache-2.0")),
-    (("dino-",), Known("self-supervised", "Apache-2.0")),
-    (("dino_",), Known("self-supervised", "Apache-2.0")),
-    (("mae", "finetuned"), Known("labels", "Apache-2.0")),
-    (("vit-mae",), Known("self-supervised", "Apache-2.0")),
-    (("vit-msn",), Known("self-supervised", "Apache-2.0")),
-    (("ijepa",), Known("self-supervised", "CC-BY-NC-4.0 (not for commercial use)")),
-    (("beit-base-patch16-224-pt22k",), Known("self-supervised", "Apache-2.0")),
-    (("beit",), Known("labels", "Apache-2.0")),
-    (("clip-vit",), Known("labels", "MIT")),
-    (("siglip",), Known("labels", "Apache-2.0")),
-    (("deit",), Known("labels", "Apache-2.0")),
-    (("vit-",), Known("labels", "Apache-2.0")),
-    (("resnet-",), Known("labels", "Apache-2.0")),
-    (("convnextv2",), Known("labels", "Apache-2.0")),
-    (("convnext",), Known("labels", "Apache-2.0")),
-    (("swin",), Known("labels", "Apache-2.0")),
-    (("mobilenet",), Known("labels", "Apache-2.0")),
+_DINOV3 = "DINOv3 License (its own terms; permits commercial use under conditions)"
+# Who publishes it, and words that are all in its name: the first that fits counts.
+_FAMILIES: tuple[tuple[str, tuple[str, ...], Known], ...] = (
+    ("facebook", ("dinov3",), Known("self-supervised", _DINOV3)),
+    ("facebook", ("dinov2", "imagenet1k"), Known("labels", "Apache-2.0")),
+    ("facebook", ("dinov2",), Known("self-supervised", "Apache-2.0")),
+    ("facebook", ("dino-",), Known("self-supervised", "Apache-2.0")),
+    ("facebook", ("vit-mae",), Known("self-supervised", "Apache-2.0")),
+    ("facebook", ("vit-msn",), Known("self-supervised", "Apache-2.0")),
+    ("facebook", ("ijepa",), Known("self-supervised", "CC-BY-NC-4.0 (not for commercial use)")),
+    ("microsoft", ("beit-base-patch16-224-pt22k",), Known("self-supervised", "Apache-2.0")),
+    ("microsoft", ("beit",), Known("labels", "Apache-2.0")),
+    ("openai", ("clip-vit",), Known("labels", "MIT")),
+    ("google", ("siglip",), Known("labels", "Apache-2.0")),
+    ("facebook", ("deit",), Known("labels", "Apache-2.0")),
+    ("google", ("vit-",), Known("labels", "Apache-2.0")),
+    ("microsoft", ("resnet-",), Known("labels", "Apache-2.0")),
+    ("facebook", ("convnext",), Known("labels", "Apache-2.0")),
+    ("microsoft", ("swin",), Known("labels", "Apache-2.0")),
+    ("google", ("mobilenet",), Known("labels", "Apache-2.0")),
 )
 # Fine-tuning with labels makes a model of labels, whatever it began as.
 _FINE_TUNED = ("fine-tuned", "finetuned", "-ft-", "imagenet1k")
 
 
+# Where the hub's cache keeps a model: the folder says whose it is.
+_CACHED = re.compile(r"models--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\][0-9a-f]+[/\\]?$")
+
+
 def of(name: str) -> Known:
-    """What is known of a hub name or a local folder, whose README.md tells its licence when it has one."""
+    """What is known of a hub name or a local folder, whose README.md may state `pretraining:` and `license:`."""
     if name == builtin.BUILTIN:
         ours = builtin.read()
         return Known(ours.pretraining, ours.licence)
-    last = Path(name).name.lower()
-    found = Known("labels", UNKNOWN)
-    for words, known in _FAMILIES:
-        if all(word in last for word in words):
-            found = known
-            break
-    if any(word in last for word in _FINE_TUNED):
-        found = Known("labels", found.licence)
-    told = _licence_in(Path(name) / "README.md")
-    return Known(found.pretraining, told) if told else found
+    cached = _CACHED.search(name)
+    folder = Path(name).is_dir()
+    hub_id = f"{cached[1]}/{cached[2]}" if cached else "" if folder else name
+    found = _published(hub_id)
+    if not folder:
+        return found
+    said = _stated(Path(name) / "README.md")
+    licence = said.get("license") or found.licence
+    if said.get("pretraining") in ("self-supervised", "labels"):
+        return Known(said["pretraining"], licence)
+    return Known(found.pretraining, licence, found.certain)
 
 
-def _licence_in(card: Path) -> str | None:
-    """The `license:` of a model card's front matter, as on the hub."""
+def _published(hub_id: str) -> Known:
+    owner, _, model = hub_id.lower().rpartition("/")
+    for publisher, words, known in _FAMILIES:
+        if owner == publisher and all(word in model for word in words):
+            tuned = any(word in model for word in _FINE_TUNED)
+            return Known("labels", known.licence) if tuned else known
+    return Known("labels", UNKNOWN, certain=False)
+
+
+def _stated(card: Path) -> dict[str, str]:
+    """Plain `key: value` lines of a model card's front matter, as on the hub."""
     try:
         lines = card.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return None
-    if not lines or lines[0].strip() != "---":
-        return None
+        return {}
+    if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
+        return {}
+    found = {}
     for line in lines[1:]:
         if line.strip() == "---":
-            return None
+            break
         key, _, value = line.partition(":")
-        if key.strip() == "license" and value.strip():
-            return value.strip().strip("\"'")
-    return None
+        if value.strip():
+            found[key.strip()] = value.strip().strip("\"'")
+    return found

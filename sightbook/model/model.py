@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.arguments import array, count, described, optional, path_like, takes
 from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
 from sightbook.codes.tables import Codebooks, reconstruct
+from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
-from sightbook.errors import ModelError
+from sightbook.errors import ConfigError, ModelError, PictureError
 from sightbook.images.decode import decode
 from sightbook.images.frame import Frame
 from sightbook.model import released
@@ -33,6 +35,17 @@ from sightbook.model.folder import DESCRIPTION, query_files
 
 if TYPE_CHECKING:
     from sightbook.describe.learn import Strength  # learning is not what searching waits for
+
+
+def _strength(value: Any, name: str) -> Any:
+    from sightbook.describe.learn import Strength
+
+    if value is not None and not isinstance(value, Strength):
+        raise ConfigError(
+            f"{name} is {described(value)}: give a sightbook.describe.learn.Strength, or leave it out"
+        )
+    return value
+
 
 # Pixels in one call of an encoder: four pictures of 224 x 224, an eighth faster than 64 of them (docs/log.md).
 _AT_ONCE = 4 * 224 * 224
@@ -51,11 +64,17 @@ class Model:
         self._description: Description | None = None
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its folder, threads and length of code: whoever unpickles it opens the folder there."""
+        return _reopened, (str(self.folder.resolve()), self.threads, self.bits, self.fingerprint)
+
     @classmethod
+    @takes(folder=path_like, threads=optional(count))
     def open(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Model:
         """Opens the folder that `sightbook train` wrote, or a released model by its name (`released.names`).
 
-        threads: for the encoder, default all cores. Raises ModelError when the folder holds no model, a damaged one, or
+        threads: for the encoder, default all cores that this process may use (`sightbook.cores`).
+        Raises ModelError when the folder holds no model, a damaged one, or
         one of a newer format.
         """
         path = released.find(Path(folder))
@@ -79,6 +98,7 @@ class Model:
         return cls(path, config, codebooks, threads)
 
     @classmethod
+    @takes(out=path_like, bits=count, strength=_strength)
     def fit(
         cls,
         vectors: Any,
@@ -101,9 +121,10 @@ class Model:
         from sightbook.model.fit import fit_vectors
 
         if isinstance(vectors, str | os.PathLike):
-            vectors = read_vectors(vectors)
+            vectors = read_vectors(path_like(vectors, "vectors"))
         return cls.open(fit_vectors(vectors, Path(out), bits, __version__, strength=strength))
 
+    @takes(bits=count)
     def prefix(self, bits: int) -> Model:
         """The same model with codes of their first `bits` bits only, to evaluate or to search with.
 
@@ -182,15 +203,15 @@ class Model:
 
     def prepare(self, data: bytes) -> NDArray[np.uint8]:
         """A picture file's bytes → (S, S, 3) uint8, what `embed` takes. PictureError when it cannot be read."""
-        return self.frame.apply(decode(data, side=self.frame.resize))
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise PictureError(
+                f"prepare takes the bytes of a picture file, not {described(data)}: read it, Path(...).read_bytes()"
+            )
+        return self.frame.apply(decode(bytes(data), side=self.frame.resize))
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""
-        size = self.frame.size
-        if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"pixels must be (N, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}"
-            )
+        pixels = self._pixels(pixels)
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
         if self.config.described:
@@ -207,6 +228,7 @@ class Model:
             raise ModelError(
                 f"{self.folder} does not give its backbone's features: train it again with this version"
             )
+        pixels = self._pixels(pixels)
         if self.config.described:
             (features,) = run(self._encoder(), ["features"], pixels)
             features = halved(features)
@@ -224,7 +246,7 @@ class Model:
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
-        return self._lookup.assign(x)
+        return self._lookup.assign(self._embeddings(x))
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
@@ -236,7 +258,7 @@ class Model:
         ModelError when the model has none.
         """
         limit = self._fine_constant("limit")
-        return fine_codes.quantize(np.asarray(x, np.float32) + self.description.middle, limit)
+        return fine_codes.quantize(self._embeddings(x) + self.description.middle, limit)
 
     @property
     def fine_gain(self) -> np.float32:
@@ -245,20 +267,21 @@ class Model:
 
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
-        return self._lookup.tables(x)
+        return self._lookup.tables(self._embeddings(x))
 
     def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""
-        return self._lookup.tables(reconstruct(codes, self.codebooks))
+        return self._lookup.tables(reconstruct(self._codes(codes), self.codebooks))
 
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Codes (N, M) → (N, bytes) uint8."""
-        return packing.pack(codes, self.K)
+        return packing.pack(self._codes(codes), self.K)
 
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The inverse of `pack`."""
-        return packing.unpack(packed, self.M, self.K)
+        return packing.unpack(_bytes(packed, "packed", packing.code_bytes(self.M, self.K)), self.M, self.K)
 
+    @takes(folder=path_like)
     def copy_to(self, folder: Path) -> Model:
         """Copies what encoding a query needs (not the weights for further training) and opens the copy."""
         if not self.is_whole:
@@ -266,6 +289,7 @@ class Model:
                 f"a library keeps the whole codes of {self.folder}: give the model itself, and ask the library with "
                 "scan_bits"
             )
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (
             *query_files(self.config),
@@ -277,6 +301,22 @@ class Model:
     @cached_property
     def _lookup(self) -> Codebooks:
         return Codebooks(self.codebooks, self.config.metric)
+
+    def _pixels(self, pixels: Any) -> NDArray[np.uint8]:
+        size = self.frame.size
+        found = array(pixels, "pixels", ("N", size, size, 3), "u")
+        if found.dtype != np.uint8:
+            raise ConfigError(f"pixels are {found.dtype}: give uint8, 0 to 255, as Model.prepare does")
+        return found
+
+    def _embeddings(self, x: Any) -> NDArray[np.float32]:
+        return np.asarray(array(x, "x", ("N", self.D)), np.float32)
+
+    def _codes(self, codes: Any) -> NDArray[np.uint8]:
+        found = _bytes(codes, "codes", self.M)
+        if found.size and int(found.max()) >= self.K:
+            raise ConfigError(f"codes hold {int(found.max())}: codewords count from 0 to {self.K - 1}")
+        return found
 
     def _fine_constant(self, name: str) -> float:
         if self.config.fine is None:
@@ -309,12 +349,30 @@ class Model:
             return self._session
 
 
+def _reopened(folder: str, threads: int | None, bits: int, fingerprint: str) -> Model:
+    """What a pickled model stands for. ModelError when the folder holds another one by now."""
+    model = Model.open(folder, threads=threads)
+    if model.fingerprint != fingerprint:
+        raise ModelError(f"{folder} holds another model than the one that was pickled: pickle it again")
+    return model.prefix(bits)
+
+
+def _bytes(values: Any, name: str, width: int) -> NDArray[np.uint8]:
+    """Whole numbers 0 to 255, (N, width), as uint8."""
+    found = array(values, name, ("N", width), "iu")
+    if found.dtype != np.uint8:
+        if found.size and not 0 <= int(found.min()) <= int(found.max()) <= 255:
+            raise ConfigError(f"{name} hold numbers that are not 0 to 255: give uint8")
+        found = found.astype(np.uint8)
+    return found
+
+
 def open_session(path: Path, threads: int | None = None) -> Any:
     """An onnxruntime session on the CPU. Its threads sleep while idle: decoding shares the cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightbook.cores import cores
 from sightbook.errors import ConfigError, PictureError, SightbookError, SourceError
 from sightbook.images import crew, pool
 from sightbook.images.decode import Guards, decode
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, cores, digest, load
+from sightbook.images.pool import Failed, Loaded, digest, load
 from sightbook.images.sources import open_sources
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 

@@ -13,6 +13,8 @@ import pytest
 import sightbook
 from sightbook.errors import ConfigError, SourceError
 from sightbook.learn import fixed, pretrained
+from sightbook.learn.neighbours import sentence
+from sightbook.model.config import ModelConfig
 from sightbook.model.fit import fit
 from sightbook.model.model import Model
 from sightbook.progress import Notice
@@ -192,6 +194,26 @@ def test_it_is_the_default_of_a_frozen_backbone_and_says_what_it_did(
         source, tmp_path / "m", folder,
         listener=lambda event: said.append(event.text) if isinstance(event, Notice) else None,
     )  # fmt: skip
-    assert "pretraining: labels" in said[0] and "none of it is trained" in said[0]
+    assert "pretraining: unknown, taken as labels" in said[0] and "none of it is trained" in said[0]
     assert f"skipped {source / '005-cut.jpg'}" in said[1]
     assert report.sentence.startswith("64-bit codes were learned") and "too few to judge" in report.sentence
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "pictures", "lead"),
+    [
+        (0.40, 0.30, 400, "Learning helped: "),
+        (0.40, 0.39, 400, "Whether learning helped cannot be told: "),
+        (0.30, 0.40, 400, "Learning did not help: "),
+        (0.32, 0.30, 1_000_000, "Whether learning helped cannot be told: "),  # 2,500 of them were looked at
+    ],
+)
+def test_a_difference_within_chance_is_not_called_help(
+    now: float, before: float, pictures: int, lead: str
+) -> None:
+    config = ModelConfig(
+        "neighbours", 8, 256, 256, None, (0.0,) * 3, (1.0,) * 3,
+        trained={"seconds": 1.0, "distinct": pictures, "pictures": pictures},
+        verdict={"agreement": now, "before": before},
+    )  # fmt: skip
+    assert sentence(config).startswith(lead)

@@ -95,7 +95,6 @@ def test_training_is_held_against_thumbnails_and_the_network_it_began_with(
 
 def test_from_scratch_on_photos_the_built_in_network_stands_beside(train: Train, tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 36, side=96)
-    # 16 channels: with 8, on pictures of this size, torch 2.13 kills its process in the backward pass (docs/log.md).
     wide = {"kind": "resnet", "stem_width": 16, "stem_stride": 1, "widths": [16, 32], "depths": [1, 1]}
     settings = {"size": 72, "resize": 72, "backbone": wide}
     report = train(tmp_path / "photos", tmp_path / "m", epochs=1, settings=settings)

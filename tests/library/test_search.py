@@ -97,7 +97,7 @@ def test_a_query_that_is_no_picture_is_named(library: Library, query: object, se
 
 
 def test_k_below_one_is_refused(library: Library) -> None:
-    with pytest.raises(ConfigError, match="k = 0 results cannot be given: ask for at least 1"):
+    with pytest.raises(ConfigError, match="k is 0: give a whole number, 1 or more"):
         library.search(picture(0), k=0)
 
 

@@ -237,7 +237,7 @@ def test_a_query_that_is_no_vector_is_refused(
         library.add(file)
         with pytest.raises(ConfigError, match=what):
             library.search_vectors(query)
-        with pytest.raises(ConfigError, match="at least 1"):
+        with pytest.raises(ConfigError, match="1 or more"):
             library.search_vectors(ROWS[0], 0)
 
 

@@ -317,12 +317,38 @@ def test_licences_are_told_by_the_card_or_by_the_name(tmp_path: Path) -> None:
     assert "DINOv3" in known.of("facebook/dinov3-vits16-pretrain-lvd1689m").licence
     assert known.of("openai/clip-vit-base-patch32") == known.Known("labels", "MIT")
     assert known.of("somebody/something").licence == known.UNKNOWN
-    folder = tmp_path / "dinov2-mine"
+    folder = tmp_path / "dinov2-small"
     folder.mkdir()
     (folder / "README.md").write_text("---\ntags: [x]\nlicense: cc-by-4.0\n---\n# Mine\nlicense: other\n")
-    assert known.of(str(folder)) == known.Known("self-supervised", "cc-by-4.0")
+    assert known.of(str(folder)) == known.Known("labels", "cc-by-4.0", certain=False)
     (folder / "README.md").write_text("# Mine\nlicense: other\n")
-    assert known.of(str(folder)).licence == "Apache-2.0"
+    assert known.of(str(folder)).licence == known.UNKNOWN
+
+
+def test_a_folder_is_what_it_states_and_not_what_it_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "facebook" / "dinov2-small"
+    folder.mkdir(parents=True)
+    found = known.of(str(folder))
+    assert (found.pretraining, found.certain, found.told) == ("labels", False, "unknown, taken as labels")
+    card = folder / "README.md"
+    card.write_text("---\npretraining: self-supervised\nlicense: mit\n---\n")
+    assert known.of(str(folder)) == known.Known("self-supervised", "mit")
+    card.write_text("---\npretraining: 'labels'\n---\n")
+    assert known.of(str(folder)) == known.Known("labels", known.UNKNOWN)
+    for text in (
+        "pretraining: self-supervised\n",
+        "---\npretraining: self-supervised\n",
+        "---\npretraining: x\n---\n",
+    ):
+        card.write_text(text)
+        assert known.of(str(folder)).certain is False
+    # The hub's own cache says whose model it is.
+    cached = tmp_path / "models--facebook--dinov2-small" / "snapshots" / "0f1a"
+    other = tmp_path / "models--somebody--dinov2-small" / "snapshots" / "0f1a"
+    for each in (cached, other):
+        each.mkdir(parents=True)
+    assert known.of(str(cached)) == known.Known("self-supervised", "Apache-2.0") == known.of(f"{cached}/")
+    assert known.of(str(other)).told == "unknown, taken as labels"
 
 
 @pytest.mark.parametrize("kind", ["vit", "dinov2", "resnet"])
@@ -340,7 +366,9 @@ def test_a_pretrained_backbone_is_trained_and_written(
     facts = json.loads((out / "config.json").read_text())
     assert facts["frame"] == {"size": 28, "resize": 32, "resample": "bicubic"}
     assert (facts["mean"], facts["std"]) == (PROCESSOR["image_mean"], PROCESSOR["image_std"])
-    assert facts["pretraining"] == ("self-supervised" if kind == "dinov2" else "labels")
+    assert facts["pretraining"] == "labels", "no folder is believed by its name"
+    assert facts["network"]["backbone"]["pretraining"] == "unknown"
+    assert "is not stated anywhere" in (out / "README.md").read_text()
 
     before = transformers.AutoModel.from_pretrained(folder).state_dict()
     after = {
@@ -503,7 +531,10 @@ def test_a_name_the_hub_does_not_know_is_said(monkeypatch: pytest.MonkeyPatch) -
     ("name", "pretraining"),
     [
         ("facebook/dinov2-small", "self-supervised"),
-        ("models/dinov3-vits16-pretrain-lvd1689m", "self-supervised"),
+        ("facebook/dinov3-vits16-pretrain-lvd1689m", "self-supervised"),
+        ("models/dinov3-vits16-pretrain-lvd1689m", "labels"),  # whose copy it is, is not known
+        ("somebody/dinov2-small", "labels"),
+        ("dinov2-small", "labels"),
         ("facebook/vit-mae-base", "self-supervised"),
         ("google/vit-base-patch16-224-in21k", "labels"),
         ("microsoft/resnet-50", "labels"),
