@@ -56,10 +56,14 @@ def add(
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Leave out pictures or folders that fit, such as drafts or *.gif; may be repeated.",
+            help="Leave out pictures or folders that fit, such as drafts or *.gif, now and later; may be repeated.",
             show_default=False,
         ),
     ] = None,
+    no_exclude: Annotated[
+        bool,
+        typer.Option("--no-exclude", help="Forget what was excluded before.", show_default=False),
+    ] = False,
     prune: Annotated[
         bool,
         typer.Option("--prune", help="Forget pictures that are gone from the SOURCE.", show_default=False),
@@ -96,14 +100,17 @@ def add(
     from sightbook.cli.show import showing
     from sightbook.errors import typed
     from sightbook.images.entry import noun
+    from sightbook.images.left_out import sentence
     from sightbook.images.sources import open_sources
     from sightbook.library import folder
     from sightbook.library.library import Library
     from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
+    from sightbook.words import counted
 
     what: dict[str, Any] = {
-        "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "prune": "all" if prune_all else prune,
+        "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "forget_excludes": no_exclude,
+        "prune": "all" if prune_all else prune,
     }  # fmt: skip
     if dry_run:
         if fine is not None and folder.exists(library):
@@ -157,6 +164,13 @@ def add(
         )
         speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
+        if report.left_out:
+            names = f"`sightbook status {typed(library)} --left-out` names them"
+            emit(f"Left out: {sentence(report.left_out)}; {names}")
+        if report.known_failures:
+            emit(
+                f"{counted(report.known_failures, 'file')} failed before and did not change: --retry tries again"
+            )
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
@@ -164,13 +178,15 @@ def add(
             emit(f"Advice: {advice}")
     if failed and not good:
         raise PartialFailure(
-            f"none of the {failed} {noun(vectors)} could be read: `sightbook status {typed(library)} --failures` lists "
-            "the reasons"
+            f"none of {counted(failed, noun(vectors)[:-1])} could be read: `sightbook status {typed(library)} "
+            "--failures` lists the reasons"
         )
 
 
 def _told(plan: AddPlan, *, prune: bool) -> list[str]:
     """The plan in lines: what would happen to which pictures, the first of each kind by name."""
+    from sightbook.images.left_out import sentence
+
     gone = "would be removed" if prune else "are missing and would be left out of searches"
     lines = []
     for names, what in (
@@ -185,6 +201,10 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
             if len(names) > _SHOWN:
                 lines.append(f"  … and {len(names) - _SHOWN:,} more")
     lines.append(f"{plan.unchanged:,} unchanged")
+    if plan.left_out:
+        lines.append(f"left out: {sentence(plan.left_out)}")
     if plan.known_failures:
-        lines.append(f"{plan.known_failures:,} could not be read before and would not be tried")
+        lines.append(
+            f"{plan.known_failures:,} could not be read before and would not be tried: --retry tries them"
+        )
     return lines

@@ -56,11 +56,20 @@ def migrate(
             from sightbook.cli.first import learning
 
             with Library.open(library) as opened:
-                sources, bits = [source.root for source in opened.status().sources], opened.facts.bits
+                held, bits = opened.status().sources, opened.facts.bits
+            sources = [source.root for source in held]
+            exclude = {Path(source.root): source.exclude for source in held}
             if not sources:
                 raise LibraryError(f"{library} holds nothing to learn from: add some first")
             found = stack.enter_context(
-                learning(library, sources, bits=bits if bits % 8 == 0 else 64, jobs=jobs, listener=listener)
+                learning(
+                    library,
+                    sources,
+                    bits=bits if bits % 8 == 0 else 64,
+                    exclude=exclude,
+                    jobs=jobs,
+                    listener=listener,
+                )
             )
             model, seen = found.folder, found.seen
         new = Model.open(model)

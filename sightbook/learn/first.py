@@ -17,6 +17,7 @@ import numpy as np
 
 from sightbook.describe.learn import ANCHORS, SEED, sample
 from sightbook.errors import ConfigError, SourceError
+from sightbook.images.exclude import Exclude
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed
 from sightbook.learn.neighbours import hold_vectors
@@ -40,7 +41,7 @@ def first_model(
     place: Path,
     *,
     bits: int = 64,
-    exclude: Sequence[str] = (),
+    exclude: Exclude = (),
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Iterator[First]:
@@ -71,7 +72,7 @@ def _learn(
     features: Path,
     *,
     bits: int,
-    exclude: Sequence[str],
+    exclude: Exclude,
     jobs: int | None,
     listener: Listener,
 ) -> None:

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry, locate, noun
+from sightbook.images.exclude import within
+from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
+from sightbook.images.ours import DRAWN
 from sightbook.interrupt import deferred_interrupt
-from sightbook.library import folder
+from sightbook.library import folder, remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
 from sightbook.library.results import AddPlan, AddReport, Failure
@@ -57,6 +60,7 @@ def add(
     moved_from: str | Path | None,
     retry: bool,
     exclude: Sequence[str],
+    forget_excludes: bool,
     prune: Prune,
     seen: Seen | None,
     listener: Listener,
@@ -65,7 +69,8 @@ def add(
     started = time.monotonic()
     plans = planned(
         catalogue, library, specs,
-        moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+        moved_from=moved_from, retry=retry, exclude=exclude, forget_excludes=forget_excludes, prune=prune,
+        listener=listener,
     )  # fmt: skip
     if too_many(catalogue, sum(len(plan.todo) for plan in plans)):
         what = noun(any(plan.source.kind == "vectors" for plan in plans))
@@ -100,6 +105,7 @@ def add(
         removed=removed,
         seconds=ended - started,
         rate=len(todo) / (ended - encoding) if todo else 0.0,
+        left_out=LeftOut(group for plan in plans for group in (*plan.left_out, *plan.aside)).groups,
     )
 
 
@@ -111,6 +117,7 @@ def planned(
     moved_from: str | Path | None,
     retry: bool,
     exclude: Sequence[str],
+    forget_excludes: bool = False,
     prune: Prune,
     listener: Listener,
     config: ModelConfig | None = None,
@@ -122,8 +129,9 @@ def planned(
     is known of a source, and was not told "all".
     """
     sources = resolve(
-        catalogue, library, specs, moved_from, listener, exclude=exclude, may_be_empty=prune == "all"
-    )
+        catalogue, library, specs, moved_from, listener,
+        exclude=exclude, forget_excludes=forget_excludes, may_be_empty=prune == "all",
+    )  # fmt: skip
     if folder.exists(library):
         config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
         refuse_other_kind(sources, config, library)
@@ -131,6 +139,12 @@ def planned(
     meter = Meter(listener, "scan")
     plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
     meter.close()
+    if plans:
+        plans[0].aside = sources.aside.groups
+    for glob in exclude:
+        if all(within(glob, str(plan.source.root)) in ("", *plan.source.unfit) for plan in plans):
+            places = ", ".join(str(plan.source.root) for plan in plans)
+            listener(Notice(f"the exclude {glob!r} fits nothing in {places}"))
     find_moved(catalogue, plans)
     for plan in plans:
         if prune and prune != "all" and plan.empty:
@@ -159,7 +173,13 @@ def told(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
             moved.append((locate(old.kind, old.root, old.path), where(found.path)))
         missing += [where(keys[id].path) for id in (*plan.missing, *plan.gone_before)]
     return AddPlan(
-        new, changed, moved, missing, sum(p.unchanged for p in plans), sum(p.known_failures for p in plans)
+        new,
+        changed,
+        moved,
+        missing,
+        sum(plan.unchanged for plan in plans),
+        sum(plan.known_failures for plan in plans),
+        LeftOut(group for plan in plans for group in (*plan.left_out, *plan.aside)).groups,
     )
 
 
@@ -175,6 +195,8 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
         forget=plan.forget,
         now=now,
     )
+    if source.names is None:
+        remembered.remember(catalogue, source.id, source.exclude, source.left_out.groups)
 
 
 class _Run:
@@ -249,6 +271,10 @@ class _Run:
                 "same command again"
             )
         locator = locate(source.kind, str(source.root), entry.path)
+        if reason == DRAWN:
+            self.plans[entry.source].drawn.append(entry.path)
+            self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, time.time()))
+            return
         failure = Failure(entry.source, entry.path, locator, reason, time.time())
         self.failures.append(failure)
         self.listener(Notice(f"{locator}: {reason}"))

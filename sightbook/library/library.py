@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import locate, noun
-from sightbook.library import folder
+from sightbook.images.ours import DRAWN
+from sightbook.library import folder, remembered
 from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained
@@ -127,6 +128,7 @@ class Library:
         moved_from: str | Path | None = None,
         retry: bool = False,
         exclude: Sequence[str] = (),
+        forget_excludes: bool = False,
         prune: Prune = False,
         seen: Seen | None = None,
         listener: Listener = silent,
@@ -140,7 +142,8 @@ class Library:
         crash the same call goes on where it stopped.
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
-        there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
+        there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken,
+        now and by every later `add` of these sources, until one has forget_excludes set.
         prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
         before: those that are as they were are not opened. Raises LibraryError (another writer,
         another model, a full or read-only disk, a prune that would take everything) and SourceError.
@@ -163,6 +166,7 @@ class Library:
                     moved_from=moved_from,
                     retry=retry,
                     exclude=exclude,
+                    forget_excludes=forget_excludes,
                     prune=prune,
                     seen=seen,
                     listener=listener,
@@ -179,6 +183,7 @@ class Library:
         moved_from: str | Path | None = None,
         retry: bool = False,
         exclude: Sequence[str] = (),
+        forget_excludes: bool = False,
         prune: Prune = False,
         listener: Listener = silent,
     ) -> AddPlan:
@@ -196,7 +201,8 @@ class Library:
             try:
                 plans = ingest.planned(
                     catalogue, path, specs,
-                    moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+                    moved_from=moved_from, retry=retry, exclude=exclude, forget_excludes=forget_excludes, prune=prune,
+                    listener=listener,
                 )  # fmt: skip
                 return ingest.told(catalogue, plans)
             finally:
@@ -262,6 +268,8 @@ class Library:
 
         with self._lock, explained(self.path):
             rows, counts, failed = self._catalogue.sources(), self._catalogue.counts(), self.failures()
+            drawn = {row.id: remembered.drawn(self._catalogue, row.id) for row in rows}
+            excludes, left_out = remembered.excludes(self._catalogue), remembered.left_out(self._catalogue)
             facts = self.facts
         config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
         sources = [
@@ -270,9 +278,11 @@ class Library:
                 row.kind,
                 row.root,
                 is_there(row.root),
-                *counts[row.id],
+                *counts[row.id]._replace(failures=counts[row.id].failures - len(drawn[row.id])),
                 added=row.added,
                 scanned=row.scanned,
+                exclude=excludes.get(row.id, ()),
+                left_out=remembered.with_drawn(row, left_out.get(row.id, []), drawn[row.id]),
             )
             for row in rows
         ]
@@ -315,7 +325,7 @@ class Library:
                 row.failed,
             )
             for row in rows
-            if row.source in sources
+            if row.source in sources and row.reason != DRAWN
         ]
 
     def remove(self, what: Wanted | Sequence[Wanted]) -> int:
@@ -372,7 +382,8 @@ class Library:
             raise LibraryError(
                 f"{self.path} was made with another model ({self.facts.bits} bits, fingerprint "
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
-                "the model out to go on with its own, or give another folder for a new library"
+                f"the model out to go on with its own, give its codes the other one by `sightbook migrate "
+                f"{typed(self.path)} --model {typed(str(name))}`, or give another folder for a new library"
             )
 
 

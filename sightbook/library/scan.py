@@ -11,9 +11,11 @@ from pathlib import Path
 
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
+from sightbook.images.left_out import Group
 from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
+from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.model.config import ModelConfig
@@ -26,7 +28,8 @@ class Plan:
 
     todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
     reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
-    forget: failures of files that are gone or good again; found: entries the source has now.
+    forget: failures of files that are gone or good again; found: entries the source has now; drawn: paths of sheets and
+    plots that sightbook made; aside: members of the pattern, of which the source is one, that hold nothing.
     """
 
     source: Source
@@ -40,6 +43,13 @@ class Plan:
     known_failures: int = 0
     gone_before: list[int] = field(default_factory=list)
     found: int = 0
+    drawn: list[str] = field(default_factory=list)
+    aside: list[Group] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[Group]:
+        """What the source holds and is not taken."""
+        return remembered.with_drawn(self.source, self.source.left_out.groups, self.drawn)
 
     @property
     def empty(self) -> bool:
@@ -55,11 +65,13 @@ def resolve(
     listener: Listener,
     *,
     exclude: Sequence[str] = (),
+    forget_excludes: bool = False,
     may_be_empty: bool = False,
 ) -> Sources:
     """Opens the sources under the ids they have in this library; a new root gets an id that no other source has.
 
-    exclude: globs of what is not taken; may_be_empty: a source that is known may have lost all its pictures.
+    exclude: globs of what is not taken, beside those of earlier times, unless forget_excludes; may_be_empty: a source
+    that is known may have lost all its pictures.
     With `moved_from` the one source of `specs` takes over the id of the source that stood there. Raises LibraryError
     when nothing stood there, or `specs` is more than one source or one that has a place in the library of its own.
     """
@@ -75,6 +87,7 @@ def resolve(
     sources = open_sources(specs, ids, exclude=exclude, may_be_empty=known)
     if moved_from is not None:
         _take_over(sources, library, rows, moved_from)
+        _recall(catalogue, sources, forget_excludes)
         return sources
     for source in sources:
         if roots.get(source.id, source.root) != source.root:
@@ -88,7 +101,16 @@ def resolve(
                             f"--moved-from {typed(row.root)}, so that its pictures keep their ids"
                         )
                     )
+    _recall(catalogue, sources, forget_excludes)
     return sources
+
+
+def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
+    """Adds the excludes of earlier times; what is named by itself is meant, whatever was excluded."""
+    known = {} if forget else remembered.excludes(catalogue)
+    for source in sources:
+        if source.names is None:
+            source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *source.exclude)))
 
 
 def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:
@@ -159,11 +181,15 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
     whole source was seen: not when single pictures were named or a sub-folder could not be read.
     """
     plan = Plan(source)
-    known = catalogue.known(source.id)
+    known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
     for entry in source.entries():
         meter.advance()
         plan.found += 1
+        before = plan.known_failures
         _compare(plan, entry, known.pop(entry.path, None), retry)
+        if plan.known_failures > before and entry.path in drawn:
+            plan.known_failures = before
+            plan.drawn.append(entry.path)
     for problem in source.problems:
         meter.listener(Notice(problem))
     if source.names is None and not source.problems:
