@@ -21,3 +21,11 @@ def plural(noun: str, count: int = 2) -> str:
 def verb(count: int, several: str) -> str:
     """The verb as it follows a number: 'are' and 'is', 'were' and 'was', 'have' and 'has'."""
     return several if count != 1 else _SINGULARS[several]
+
+
+def none_read(count: int, noun: str, where: str = "") -> str:
+    """'none of the 2 pictures in x could be read', 'the only picture in x could not be read'."""
+    place = f" in {where}" if where else ""
+    if count == 1:
+        return f"the only {noun}{place} could not be read"
+    return f"none of the {counted(count, noun)}{place} could be read"

@@ -106,7 +106,7 @@ def add(
     from sightbook.library.library import Library
     from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
-    from sightbook.words import counted
+    from sightbook.words import counted, none_read
 
     what: dict[str, Any] = {
         "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "forget_excludes": no_exclude,
@@ -178,7 +178,7 @@ def add(
             emit(f"Advice: {advice}")
     if failed and not good:
         raise PartialFailure(
-            f"none of {counted(failed, noun(vectors)[:-1])} could be read: `sightbook status {typed(library)} "
+            f"{none_read(failed, noun(vectors)[:-1])}: `sightbook status {typed(library)} "
             "--failures` lists the reasons"
         )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli.options import Json, LibraryFolder
+from sightbook.words import counted
 
 
 def check(
@@ -38,7 +39,7 @@ def check(
         pictures, failures = save(library)
         if not as_json:
             emit(
-                f"{pictures:,} pictures and {failures:,} failures were saved; run "
+                f"{counted(pictures, 'picture')} and {counted(failures, 'failure')} saved; run "
                 f"`sightbook add {typed(library)} SOURCE` now"
             )
     found = look(library)

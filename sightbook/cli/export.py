@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli.options import Jobs
+from sightbook.words import counted
 
 
 def export(
@@ -63,4 +64,4 @@ def export(
         else:
             count = exporting.embeddings_to_parquet(library, out, jobs=jobs, listener=listener)
         what = noun(library.model.takes_vectors)
-    emit(f"{out}: {count:,} {what}")
+    emit(f"{out}: {counted(count, what[:-1])}")

@@ -47,6 +47,7 @@ def migrate(
     from sightbook.library.library import Library
     from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
+    from sightbook.words import counted, verb
 
     if (model is None) is not learn:
         raise ConfigError("give either --model NEW or --learn")
@@ -80,4 +81,5 @@ def migrate(
     counts = ((report.missing, "missing"), (report.failed, "could not be read"))
     rest = "".join(f", {count:,} {word}" for count, word in counts if count)
     what, of = noun(new.takes_vectors), "a model learned from them" if learn else model
-    emit(f"{report.encoded:,} {what} have codes of {of} now{rest}; took {report.seconds:,.1f} s")
+    encoded = f"{counted(report.encoded, what[:-1])} {verb(report.encoded, 'have')}"
+    emit(f"{encoded} codes of {of} now{rest}; took {report.seconds:,.1f} s")

@@ -171,7 +171,7 @@ def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
     if id is not None:
         if len(sources) != 1:
             raise SourceError(
-                f"{_quoted(spec)} names {len(sources)} sources, but one id was given: name one source."
+                f"{_quoted(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
             )
         sources[0].id = id
     return sources

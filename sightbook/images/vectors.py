@@ -26,6 +26,7 @@ from sightbook.images.npy import is_npy, open_npy, read_npy
 from sightbook.images.parquet import picture_column
 from sightbook.images.patterns import matches
 from sightbook.images.table import Table
+from sightbook.words import counted
 
 Vector = NDArray[np.float32]
 
@@ -130,7 +131,11 @@ def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
     for name, file in zip(found, files, strict=True):
         for number, vector in enumerate(file.all()):
             if isinstance(vector, str) or len(vector) != F:
-                what = vector if isinstance(vector, str) else f"{len(vector)} numbers, not {F} as the first"
+                what = (
+                    vector
+                    if isinstance(vector, str)
+                    else f"{counted(len(vector), 'number')}, not {F} as the first"
+                )
                 raise SourceError(f"Row {number} of {shown(name)} cannot be used ({what}): leave it out.")
             rows[place] = vector
             place += 1

@@ -25,6 +25,7 @@ from sightbook.learn.train import train
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.seen import Seen
 from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def _learn(
     learned = sample(np.arange(len(keys)), ANCHORS, SEED)
     listener(
         Notice(
-            f"{bits}-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over the network "
-            "that comes with sightbook"
+            f"{bits}-bit codes are learned from {len(learned):,} of these {counted(len(keys), 'picture')}, over the "
+            "network that comes with sightbook"
         )
     )
     train(

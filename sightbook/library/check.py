@@ -30,6 +30,7 @@ from sightbook.library.snapshot import FINE_NAME as FINE_CODES
 from sightbook.library.snapshot import NAME as CODES
 from sightbook.library.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.model.config import ModelConfig
+from sightbook.words import counted
 
 Verdict = Literal["ok", "repaired", "note", "broken"]
 _NAMED = 5
@@ -152,7 +153,9 @@ def _catalogue(path: Path, facts: Facts | None) -> tuple[Catalogue | None, list[
     counts = catalogue.counts().values()
     good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
     said.append(
-        Finding("catalogue", "ok", f"{good:,} {_noun(catalogue)}" + (f", {gone:,} missing" if gone else ""))
+        Finding(
+            "catalogue", "ok", counted(good, _noun(catalogue)[:-1]) + (f", {gone:,} missing" if gone else "")
+        )
     )
     return catalogue, said
 
@@ -220,7 +223,9 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue) -> Iterator[Finding]:
             and snapshot.packed.tobytes() == joined
             and (fine is None or (snapshot.fine is not None and snapshot.fine.tobytes() == fine))
         ):
-            yield Finding("cache", "ok", f"{len(ids):,} codes" + (" and fine codes" if width else ""))
+            yield Finding(
+                "cache", "ok", f"{counted(len(ids), 'code')}" + (" and fine codes" if width else "")
+            )
             return
         yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")
     else:
@@ -247,11 +252,11 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
             yield Finding(
                 "source",
                 "note",
-                f"{source.root} is not there now: {counts[source.id].good:,} {what} can be found, not shown",
+                f"{source.root} is not there now: {counted(counts[source.id].good, what[:-1])} can be found, not shown",
             )
             continue
         if source.kind != "folder":
-            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} {what}")
+            yield Finding("source", "ok", f"{source.root}: {counted(counts[source.id].good, what[:-1])}")
             continue
         changed = []
         for path, row in catalogue.known(source.id).items():
@@ -267,11 +272,13 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
             yield Finding(
                 "source",
                 "note",
-                f"{source.root}: {len(changed):,} pictures changed or went since the last `sightbook add` "
+                f"{source.root}: {counted(len(changed), 'picture')} changed or went since the last `sightbook add` "
                 f"({named}{more})",
             )
         else:
-            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} pictures as they were")
+            yield Finding(
+                "source", "ok", f"{source.root}: {counted(counts[source.id].good, 'picture')} as they were"
+            )
 
 
 def compact(path: Path) -> tuple[int, int]:

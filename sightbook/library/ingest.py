@@ -36,6 +36,7 @@ from sightbook.library.scan import (
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
+from sightbook.words import counted
 
 if TYPE_CHECKING:
     from sightbook.images.sources import Source
@@ -231,7 +232,9 @@ class _Run:
                 self._commit()
                 kept = self.added + self.changed + self.same
                 what = noun(model.takes_vectors)
-                self.listener(Notice(f"{kept:,} of {len(todo):,} {what} were encoded and are kept"))
+                self.listener(
+                    Notice(f"{kept:,} of {counted(len(todo), what[:-1])} were encoded and are kept")
+                )
                 raise
         self._commit()
 

@@ -26,6 +26,7 @@ from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceSt
 from sightbook.library.schema import FORMAT
 from sightbook.library.selection import Wanted, select
 from sightbook.progress import Listener, silent
+from sightbook.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -404,6 +405,6 @@ def _advice(config: ModelConfig, pictures: int) -> str | None:
         else "train another one over its network and give that to `sightbook migrate`"
     )
     return (
-        f"the library's model was learned from {learned_from:,} {holds} and it holds {pictures:,}: {how}, answers will "
-        "be better"
+        f"the library's model was learned from {counted(learned_from, holds[:-1])} and it holds {pictures:,}: {how}, "
+        "answers will be better"
     )
