@@ -118,16 +118,16 @@ def within(rows: Sequence[Row], names: Sequence[Sequence[str]], places: Sequence
         for place in places
         for form in (place.absolute(), place.resolve())
     ]
-    counts: Counter[str] = Counter()
-    for row in rows:
-        path = _plain(row.file)
-        if _is_absolute(path) and not path.startswith(tuple(roots)):
+    absolute = [path for row in rows if _is_absolute(path := _plain(row.file))]
+    if not any(path.startswith(tuple(roots)) for path in absolute):
+        counts: Counter[str] = Counter()
+        for path in absolute:
             parts = path.split("/")
             counts.update(
                 "/".join(parts[:i]) + "/" for i in range(1, len(parts)) if "/".join(parts[i:]) in known
             )
-    if counts:
-        roots.append(max(counts, key=lambda root: (counts[root], -len(root))))
+        if counts:
+            roots.append(max(counts, key=lambda root: (counts[root], -len(root))))
     return [replace(row, file=_under(_plain(row.file), roots)) for row in rows]
 
 

@@ -137,9 +137,9 @@ def scan(root: str, left: Left = ignore, column: str | None = None) -> Scanned:
 
 
 def _member(path: str, info: tarfile.TarInfo) -> Member:
-    seconds = info.mtime  # of the PAX format: any number, and no number
-    time = storable(int(seconds * 1_000_000_000)) if math.isfinite(seconds) else 0
-    return Member(path, info.offset_data, info.size, time)
+    time = info.mtime * 1_000_000_000  # of the PAX format: any number, and no number
+    mtime_ns = storable(int(time)) if math.isfinite(time) else 0
+    return Member(path, info.offset_data, info.size, mtime_ns)
 
 
 def _target(path: str, info: tarfile.TarInfo) -> str:

@@ -60,7 +60,9 @@ def test_one_picture_among_raw_files_says_what_the_others_are(tmp_path: Path, mo
         assert groups(library.add(photos))["suffix", ".nef"] == 10, "it is that of the last scan"
 
 
-@pytest.mark.parametrize("suffix", [".HIF", ".mpo", ".jif", ".dib", ".apng", ".heics", ".AVIFS", ".pjpeg", ".insp"])
+@pytest.mark.parametrize(
+    "suffix", [".HIF", ".mpo", ".jif", ".dib", ".apng", ".heics", ".AVIFS", ".pjpeg", ".insp"]
+)
 def test_every_suffix_of_a_format_that_is_read_is_taken(tmp_path: Path, suffix: str) -> None:
     folder = write_folder(tmp_path / "p", {f"a{suffix}": PNG})
     archive = write_tar(tmp_path / "a.tar", {f"a{suffix}": PNG})
