@@ -182,7 +182,7 @@ def test_an_empty_member_of_a_pattern_is_left_out_and_said(tmp_path: Path, model
     split = load_labelled(Path(f"{shards}/*"), None, None)
     assert (len(split.queries) + len(split.database), [g.reason for g in split.left_out]) == (20, ["empty"])
     (shards / "full.parquet").unlink()
-    with pytest.raises(SourceError, match="no rows|no pictures|0 bytes"):
+    with pytest.raises(SourceError, match=r"no rows|no pictures|0 bytes"):
         open_sources([f"{shards}/*"])
 
 
@@ -205,7 +205,7 @@ def test_a_pattern_that_the_shell_expanded_is_treated_alike_but_no_folder_that_m
     assert [source.root for source in open_sources([full, empty])] == [full]
     with pytest.raises(SourceError, match="no pictures in the tar file"):
         open_sources([empty, empty])
-    with pytest.raises(SourceError, match="no pictures .* in the folder"):
+    with pytest.raises(SourceError, match=r"no pictures .* in the folder"):
         open_sources([full, tmp_path / "drive"])
 
 

@@ -193,9 +193,10 @@ def test_absolute_paths_are_those_of_the_data_or_of_where_it_lay(tmp_path: Path,
     given = tmp_path / "link" if place == "resolved" else folder
     split = load_labelled(given, tmp_path / "l.csv", None)
     assert labels_of(split)[:2] == [("0",), ("1",)]
-    assert split.notes == (
-        f"1 file in l.csv is not among the pictures, such as '{slash}elsewhere{slash}x{slash}00.png'",
-    ) or ("elsewhere" in split.notes[0])
+    assert (
+        split.notes[0].startswith("1 file in l.csv is not among the pictures")
+        and "elsewhere" in split.notes[0]
+    )
 
 
 def test_a_column_of_a_csv_is_chosen(tmp_path: Path) -> None:
