@@ -150,6 +150,7 @@ def add(
     if as_json:
         emit_json(report)
     else:
+        large = sum("over the limit" in failure.reason for failure in report.failed)
         counts = [
             (report.added, "added"),
             (report.changed, "changed"),
@@ -157,7 +158,7 @@ def add(
             (report.moved, "moved"),
             (report.missing, "missing"),
             (report.removed, "removed"),
-            (failed, "could not be read"),
+            (failed, "could not be read" + (f" ({large:,} over a limit of size)" if large else "")),
         ]
         shown = ", ".join(
             f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")

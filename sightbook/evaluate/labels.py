@@ -41,7 +41,8 @@ def read_labels(path: Path, junk: str | None = None, column: str | None = None) 
     """
     text = _text(path)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=_delimiter(text))
+        text, delimiter = _separated(text)
+        reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
         columns = [name.strip() for name in reader.fieldnames or []]
         file, labels = _columns(path, columns, junk, column)
         reader.fieldnames = columns
@@ -64,8 +65,11 @@ def read_labels(path: Path, junk: str | None = None, column: str | None = None) 
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
-        encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        return data.decode(encoding)
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return data.decode("utf-16")
+        if 0 in data[:2]:  # UTF-16 without its mark: the header is ASCII
+            return data.decode("utf-16-le" if data[0] else "utf-16-be")
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"the labels file {path} does not exist: check the path") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -74,10 +78,15 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _delimiter(text: str) -> str:
-    """What separates the columns: what the names of the columns are most separated by."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    return max(_DELIMITERS, key=header.count)
+def _separated(text: str) -> tuple[str, str]:
+    """The text, and what separates its columns: what a line `sep=;` of a spreadsheet says, which is no row, else what
+    the names of the columns are most separated by."""
+    header, line, rest = text.partition("\n")
+    if header.lower().startswith("sep=") and len(header.rstrip("\r")) == len("sep=;"):
+        return rest, header[4]
+    while line and not header.strip():
+        header, line, rest = rest.partition("\n")
+    return text, max(_DELIMITERS, key=header.count)
 
 
 def _columns(path: Path, columns: list[str], junk: str | None, column: str | None) -> tuple[str, str]:

@@ -118,10 +118,9 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
         for entry in source.entries():
             found = parts(entry.label)
             if names:  # a number that has no name is no label, -1 among them
-                found = tuple(
-                    names[each] for each in found if isinstance(each, int) and 0 <= each < len(names)
-                )
-            pictures.append(Picture(entry, tuple(sorted({str(each) for each in found}))))
+                named = dict(enumerate(names))
+                found = tuple(named.get(each, "") if isinstance(each, int) else each for each in found)
+            pictures.append(Picture(entry, tuple(sorted({str(each) for each in found if each != ""}))))
         heard.source(source)
     for group in sources.aside.groups:
         heard.left_out.merge(group)

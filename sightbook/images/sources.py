@@ -56,6 +56,7 @@ class Source:
     problems: list[str] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     unfit: list[str] = field(default_factory=list)
+    _told: tar.Told = field(default_factory=tar.Told, repr=False)
 
     def entries(self) -> Iterator[Entry]:
         """Each picture once, in a stable order: folders by code point of the relative POSIX path, tar files in the
@@ -75,7 +76,7 @@ class Source:
 
     def _all(self, root: str, left: Left) -> Iterator[Entry]:
         if self.kind == "tar":
-            yield from tar.entries(self.id, root, left, self.label_column)
+            yield from tar.entries(self.id, root, left, self.label_column, self._told)
         elif self.kind == "parquet":
             yield from parquet.entries(self.id, root, self.label_column)
         elif self.kind == "cifar":
@@ -109,17 +110,15 @@ class Source:
             return cifar.label_names(str(self.root))
         return self._table.label_names if self._table is not None else None
 
-    @cached_property
+    @property
     def label_columns(self) -> list[str]:
-        """The columns (or keys of the JSON files in a tar) that labels may be in, for a user to choose from."""
-        if self.kind == "tar":
-            return tar.scan(str(self.root)).columns
-        return self._table.label_columns if self._table is not None else []
+        """The columns (or, after a walk, the keys of the JSON files in a tar) that labels may be in, to choose from."""
+        return self._told.columns if self._table is None else self._table.label_columns
 
-    @cached_property
+    @property
     def label_notes(self) -> list[str]:
-        """Sentences that a reader of the labels must know."""
-        return tar.scan(str(self.root), column=self.label_column).notes if self.kind == "tar" else []
+        """After a walk: sentences that a reader of the labels must know."""
+        return self._told.notes
 
     @cached_property
     def _table(self) -> Table | None:

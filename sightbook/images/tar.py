@@ -39,30 +39,27 @@ class Member:
 
 
 @dataclass
-class Scanned:
-    """What a tar file holds: pictures by path, labels by picture, and sentences a reader of labels must know.
+class Told:
+    """What a tar file tells of its labels: sentences that their reader must know, and the keys of the JSON files beside
+    pictures, of which one can hold the label."""
 
-    columns: the keys of the JSON files beside pictures, of which one can hold the label.
-    """
-
-    members: dict[str, Member] = field(default_factory=dict)
-    labels: dict[str, Label] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
 
 
-def entries(source: str, root: str, left: Left = ignore, column: str | None = None) -> Iterator[Entry]:
+def entries(
+    source: str, root: str, left: Left = ignore, column: str | None = None, told: Told | None = None
+) -> Iterator[Entry]:
     """The pictures of a tar file, in the order of the archive, which is the order they are fast to read in.
 
     It holds what the same folder would: nothing hidden, and what links lead to. Of several members with one name the
-    last counts, as for tar itself. column: the key of the label in the JSON files. Raises SourceError when the file is
-    gone, compressed or damaged.
+    last counts, as for tar itself. column: the key of the label in the JSON files; told: to be filled. Raises
+    SourceError when the file is gone, compressed or damaged.
     """
     origin = Origin.now("tar", root)
-    scanned = scan(root, left, column)
-    for path, member in scanned.members.items():
-        label = scanned.labels.get(path)
-        yield Entry(source, path, member.size, member.mtime_ns, label, origin, member.offset)
+    members, labels = _scan(root, left, column, told or Told())
+    for path, member in members.items():
+        yield Entry(source, path, member.size, member.mtime_ns, labels.get(path), origin, member.offset)
 
 
 def read_member(origin: Origin, path: str, offset: int | None, size: int) -> bytes:
@@ -98,11 +95,13 @@ def has_pictures(root: str) -> bool:
 
 @lru_cache(maxsize=2)
 def _members(origin: Origin) -> dict[str, Member]:
-    return scan(origin.root).members
+    return _scan(origin.root, ignore, None, Told())[0]
 
 
-def scan(root: str, left: Left = ignore, column: str | None = None) -> Scanned:
-    """All pictures, and the labels found beside them; `left` hears of what is no picture."""
+def _scan(
+    root: str, left: Left, column: str | None, told: Told
+) -> tuple[dict[str, Member], dict[str, Label]]:
+    """All pictures and their labels, by path; `left` hears of what is no picture, `told` is filled."""
     members: dict[str, Member | None] = {}  # None: a link whose target is not known yet
     links: dict[str, str] = {}
     sidecars: dict[str, Label] = {}  # by path without the last suffix
@@ -132,8 +131,9 @@ def scan(root: str, left: Left = ignore, column: str | None = None) -> Scanned:
             left("special", "thing that is no plain file", path)
     _follow(root, members, links, left)
     found = {path: member for path, member in members.items() if member is not None}
-    labels, notes = _beside(found, sidecars)
-    return Scanned(found, labels, notes, list(columns))
+    labels, told.notes = _beside(found, sidecars)
+    told.columns = list(columns)
+    return found, labels
 
 
 def _member(path: str, info: tarfile.TarInfo) -> Member:

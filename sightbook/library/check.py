@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
-from sightbook.images.entry import noun
+from sightbook.images.entry import noun, storable
 from sightbook.images.names import to_native
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
@@ -263,7 +263,7 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
             if row.id is not None and row.state == GOOD:
                 with contextlib.suppress(OSError):
                     status = os.stat(os.path.join(source.root, to_native(path)))  # noqa: PTH116, PTH118
-                    if (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns):
+                    if (status.st_size, storable(status.st_mtime_ns)) == (row.size, row.mtime_ns):
                         continue
                 changed.append(path)
         if changed:

@@ -19,6 +19,7 @@ from sightbook.images.sources import open_sources
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.library import Library
 from sightbook.library.remembered import excludes
+from sightbook.library.salvage import salvage
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
 from sightbook.search.sheet import sheet
@@ -154,6 +155,17 @@ def test_a_library_of_an_older_program_opens_and_gets_the_tables_with_its_next_a
         assert library.status().sources[0].exclude == ("001.png",)
         assert library.remove(str(photos)) == 2
         assert excludes(library._catalogue) == {}, "they go with their source"
+
+
+def test_excludes_survive_the_loss_of_a_catalogue(tmp_path: Path, model: Model) -> None:
+    photos = fill(tmp_path / "photos", 3)
+    with Library.open(tmp_path / "l", create_with=model) as library:
+        library.add(photos, exclude=["002.png"])
+    salvage(tmp_path / "l")
+    with Library.open(tmp_path / "l") as library:
+        assert library.status().sources[0].exclude == ("002.png",)
+        report = library.add(photos)
+        assert (report.added, report.unchanged) == (0, 2)
 
 
 @pytest.mark.parametrize(
