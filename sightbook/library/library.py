@@ -383,7 +383,7 @@ class Library:
             raise LibraryError(
                 f"{self.path} was made with another model ({self.facts.bits} bits, fingerprint "
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
-                f"the model out to go on with its own, give its codes the other one by `sightbook migrate "
+                f"the model out to go on with its own, take the other one by `sightbook migrate "
                 f"{typed(self.path)} --model {typed(str(name))}`, or give another folder for a new library"
             )
 

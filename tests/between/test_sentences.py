@@ -28,11 +28,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def test_a_number_and_its_noun() -> None:
     found = [counted(n, "picture") for n in (0, 1, 2, 1000)]
     assert found == ["0 pictures", "1 picture", "2 pictures", "1,000 pictures"]
-        "0 pictures",
-        "1 picture",
-        "2 pictures",
-        "1,000 pictures",
-    ]
     assert [counted(n, "labelled query") for n in (1, 3)] == ["1 labelled query", "3 labelled queries"]
     assert (plural("class"), plural("batch"), plural("batch", 1)) == ("classes", "batches", "batch")
     assert [verb(n, "are") for n in (0, 1, 2)] == ["are", "is", "are"]
