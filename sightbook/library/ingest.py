@@ -140,8 +140,9 @@ def planned(
     meter = Meter(listener, "scan")
     plans = [scan(catalogue, source, retry=retry, meter=meter) for source in sources]
     meter.close()
-    if plans:
-        plans[0].aside = sources.aside.groups
+    if plans:  # empty members of a pattern are told of beside the first whole source of it
+        first = next((plan for plan in plans if plan.source.names is None), plans[0])
+        first.aside = sources.aside.groups
     for glob in exclude:
         if all(within(glob, str(plan.source.root)) in ("", *plan.source.unfit) for plan in plans):
             places = ", ".join(str(plan.source.root) for plan in plans)
@@ -197,7 +198,8 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
         now=now,
     )
     if source.names is None:
-        remembered.remember(catalogue, source.id, source.exclude, source.left_out.groups)
+        groups = LeftOut([*source.left_out.groups, *plan.aside]).groups
+        remembered.remember(catalogue, source.id, source.exclude, groups)
 
 
 class _Run:

@@ -175,6 +175,7 @@ def test_an_empty_member_of_a_pattern_is_left_out_and_said(tmp_path: Path, model
     with Library.open(tmp_path / "l", create_with=model) as library:
         report = library.add(f"{shards}/*")
         assert (report.added, [group.reason for group in report.left_out]) == (20, ["empty"])
+        assert library.status().sources[0].left_out[0].names == [str(empty)]
     store = fill(
         [f"{shards}/*"], Frame(16, 16), tmp_path, held_out=0.1, memory_gib=1, listener=silent, jobs=1
     )
