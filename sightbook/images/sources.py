@@ -32,6 +32,7 @@ from sightbook.words import counted
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
 _ARCHIVES = (".parquet", ".tar", ".npy")
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _LOOKED_AT = 100_000  # archives that a proposal is made from
 _Thing = Literal["folder", "tar", "parquet", "cifar", "vectors", "picture"]
 
@@ -309,6 +310,11 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
         return Source(source_id(root), kind, root)
     if root.stat().st_size == 0:
         raise EmptySource(f"The file {_quoted(path)} is empty, 0 bytes: check that it is the right one.")
+    if _begins(root) == _POINTER:
+        raise SourceError(
+            f"The file {_quoted(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
+            "clone."
+        )
     if kind == "tar":
         if not tar.has_pictures(str(root)):
             raise EmptySource(
@@ -327,6 +333,14 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
     if kind == "vectors":
         vectors.shape(str(root))
     return Source(source_id(root), kind, root)
+
+
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_POINTER))
+    except OSError:
+        return b""  # the reader that follows says why
 
 
 def _kind(path: Path, text: str) -> _Thing:

@@ -219,6 +219,11 @@ def test_a_cloned_data_set_is_found_or_its_pattern_proposed(tmp_path: Path) -> N
     proposed = str(caught.value).rpartition("give '")[2].removesuffix("'.")
     assert len(open_sources([proposed])) == 2, "the pattern that it proposes works as it stands"
     assert (len(load_labelled(hub, None, None).queries)) == 24
+    (hub / "data" / "train-00001-of-00002.parquet").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid x"
+    )
+    with pytest.raises(SourceError, match=r"is a pointer of Git LFS, .*git lfs pull"):
+        open_sources([proposed])
     deep = tmp_path / "deep"
     for name in ("a", "b"):
         write_folder(deep / name, {})
