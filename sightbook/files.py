@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# In every sheet and plot, where programs that show pictures do not look: so that none is taken for a photo.
+MARK = "drawn by sightbook"
+
 
 @contextmanager
 def replace_atomic(path: Path) -> Iterator[Path]:

@@ -58,10 +58,14 @@ def add(
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Leave out pictures or folders that fit, such as drafts or *.gif; may be repeated.",
+            help="Leave out pictures or folders that fit, such as drafts or *.gif, now and later; may be repeated.",
             show_default=False,
         ),
     ] = None,
+    no_exclude: Annotated[
+        bool,
+        typer.Option("--no-exclude", help="Forget what was excluded before.", show_default=False),
+    ] = False,
     prune: Annotated[
         bool,
         typer.Option("--prune", help="Forget pictures that are gone from the SOURCE.", show_default=False),
@@ -99,15 +103,18 @@ def add(
     from sightbook.cli.show import showing, tell
     from sightbook.errors import typed
     from sightbook.images.entry import noun
+    from sightbook.images.left_out import sentence
     from sightbook.images.sources import open_sources
     from sightbook.library import folder
     from sightbook.library.library import Library
     from sightbook.library.lock import waiting
     from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
+    from sightbook.words import counted, none_read
 
     what: dict[str, Any] = {
-        "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "prune": "all" if prune_all else prune,
+        "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "forget_excludes": no_exclude,
+        "prune": "all" if prune_all else prune,
     }  # fmt: skip
     if dry_run:
         if fine is not None and folder.exists(library):
@@ -147,6 +154,7 @@ def add(
     if as_json:
         emit_json(report)
     else:
+        large = sum("over the limit" in failure.reason for failure in report.failed)
         counts = [
             (report.added, "added"),
             (report.changed, "changed"),
@@ -154,15 +162,19 @@ def add(
             (report.moved, "moved"),
             (report.missing, "missing"),
             (report.removed, "removed"),
-            (failed, "could not be read"),
+            (failed, "could not be read" + (f" ({large:,} over a limit of size)" if large else "")),
         ]
         shown = ", ".join(
             f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
         )
         speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
         emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
+        if report.left_out:
+            names = f"`sightbook status {typed(library)} --left-out` names them"
+            emit(f"Left out: {sentence(report.left_out)}; {names}")
         if report.known_failures:
-            emit(f"{report.known_failures:,} failed before and did not change: --retry tries them again")
+            files = counted(report.known_failures, "file")
+            emit(f"{files} failed before and did not change: --retry tries again")
         if report.added:
             query = "VECTOR.npy" if vectors else "PICTURE"
             emit(f"Next: sightbook search {typed(library)} {query}")
@@ -170,13 +182,15 @@ def add(
             emit(f"Advice: {advice}")
     if failed and not good:
         raise PartialFailure(
-            f"none of the {failed} {noun(vectors)} could be read: `sightbook status {typed(library)} --failures` lists "
-            "the reasons"
+            f"{none_read(failed, noun(vectors)[:-1])}: `sightbook status {typed(library)} "
+            "--failures` lists the reasons"
         )
 
 
 def _told(plan: AddPlan, *, prune: bool) -> list[str]:
     """The plan in lines: what would happen to which pictures, the first of each kind by name."""
+    from sightbook.images.left_out import sentence
+
     gone = "would be removed" if prune else "are missing and would be left out of searches"
     lines = []
     for names, what in (
@@ -191,6 +205,8 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
             if len(names) > _SHOWN:
                 lines.append(f"  … and {len(names) - _SHOWN:,} more")
     lines.append(f"{plan.unchanged:,} unchanged")
+    if plan.left_out:
+        lines.append(f"left out: {sentence(plan.left_out)}")
     if plan.known_failures:
         lines.append(
             f"{plan.known_failures:,} could not be read before and would not be tried without --retry"

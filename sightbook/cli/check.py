@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli.options import Json, LibraryFolder, Wait
+from sightbook.words import counted
 
 
 def check(
@@ -41,7 +42,7 @@ def check(
             pictures, failures = save(library)
         if not as_json:
             emit(
-                f"{pictures:,} pictures and {failures:,} failures were saved; run "
+                f"{counted(pictures, 'picture')} and {counted(failures, 'failure')} saved; run "
                 f"`sightbook add {typed(library)} SOURCE` now"
             )
     with waiting(wait, note):

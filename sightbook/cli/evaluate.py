@@ -32,6 +32,14 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.", show_default=False)
     ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of the labels, in the data or the CSV.",
+            show_default="label, else labels",
+        ),
+    ] = None,
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -117,6 +125,7 @@ def evaluate(
             against=against or (),
             R=R,
             junk=junk,
+            label_column=label_column,
             ap_definition=ap_definition,
             **({"baselines": baseline} if baseline else {}),
             validation=validation,

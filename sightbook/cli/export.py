@@ -9,6 +9,7 @@ import typer
 
 from sightbook.cli import completion
 from sightbook.cli.options import Jobs
+from sightbook.words import counted
 
 
 def export(
@@ -65,4 +66,4 @@ def export(
         else:
             count = exporting.embeddings_to_parquet(library, out, jobs=jobs, listener=listener)
         what = noun(library.model.takes_vectors)
-    emit(f"{out}: {count:,} {what}")
+    emit(f"{out}: {counted(count, what[:-1])}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sightbook.images.exclude import Exclude
 from sightbook.learn.first import First, first_model
 from sightbook.library.folder import LEARNING
 from sightbook.library.lock import writer_lock
@@ -18,7 +19,7 @@ def learning(
     source: Sequence[str],
     *,
     bits: int = 64,
-    exclude: Sequence[str] = (),
+    exclude: Exclude = (),
     jobs: int | None,
     listener: Listener,
 ) -> Iterator[First]:

@@ -55,6 +55,7 @@ def migrate(
     from sightbook.library.lock import waiting
     from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
+    from sightbook.words import counted, verb
 
     if (model is None) is not learn:
         raise ConfigError("give either --model NEW or --learn")
@@ -64,11 +65,20 @@ def migrate(
             from sightbook.cli.first import learning
 
             with Library.open(library) as opened:
-                sources, bits = [source.root for source in opened.status().sources], opened.facts.bits
+                held, bits = opened.status().sources, opened.facts.bits
+            sources = [source.root for source in held]
+            exclude = {Path(source.root): source.exclude for source in held}
             if not sources:
                 raise LibraryError(f"{library} holds nothing to learn from: add some first")
             found = stack.enter_context(
-                learning(library, sources, bits=bits if bits % 8 == 0 else 64, jobs=jobs, listener=listener)
+                learning(
+                    library,
+                    sources,
+                    bits=bits if bits % 8 == 0 else 64,
+                    exclude=exclude,
+                    jobs=jobs,
+                    listener=listener,
+                )
             )
             model, seen = found.folder, found.seen
         new = Model.open(model)
@@ -79,4 +89,5 @@ def migrate(
     counts = ((report.missing, "missing"), (report.failed, "could not be read"))
     rest = "".join(f", {count:,} {word}" for count, word in counts if count)
     what, of = noun(new.takes_vectors), "a model learned from them" if learn else model
-    emit(f"{report.encoded:,} {what} have codes of {of} now{rest}; took {report.seconds:,.1f} s")
+    encoded = f"{counted(report.encoded, what[:-1])} {verb(report.encoded, 'have')}"
+    emit(f"{encoded} codes of {of} now{rest}; took {report.seconds:,.1f} s")

@@ -9,7 +9,7 @@ import typer
 from sightbook.cli.options import Json, LibraryFolder
 
 if TYPE_CHECKING:
-    from sightbook.library.results import Status
+    from sightbook.library.results import SourceStatus, Status
 
 _SHOWN_FAILURES = 20
 
@@ -19,16 +19,21 @@ def status(
     failures: Annotated[
         bool, typer.Option("--failures", help="List every picture that could not be read.")
     ] = False,
+    left_out: Annotated[
+        bool,
+        typer.Option("--left-out", help="Name what the sources hold and the library does not take."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a library holds.
 
-    Its pictures, its sources, its model, and what could not be read.
+    Its pictures, its sources, its model, what could not be read, and what was left out.
 
     \b
     Examples:
       sightbook status library/
       sightbook status library/ --failures
+      sightbook status library/ --left-out
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.library.library import Library
@@ -38,12 +43,13 @@ def status(
     if as_json:
         emit_json(found)
     else:
-        emit(text(found, every_failure=failures))
+        emit(text(found, every_failure=failures, names=left_out))
 
 
-def text(found: Status, *, every_failure: bool) -> str:
-    """The status for people."""
+def text(found: Status, *, every_failure: bool, names: bool = False) -> str:
+    """The status for people. names: also of what was left out."""
     from sightbook.cli.output import columns
+    from sightbook.words import counted
 
     facts = [
         ("library", found.path),
@@ -61,20 +67,37 @@ def text(found: Status, *, every_failure: bool) -> str:
         ("created", found.created),
     ]
     parts = [columns(facts), *(["", f"advice: {found.advice}"] if found.advice else []), "", "sources"]
-    parts += [
-        f"  {source.root} ({source.kind}): {source.pictures:,} {found.holds}"
-        + _absent(source.missing, source.unreadable)
-        + ("" if source.present else ", the source is not there now")
-        + ("" if source.scanned is not None else ", not gone through to its end yet")
-        for source in found.sources
-    ]
+    for source in found.sources:
+        parts.append(
+            f"  {source.root} ({source.kind}): {counted(source.pictures, found.holds[:-1])}"
+            + _absent(source.missing, source.unreadable)
+            + ("" if source.present else ", the source is not there now")
+            + ("" if source.scanned is not None else ", not gone through to its end yet")
+        )
+        if source.exclude:
+            parts.append(f"    excluded: {', '.join(source.exclude)}")
+        parts += _left_out(source, names)
     if found.failures:
         shown = found.failed if every_failure else found.failed[:_SHOWN_FAILURES]
-        parts += ["", f"{found.failures:,} could not be read"]
+        parts += ["", f"{found.failures:,} could not be read; `sightbook add --retry` tries again"]
         parts += [f"  {failure.locator}: {failure.reason}" for failure in shown]
         if len(shown) < found.failures:
             parts.append(f"  ... and {found.failures - len(shown):,} more: --failures lists them all")
     return "\n".join(parts)
+
+
+def _left_out(source: SourceStatus, names: bool) -> list[str]:
+    """What the last `add` left out of a source: counts, or each group with its names."""
+    from sightbook.images.left_out import sentence, title
+
+    if not names:
+        return [f"    left out: {sentence(source.left_out)}"] if source.left_out else []
+    lines = []
+    for group in source.left_out:
+        lines += [f"    left out: {title(group)}", *(f"      {name}" for name in group.names)]
+        if len(group.names) < group.count:
+            lines.append(f"      ... and {group.count - len(group.names):,} more")
+    return lines
 
 
 def _absent(missing: int, unreadable: int) -> str:

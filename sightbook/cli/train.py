@@ -154,6 +154,7 @@ def train(
     from sightbook.cli.show import showing
     from sightbook.config import dump
     from sightbook.errors import typed
+    from sightbook.images.left_out import sentence as left_out
     from sightbook.learn.train import first_rank, resolve
     from sightbook.learn.train import train as learn
 
@@ -179,6 +180,8 @@ def train(
         emit_json(report.to_json())
         return
     emit(report.sentence)
+    if report.left_out:
+        emit(f"Left out: {left_out(report.left_out)}; --json names them")
     emit(f"Model: {report.folder}")
     emit(f"Next:  sightbook add LIBRARY {typed(source[0])} --model {typed(report.folder)}")
 

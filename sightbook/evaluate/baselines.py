@@ -42,7 +42,7 @@ def thumbnail(reading: Reading, bits: int) -> Baseline:
         raise LeftOut("vectors have no colours")
     made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
     if made is None:
-        raise LeftOut(f"{len(reading.database)} pictures are too few to learn its codes")
+        raise LeftOut(f"too few pictures to learn its codes ({len(reading.database)})")
     return Baseline(
         code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )

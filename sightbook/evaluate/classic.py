@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.products import SEED, clusters, one_thread
 from sightbook.codes.tables import Floats, assign, symmetric_tables, tables
+from sightbook.words import counted, verb
 
 _MOST_COMPONENTS = 128  # of the whitened floats
 WIDE_FROM = 600  # pictures (docs/log.md)
@@ -88,7 +89,7 @@ def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
     width = min(_WIDE, stored.shape[1] // M, len(stored) // M)
     if width < 1:
         raise ValueError(
-            f"{len(stored)} pictures of {stored.shape[1]} features cannot be cut into {M} sub-vectors"
+            f"{counted(len(stored), 'picture')} of {stored.shape[1]} features cannot be cut into {M} sub-vectors"
         )
     with one_thread() as faiss:
         rotation = faiss.OPQMatrix(stored.shape[1], M, M * width)
@@ -108,7 +109,8 @@ def _centred(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
 def _components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floats]:
     if min(stored.shape[1], len(stored) - 1) < count:
         raise ValueError(
-            f"{len(stored)} pictures of {stored.shape[1]} features have fewer than {count} principal components"
+            f"{counted(len(stored), 'picture')} of {stored.shape[1]} features {verb(len(stored), 'have')} fewer than "
+            f"{count} principal components"
         )
     asked, stored = _centred(asked, stored)
     with one_thread() as faiss:
@@ -134,7 +136,9 @@ def _shape(count: int, bits: int) -> tuple[int, int]:
     """(M, bits of a codebook): 256 codewords from as many pictures on as they were measured to be better, else 16."""
     nbits = 8 if bits % 8 == 0 and count >= WIDE_FROM else 4
     if count < 1 << nbits:
-        raise ValueError(f"{count} pictures are too few to learn {1 << nbits} codewords")
+        raise ValueError(
+            f"{counted(count, 'picture')} {verb(count, 'are')} too few to learn {1 << nbits} codewords"
+        )
     return bits // nbits, nbits
 
 

@@ -1,8 +1,9 @@
 """Finding the train and test parts of a collection that was published in parts.
 
 Looked for in a folder and in its `data` folder (as Hugging Face repositories have it): train/ and test/, or
-train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; .tar alike. A single train file is
-joined by the test file beside it. CIFAR-10's binary version is found by the names of its batches.
+train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; .tar alike, and archives in the only
+folder that has both, too. A single train file is joined by the test file beside it. CIFAR-10's binary version is found
+by the names of its batches.
 """
 
 from __future__ import annotations
@@ -24,11 +25,25 @@ def find_parts(data: Path) -> tuple[str, str] | None:
     for base in (data, data / "cifar-10-batches-bin"):
         if (base / "data_batch_1.bin").is_file() and (base / "test_batch.bin").is_file():
             return f"{glob.escape(str(base))}/data_batch_*.bin", str(base / "test_batch.bin")
-    for base in (data, data / "data"):
+    for base in (data, data / "data", *_folders(data)):
         train, test_part = (_part(base, name) for name in PART_NAMES)
         if train is not None and test_part is not None:
             return train, test_part
     return None
+
+
+def _folders(data: Path) -> list[Path]:
+    """The folder of archives in a collection, where the hub keeps one for each configuration; none where more than one
+    could be meant."""
+    if not data.is_dir():
+        return []
+    inside = [path for path in sorted(data.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    both = [
+        path
+        for path in inside
+        if all(not (path / name).is_dir() and _part(path, name) is not None for name in PART_NAMES)
+    ]
+    return both if len(both) == 1 else []
 
 
 def _part(base: Path, name: str) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sightbook.errors import ConfigError, MissingExtra
 from sightbook.evaluate.details import Answer, Curve, Details
 from sightbook.evaluate.report import Report, title_of
-from sightbook.files import replace_atomic
+from sightbook.files import MARK, replace_atomic
 from sightbook.search.sheet import sheet
 
 NAMES = ("precision.png", "recall.png", "codewords.png", "sheet.png")
@@ -154,4 +154,4 @@ def new_figure(width: float = 6.4, height: float = 4.2):  # type: ignore[no-unty
 def save(figure: object, path: Path) -> None:
     """Writes a matplotlib figure as PNG, atomically."""
     with replace_atomic(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})  # type: ignore[attr-defined]
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})  # type: ignore[attr-defined]

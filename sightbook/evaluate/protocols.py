@@ -6,20 +6,29 @@ Labels are read here and nowhere else in the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sightbook.errors import ConfigError
-from sightbook.evaluate.labels import Row, match, read_labels
+from sightbook.evaluate.labels import Row, match, read_labels, within
 from sightbook.evaluate.parts import PART_NAMES, find_parts
 from sightbook.evaluate.published import load_cifar10, load_cifar10_ii, load_flickr25k, load_nus_wide_21
-from sightbook.evaluate.split import Picture, Split, labelled_only, with_folders_as_labels, with_own_labels
+from sightbook.evaluate.split import (
+    Heard,
+    Picture,
+    Split,
+    labelled_only,
+    with_folders_as_labels,
+    with_own_labels,
+)
+from sightbook.words import counted, verb
 
 EVERY = 10  # each so many-th picture is a query where a source has no test part
 
 
-Loader = Callable[[Path, Path | None, str | None], Split]
+# (data, labels, junk column, label column, which may be left out) → Split.
+Loader = Callable[..., Split]
 
 
 @dataclass(frozen=True)
@@ -47,34 +56,48 @@ def protocol(name: str) -> Protocol:
         raise ConfigError(f"unknown protocol {name!r}: use one of {', '.join(PROTOCOLS)}") from None
 
 
-def load_labelled(data: Path, labels: Path | None, junk: str | None) -> Split:
-    """Any labelled pictures: a source with labels, class folders, or a source and a labels CSV.
+def load_labelled(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
+    """Any labelled pictures: a source with labels, class folders, or a source and a labels CSV. column: where the
+    labels are, in the source or the CSV.
 
     Queries are the `test` part where there is one beside a `train` part, else each tenth labelled picture in key order,
     beginning with the first.
     """
     if junk is not None and labels is None:
         raise ConfigError("the junk rule needs a labels file with that column: give one")
-    parts = find_parts(data) or (str(data),)
+    found = find_parts(data) or (str(data),)
     notes: list[str] = []
-    if labels is None:
-        rooms = [with_own_labels(part) for part in parts]
-        if not any(picture.labels for room in rooms for picture in room):
+    heard = Heard()
+    rooms = [with_own_labels(part, heard, column if labels is None else None) for part in found]
+    if labels is not None:
+        rooms = _with_csv(rooms, read_labels(labels, junk, column), labels, notes, [data, *map(Path, found)])
+        heard.notes.clear()
+    elif not any(picture.labels for room in rooms for picture in room):
+        if column is None:
             rooms = [with_folders_as_labels(room) for room in rooms]
-            classes = {picture.labels for room in rooms for picture in room} - {()}
-            if not classes:
-                raise ConfigError(
-                    f"the pictures of {data} have no labels: give a CSV file with the columns file,label"
-                )
-            notes.append(f"labels are the names of the {len(classes)} folders the pictures lie in")
-    else:
-        rooms = _with_csv([with_own_labels(part) for part in parts], labels, junk, notes)
+        classes = {picture.labels for room in rooms for picture in room} - {()}
+        if not classes:
+            raise ConfigError(_no_labels(data, heard.columns, column))
+        notes.append(f"labels are the names of the {counted(len(classes), 'folder')} the pictures lie in")
     if len(rooms) == 2:
-        return labelled_only(rooms[1], rooms[0], notes)
+        return labelled_only(rooms[1], rooms[0], notes, heard)
     known = [picture for picture in rooms[0] if picture.labels]
     queries = known[::EVERY]
     database = [picture for i, picture in enumerate(known) if i % EVERY]
-    return labelled_only(queries, database, notes, len(rooms[0]) - len(known))
+    return labelled_only(
+        queries, database, notes, heard, [picture for picture in rooms[0] if not picture.labels]
+    )
+
+
+def _no_labels(data: Path, columns: Sequence[str], asked: str | None) -> str:
+    if asked is not None:
+        return f"the column {asked!r} of {data} holds no label: choose among {', '.join(columns)}"
+    if columns:
+        return (
+            f"the pictures of {data} have no labels in a column label or labels: choose one of {', '.join(columns)} by "
+            "--label-column, or give a CSV file with the columns file,label"
+        )
+    return f"the pictures of {data} have no labels: give a CSV file with the columns file,label"
 
 
 PROTOCOLS = {
@@ -91,24 +114,22 @@ PROTOCOLS = {
 
 
 def _with_csv(
-    rooms: list[list[Picture]], labels: Path, junk: str | None, notes: list[str]
+    rooms: list[list[Picture]], rows: list[Row], labels: Path, notes: list[str], places: Sequence[Path]
 ) -> list[list[Picture]]:
-    rows = read_labels(labels, junk)
     names = []
     for room, part in zip(rooms, PART_NAMES if len(rooms) == 2 else ("",), strict=True):
         for picture in room:
             path = picture.entry.path
             names.append((f"{part}/{path}", path) if part else (path,))
-    found, absent = match(rows, names, labels)
+    found, absent = match(within(rows, names, places), names, labels)
     if len(absent) == len(rows):
         raise ConfigError(
-            f"none of the {len(rows)} files in {labels} is among the pictures (which have names like "
+            f"none of {counted(len(rows), 'file')} in {labels} is among the pictures (which have names like "
             f"{names[0][0]!r}, the list {absent[0]!r}): give the folder the list was written for"
         )
     if absent:
-        notes.append(
-            f"{len(absent)} files in {labels.name} are not among the pictures, such as {absent[0]!r}"
-        )
+        files = f"{counted(len(absent), 'file')} in {labels.name} {verb(len(absent), 'are')}"
+        notes.append(f"{files} not among the pictures, such as {absent[0]!r}")
     row_of = iter(found)
     return [[_described(picture, next(row_of)) for picture in room] for room in rooms]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from sightbook.errors import ConfigError, SourceError
 from sightbook.evaluate.parts import find_parts
 from sightbook.evaluate.split import (
+    Heard,
     Picture,
     Split,
     by_chance,
@@ -26,6 +27,7 @@ from sightbook.evaluate.split import (
 )
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
+from sightbook.words import counted, verb
 
 _CIFAR10 = (
     "get CIFAR-10 as train.parquet and test.parquet (published as uoft-cs/cifar10), or its binary version "
@@ -44,9 +46,9 @@ _NUS_CLASSES, _NUS_QUERIES, _NUS_TRAINING = 21, 100, 500  # the last two for eac
 _CIFAR_TRAINING = 500  # for each class
 
 
-def load_cifar10(data: Path, labels: Path | None, junk: str | None) -> Split:
+def load_cifar10(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
     """CIFAR-10: the official test part are the queries, the training part the database; class = class."""
-    _own_labels_only("CIFAR-10", labels, junk)
+    _own_labels_only("CIFAR-10", labels, junk, column)
     if not data.exists():
         raise SourceError(f"there is nothing at {data}: check the path, or {_CIFAR10}")
     parts = find_parts(data)
@@ -57,23 +59,24 @@ def load_cifar10(data: Path, labels: Path | None, junk: str | None) -> Split:
                 f"{_CIFAR10}"
             )
         raise ConfigError(f"{data} holds no train and test parts: {_CIFAR10}")
-    database, queries = (with_own_labels(part) for part in parts)
+    heard = Heard()
+    database, queries = (with_own_labels(part, heard) for part in parts)
     if not any(picture.labels for picture in (*database, *queries)):
         database, queries = with_folders_as_labels(database), with_folders_as_labels(queries)
-    return labelled_only(queries, database, ())
+    return labelled_only(queries, database, (), heard)
 
 
-def load_cifar10_ii(data: Path, labels: Path | None, junk: str | None) -> Split:
+def load_cifar10_ii(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
     """As above, but only 500 pictures of each class may be learned from."""
-    split = load_cifar10(data, labels, junk)
+    split = load_cifar10(data, labels, junk, column)
     classes = sorted({name for picture in split.database for name in picture.labels})
     training = each_class(by_chance(split.database), classes, _CIFAR_TRAINING)
     return replace(split, training=in_key_order(training))
 
 
-def load_flickr25k(data: Path, labels: Path | None, junk: str | None) -> Split:
+def load_flickr25k(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
     """MIRFLICKR-25K: 2,000 queries, the rest is the database, of which 5,000 may be learned from; 24 labels."""
-    _own_labels_only("MIRFLICKR-25K", labels, junk)
+    _own_labels_only("MIRFLICKR-25K", labels, junk, column)
     annotations = _folder_with(data, "animals.txt", _FLICKR)
     if not (annotations / "sky.txt").exists():
         raise SourceError(f"{annotations} is not complete (sky.txt is missing): {_FLICKR}")
@@ -88,25 +91,30 @@ def load_flickr25k(data: Path, labels: Path | None, junk: str | None) -> Split:
         for number in _numbers(path):
             named.setdefault(number, []).append(path.stem)
     pictures = []
-    for entry in _entries(images):
-        digits = entry.path.rpartition("/")[2].removeprefix("im").partition(".")[0]
-        if digits.isdigit():
-            pictures.append(Picture(entry, tuple(named.pop(int(digits), []))))
+    heard = Heard()
+    for entry in _entries(images, heard):
+        stem, _, _ = entry.path.rpartition("/")[2].removeprefix("im").rpartition(".")
+        if stem.isdigit():
+            pictures.append(Picture(entry, tuple(named.pop(int(stem), []))))
     notes = (
-        [] if not named else [f"{len(named)} annotated pictures are not in {images.name}: they were left out"]
+        []
+        if not named
+        else [
+            f"{counted(len(named), 'annotated picture')} {verb(len(named), 'are')} not in {images.name}: left out"
+        ]
     )
     if len(files) != _FLICKR_CLASSES:
-        notes.append(f"{len(files)} labels instead of {_FLICKR_CLASSES}")
+        notes.append(f"{counted(len(files), 'label')} instead of {_FLICKR_CLASSES}")
     chance = by_chance(pictures)
     asked = {picture.entry.key for picture in [each for each in chance if each.labels][:_FLICKR_QUERIES]}
     rest = [picture for picture in chance if picture.entry.key not in asked]
-    return _split(pictures, asked, rest[:_FLICKR_TRAINING], notes)
+    return _split(pictures, asked, rest[:_FLICKR_TRAINING], notes, heard)
 
 
-def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None) -> Split:
+def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
     """NUS-WIDE with its 21 most frequent labels: 100 queries a class, the rest of the pictures that have one of these
     labels is the database, of which 500 a class may be learned from."""
-    _own_labels_only("NUS-WIDE", labels, junk)
+    _own_labels_only("NUS-WIDE", labels, junk, column)
     listed = _lines(
         _file(data, ("ImageList/Imagelist.txt", "ImageList/ImageList.txt", "Imagelist.txt"), _NUS_WIDE)
     )
@@ -120,14 +128,17 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None) -> Split
             )
         counts[path.stem.removeprefix("Labels_")] = rows
     if len(counts) < _NUS_CLASSES:
-        raise SourceError(f"{truth} holds {len(counts)} files Labels_*.txt, 21 are needed: {_NUS_WIDE}")
+        raise SourceError(
+            f"{truth} holds {counted(len(counts), 'file')} Labels_*.txt, 21 are needed: {_NUS_WIDE}"
+        )
     classes = sorted(sorted(counts, key=lambda name: (-len(counts[name]), name))[:_NUS_CLASSES])
     named: dict[int, list[str]] = {}
     for name in classes:
         for row in counts[name]:
             named.setdefault(row, []).append(name)
     images = _file(data, ("Flickr", "images", "Images", "image"), _NUS_WIDE)
-    by_path = {entry.path.lower(): entry for entry in _entries(images)}
+    heard = Heard()
+    by_path = {entry.path.lower(): entry for entry in _entries(images, heard)}
     by_name = Counter(path.rpartition("/")[2] for path in by_path)
     flat = {path.rpartition("/")[2]: entry for path, entry in by_path.items()}
     pictures, dead = [], 0
@@ -140,41 +151,50 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None) -> Split
         else:
             pictures.append(Picture(entry, tuple(named[row])))
     if not pictures:
-        raise SourceError(f"none of the {len(named)} labelled pictures is in {images}: {_NUS_WIDE}")
+        raise SourceError(f"none of {counted(len(named), 'labelled picture')} is in {images}: {_NUS_WIDE}")
     notes = (
-        [f"{dead} labelled pictures of the list are not there (dead links): they were left out"]
+        [
+            f"{counted(dead, 'labelled picture')} of the list {verb(dead, 'are')} not there (dead links): left out"
+        ]
         if dead
         else []
     )
     chance = by_chance(pictures)
     asked = {picture.entry.key for picture in each_class(chance, classes, _NUS_QUERIES)}
     rest = [picture for picture in chance if picture.entry.key not in asked]
-    return _split(pictures, asked, each_class(rest, classes, _NUS_TRAINING), notes)
+    return _split(pictures, asked, each_class(rest, classes, _NUS_TRAINING), notes, heard)
 
 
 def _split(
-    pictures: list[Picture], asked: set[tuple[str, str]], training: list[Picture], notes: list[str]
+    pictures: list[Picture],
+    asked: set[tuple[str, str]],
+    training: list[Picture],
+    notes: list[str],
+    heard: Heard,
 ) -> Split:
     """A database with pictures that have none of the labels keeps them: they are right answers to no query."""
     queries = in_key_order(each for each in pictures if each.entry.key in asked)
     database = in_key_order(each for each in pictures if each.entry.key not in asked)
     if not queries or not database:
-        raise ConfigError(
-            f"{len(pictures)} pictures are too few: no {'database' if queries else 'query'} is left"
+        few, left = (
+            f"{counted(len(pictures), 'picture')} {verb(len(pictures), 'are')}",
+            "database" if queries else "query",
         )
+        raise ConfigError(f"{few} too few: no {left} is left")
     bare = sum(not each.labels for each in database)
     if bare:
-        notes = [
-            *notes,
-            f"{bare} pictures of the database have none of the labels: right answers to no query",
-        ]
+        some = f"{counted(bare, 'picture')} of the database {verb(bare, 'have')}"
+        notes = [*notes, f"{some} none of the labels: right answers to no query"]
     notes = [*notes, *empty_classes(queries, database)]
-    return Split(queries, database, 0, tuple(notes), in_key_order(training))
+    left_out = tuple(heard.left_out.groups)
+    return Split(queries, database, 0, tuple(notes), in_key_order(training), left_out)
 
 
-def _own_labels_only(name: str, labels: Path | None, junk: str | None) -> None:
-    if labels is not None or junk is not None:
-        raise ConfigError(f"{name} brings its own labels: leave the labels file and the junk rule out")
+def _own_labels_only(name: str, labels: Path | None, junk: str | None, column: str | None) -> None:
+    if labels is not None or junk is not None or column is not None:
+        raise ConfigError(
+            f"{name} brings its own labels: leave the labels file and the junk rule out, and the column"
+        )
 
 
 def _folder_with(data: Path, name: str, hint: str) -> Path:
@@ -195,9 +215,10 @@ def _file(data: Path, candidates: tuple[str, ...], hint: str) -> Path:
     raise SourceError(f"there is no {candidates[0]} in {data}: {hint}")
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path, heard: Heard) -> Iterator[Entry]:
     for source in open_source(folder):
         yield from source.entries()
+        heard.source(source)
 
 
 def _lines(path: Path) -> list[str]:

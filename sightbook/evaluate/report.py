@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sightbook.errors import ConfigError
 from sightbook.evaluate.details import Details
 from sightbook.evaluate.metrics import definition
+from sightbook.images.left_out import Group, sentence
+from sightbook.words import counted, verb
 
 FORMAT = 1
 _NOT_TOLD = ("per_query", "details")
@@ -51,8 +53,8 @@ class ModelFigures(Figures):
 class Report:
     """The figures of a model on a protocol. `baselines` (float, thumbnail, random) and `against` (other models) are
     measured on the same pictures; `nested` are the model's own shorter codes. `failed` are pictures left out, each
-    {picture, reason}; `shared` counts queries whose very file is in the database; `junk` names the metadata column of
-    the junk rule.
+    {picture, reason}; `left_out` what the data hold and was not taken, by reason, with names; `shared` counts queries
+    whose very file is in the database; `junk` names the metadata column of the junk rule.
 
     `per_query` holds each ranking's average precision by query, (Q,) float64 in content order, for comparing runs by
     bootstrap ("model", "model symmetric", "model fine", baselines by name, "against 0" …); `details` what the plots
@@ -76,6 +78,7 @@ class Report:
     failed: tuple[Mapping[str, str], ...]
     notes: tuple[str, ...]
     seconds: float
+    left_out: tuple[Group, ...] = ()
     per_query: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     details: Details | None = field(default=None, compare=False, repr=False)
 
@@ -95,6 +98,8 @@ class Report:
                 content[item.name] = [asdict(figures) for figures in value]
             elif item.name in ("failed", "notes"):
                 content[item.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
+            elif item.name == "left_out":
+                content[item.name] = [asdict(group) for group in value]
             elif item.name not in ("figures", *_NOT_TOLD):
                 content[item.name] = value
         return content
@@ -111,7 +116,16 @@ class Report:
                 item.name: content[item.name]
                 for item in fields(cls)
                 if item.name
-                not in ("figures", *_NOT_TOLD, "baselines", "against", "nested", "failed", "notes")
+                not in (
+                    "figures",
+                    *_NOT_TOLD,
+                    "baselines",
+                    "against",
+                    "nested",
+                    "failed",
+                    "notes",
+                    "left_out",
+                )
             }
             return cls(
                 figures=ModelFigures.of(content),
@@ -120,6 +134,9 @@ class Report:
                 nested=tuple(ModelFigures.of(one) for one in content["nested"]),
                 failed=tuple(dict(one) for one in content["failed"]),
                 notes=tuple(content["notes"]),
+                left_out=tuple(
+                    Group.of(one) for one in content.get("left_out", ())
+                ),  # absent in older reports
                 **plain,
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -143,8 +160,8 @@ class Report:
             _row(_BASELINE_TITLES.get(name, name), one, ranks) for name, one in self.baselines.items()
         )
         lines = [
-            f"{self.protocol}: {self.queries:,} queries, {self.database:,} pictures in the database, "
-            f"{self.classes} classes",
+            f"{self.protocol}: {counted(self.queries, 'query')}, {counted(self.database, 'picture')} in the database, "
+            f"{counted(self.classes, 'class')}",
             f"{score} ({self.ap_definition}): {definition(self.ap_definition).sentence}",
             "",
             *_table(rows),
@@ -157,14 +174,21 @@ class Report:
         if self.junk:
             lines.append(f"junk rule: pictures with the query's own {self.junk} are taken out of its ranking")
         if self.queries_without_relevant:
-            lines.append(f"{self.queries_without_relevant} queries have no relevant picture and count 0")
+            bare = self.queries_without_relevant
+            lines.append(
+                f"{counted(bare, 'query')} {verb(bare, 'have')} no relevant picture and {verb(bare, 'count')} 0"
+            )
         if self.shared:
-            lines.append(f"{self.shared} queries are in the database as well, byte for byte")
+            asked = counted(self.shared, "query")
+            lines.append(f"{asked} {verb(self.shared, 'are')} in the database as well, byte for byte")
         if self.failed:
-            lines.append(f"{len(self.failed)} pictures could not be read and were left out:")
+            some = counted(len(self.failed), "picture")
+            lines.append(f"{some} could not be read and {verb(len(self.failed), 'were')} left out:")
             lines.extend(f"  {one['picture']}: {one['reason']}" for one in self.failed[:10])
             if len(self.failed) > 10:
                 lines.append("  …")
+        if self.left_out:
+            lines.append(f"left out of the data: {sentence(self.left_out)}; --json names them")
         lines.extend(self.notes)
         lines.append(f"{self.seconds:.1f} s")
         return "\n".join(lines) + "\n"

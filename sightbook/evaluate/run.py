@@ -35,6 +35,7 @@ from sightbook.evaluate.split import Split
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Meter, silent
 from sightbook.threads import own_cores
+from sightbook.words import counted
 
 AnyPath = str | PathLike[str]
 
@@ -59,6 +60,7 @@ def evaluate(
     against: Sequence[Model | AnyPath] = (),
     R: int | None = None,
     junk: str | None = None,
+    label_column: str | None = None,
     ap_definition: str = DEFAULT,
     baselines: Sequence[str] = USUAL,
     validation: bool = False,
@@ -69,7 +71,8 @@ def evaluate(
     """Judges `model`, and the models `against` beside it, by `protocol` on the pictures of `data`.
 
     protocol: a name of `protocols.PROTOCOLS`; labels: a CSV with the columns file, label and others, of which `junk`
-    names one; R: the cut of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
+    names one; label_column: where the labels are, in the data or the CSV, when not in `label` or `labels`; R: the cut
+    of the ranking (default: the protocol's); ap_definition: a name of `metrics.DEFINITIONS`;
     baselines: names of `baselines.BASELINES` and random, or all; validation: judge on a cut of the pictures that may be
     learned from (`Split.validation`), which may decide what the queries may not; jobs: processes that decode and
     threads that rank (default: cores); details: keep what `plots.draw` shows, which costs full rankings.
@@ -87,14 +90,14 @@ def evaluate(
     baselines = tuple(dict.fromkeys(baselines))
     _check(R, whole, baselines, jobs)
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
-    split = rule.load(Path(data), None if labels is None else Path(labels), junk)
+    split = rule.load(Path(data), None if labels is None else Path(labels), junk, label_column)
     if not rule.official:
         refuse_shared(split)
     if validation:
         split = split.validation()
     if R is not None and len(split.database) < R:
         raise ConfigError(
-            f"R is {R}, but the database holds {len(split.database)} pictures: choose a smaller R"
+            f"R is {R}, but the database holds {counted(len(split.database), 'picture')}: choose a smaller R"
         )
     raw = any(name in CLASSIC for name in baselines)
     reading = read(split, models, jobs=jobs, listener=listener, features=raw)
@@ -186,6 +189,7 @@ def evaluate(
         classes=len({name for picture in (*reading.queries, *reading.database) for name in picture.labels}),
         queries_without_relevant=int((truth.counts[0] == 0).sum()),
         unlabelled=split.unlabelled,
+        left_out=split.left_out,
         shared=reading.shared,
         junk=junk,
         baselines=beside,
@@ -254,7 +258,7 @@ def _deviations(
     sizes = (len(split.queries), len(split.database))
     if rule.sizes is not None and sizes != rule.sizes and not validation:
         notes.append(
-            f"not the official {rule.name}: {sizes[0]:,} queries and {sizes[1]:,} pictures instead of "
+            f"not the official {rule.name}: {counted(sizes[0], 'query')} and {counted(sizes[1], 'picture')} instead of "
             f"{rule.sizes[0]:,} and {rule.sizes[1]:,}"
         )
     for model in models:
@@ -263,8 +267,8 @@ def _deviations(
         untrained = model.config.trained.get("steps") == 0 and not model.config.described
         if rule.training is not None and seen > rule.training and not untrained:
             notes.append(
-                f"not the official {rule.name}: {model.folder} was trained on {seen:,} pictures, the protocol allows "
-                f"{rule.training:,}"
+                f"not the official {rule.name}: {model.folder} was trained on {counted(seen, 'picture')}, the protocol "
+                f"allows {rule.training:,}"
             )
     if default_R and len(split.database) < rule.R:
         notes.append(f"the ranking is cut at the whole database instead of {rule.R}: it holds fewer pictures")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sightbook.errors import ConfigError, PictureError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.images.pool import Guards, digest
+from sightbook.words import counted, verb
 
 
 def refuse_shared(split: Split) -> None:
@@ -19,8 +20,9 @@ def refuse_shared(split: Split) -> None:
     queries, database = (_by_content(part, both) for part in (split.queries, split.database))
     shared = sorted((queries[content], database[content]) for content in queries.keys() & database.keys())
     if shared:
+        asking = f"{counted(len(shared), 'query picture')} {verb(len(shared), 'are')}"
         raise ConfigError(
-            f"{len(shared)} query pictures are in the database as well, such as {shared[0][0]} (again {shared[0][1]}): "
+            f"{asking} in the database as well, such as {shared[0][0]} (again {shared[0][1]}): "
             "remove the copies, or the figure would count pictures that find themselves"
         )
 

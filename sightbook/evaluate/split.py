@@ -9,9 +9,13 @@ from hashlib import blake2b
 
 from sightbook.errors import ConfigError
 from sightbook.images.entry import Entry
-from sightbook.images.sources import open_source
+from sightbook.images.label import parts
+from sightbook.images.left_out import Group, LeftOut
+from sightbook.images.sources import Source, open_sources
+from sightbook.words import counted, verb
 
 VALIDATION = 10  # one picture in so many asks in a validation cut
+_NAMED = 3  # of pictures without a label, in the note; the report has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Picture:
 class Split:
     """Queries and database, both in stable key order. `notes` are sentences the reader of a figure must know.
 
-    `training`: the pictures that a model may learn from, where they are not all those of the database.
+    `training`: the pictures that a model may learn from, where they are not all those of the database. `left_out`: what
+    the data hold and is not taken, pictures without a label among it.
     """
 
     queries: list[Picture]
@@ -35,6 +40,7 @@ class Split:
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
     training: list[Picture] | None = None
+    left_out: tuple[Group, ...] = ()
 
     def training_part(self) -> tuple[list[str], frozenset[tuple[str, str]]]:
         """(sources, keys of the pictures in them) to train on: what `sightbook.train` takes. No labels go along."""
@@ -46,16 +52,18 @@ class Split:
         """A cut of the pictures that may be learned from, in place of the queries and the database: each tenth labelled
         one in a fixed random order asks, the others are the database. For choosing, before any query is scored."""
         pictures = self.database if self.training is None else self.training
+        bare = [each for each in pictures if not each.labels]
         labelled = by_chance(each for each in pictures if each.labels)
         if len(labelled) < 2:
             raise ConfigError(
-                f"{len(labelled)} labelled training pictures cannot be cut in two: label some more"
+                f"{counted(len(labelled), 'labelled training picture')} cannot be cut in two: label some more"
             )
         return labelled_only(
             in_key_order(labelled[::VALIDATION]),
             in_key_order(each for i, each in enumerate(labelled) if i % VALIDATION),
             ["a validation cut of the training pictures: no query of the protocol was scored"],
-            len(pictures) - len(labelled),
+            Heard(left_out=LeftOut(group for group in self.left_out if group.reason != "label")),
+            bare,
         )
 
 
@@ -84,19 +92,41 @@ def in_key_order(pictures: Iterable[Picture]) -> list[Picture]:
     return sorted(pictures, key=lambda each: each.entry.key)
 
 
-def with_own_labels(spec: str) -> list[Picture]:
-    """The pictures of a source with the labels it carries, by name where the source tells the names."""
+@dataclass
+class Heard:
+    """What reading labels tells beside them. columns: those that a source has and that may hold labels."""
+
+    notes: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    columns: list[str] = field(default_factory=list)
+
+    def source(self, source: Source) -> None:
+        """What one source tells, after a walk through it."""
+        self.notes += source.label_notes
+        self.columns += [name for name in source.label_columns if name not in self.columns]
+        for group in source.left_out.groups:
+            self.left_out.merge(group)
+
+
+def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[Picture]:
+    """The pictures of a source with the labels it carries, by name where the source tells the names. column: where the
+    labels are. ConfigError when no source has that column."""
     pictures = []
-    for source in open_source(spec):
+    sources = open_sources([spec], label_column=column)
+    for source in sources:
         names = source.label_names
         for entry in source.entries():
-            label = entry.label
-            if names and isinstance(label, int):
-                # Hugging Face writes -1 for "not labelled".
-                text = names[label] if 0 <= label < len(names) else None
-            else:
-                text = None if label is None else str(label)
-            pictures.append(Picture(entry, () if text is None else (text,)))
+            found = parts(entry.label)
+            if names:  # a number that has no name is no label, -1 among them
+                named = dict(enumerate(names))
+                found = tuple(named.get(each, "") if isinstance(each, int) else each for each in found)
+            pictures.append(Picture(entry, tuple(sorted({str(each) for each in found if each != ""}))))
+        heard.source(source)
+    for group in sources.aside.groups:
+        heard.left_out.merge(group)
+    if column is not None and column not in heard.columns:
+        has = ", ".join(heard.columns) or "none"
+        raise ConfigError(f"{spec} has no column {column!r} that can hold labels: those that can are {has}")
     return pictures
 
 
@@ -109,20 +139,36 @@ def with_folders_as_labels(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def labelled_only(
-    queries: Sequence[Picture], database: Sequence[Picture], notes: Sequence[str], unlabelled: int = 0
+    queries: Sequence[Picture],
+    database: Sequence[Picture],
+    notes: Sequence[str],
+    heard: Heard,
+    bare: Sequence[Picture] = (),
 ) -> Split:
-    """Leaves out the pictures without a label: whether they are right answers is not known."""
+    """Leaves out the pictures without a label, `bare` and others: whether they are right answers is not known."""
     kept = [[picture for picture in part if picture.labels] for part in (queries, database)]
-    unlabelled += len(queries) + len(database) - len(kept[0]) - len(kept[1])
+    bare = [*bare, *(picture for part in (queries, database) for picture in part if not picture.labels)]
     for part, name in zip(kept, ("query", "database picture"), strict=True):
         if not part:
             raise ConfigError(
                 f"there is no labelled {name}: at least two labelled pictures are needed, better hundreds"
             )
-    notes = [*notes, *empty_classes(*kept)]
-    if unlabelled:
-        notes.append(f"{unlabelled} pictures without a label were left out of queries and database")
-    return Split(kept[0], kept[1], unlabelled, tuple(notes))
+    notes = [*notes, *heard.notes, *empty_classes(*kept)]
+    classes = {name for part in kept for picture in part for name in picture.labels}
+    if len(classes) == 1:
+        notes.append(f"every picture has the label {next(iter(classes))}: any order of the answers is right")
+    left_out = LeftOut(heard.left_out.groups)
+    for picture in bare:
+        left_out.add("label", "", picture.entry.locator)
+    if bare:
+        some = ", ".join(picture.entry.locator for picture in bare[:_NAMED]) + (
+            " …" if len(bare) > _NAMED else ""
+        )
+        notes.append(
+            f"{counted(len(bare), 'picture')} without a label (empty, -1, null or not a number) "
+            f"{verb(len(bare), 'were')} left out of queries and database: {some}"
+        )
+    return Split(kept[0], kept[1], len(bare), tuple(notes), None, tuple(left_out.groups))
 
 
 def empty_classes(queries: Sequence[Picture], database: Sequence[Picture]) -> list[str]:
@@ -136,5 +182,5 @@ def empty_classes(queries: Sequence[Picture], database: Sequence[Picture]) -> li
         if missing:
             names = sorted(missing)
             shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
-            notes.append(f"{len(names)} classes have no {what}: {shown}")
+            notes.append(f"{counted(len(names), 'class')} {verb(len(names), 'have')} no {what}: {shown}")
     return notes

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin, vanished
@@ -23,23 +25,44 @@ _RECORD = 1 + 3 * SIDE * SIDE
 _NAMES = "batches.meta.txt"
 
 
-def is_batch(path: str) -> bool:
-    """Whether a file has the name and the size of a batch."""
-    if not path.lower().endswith(".bin"):
-        return False
-    size = os.path.getsize(path)
-    return size > 0 and size % _RECORD == 0
+_BATCH = re.compile(r"(data_batch_\d+|test_batch)\.bin")
+_CLASSES = 10
+
+
+def is_batch_name(name: str) -> bool:
+    """Whether a file has the name of a batch, as CIFAR-10 is published: data_batch_1.bin … test_batch.bin. Other files
+    of its size are something else."""
+    return _BATCH.fullmatch(name.lower()) is not None
+
+
+def check(root: str) -> None:
+    """Raises SourceError when a file of that name is no batch by its size, or by its classes."""
+    size = os.path.getsize(root)
+    if not size or size % _RECORD:
+        raise SourceError(
+            f"{shown(root)} has the name of a batch of CIFAR-10, and {size:,} bytes, which are no whole records of "
+            f"{_RECORD:,}: unpack it again, or give it another name."
+        )
+    highest = int(_classes(root).max())
+    if highest >= _CLASSES:
+        raise SourceError(
+            f"{shown(root)} has the name of a batch of CIFAR-10, and a class {highest}, where there are 0 to "
+            f"{_CLASSES - 1}: unpack it again, or give it another name."
+        )
+
+
+def _classes(root: str) -> NDArray[np.uint8]:
+    try:
+        with open(root, "rb") as file:
+            return np.frombuffer(file.read(), np.uint8)[::_RECORD]
+    except OSError as error:
+        raise vanished(root) from error
 
 
 def entries(source: str, root: str) -> Iterator[Entry]:
     """The pictures of a batch by record number, with their class numbers."""
     origin = Origin.now("cifar", root)
-    try:
-        with open(root, "rb") as file:
-            classes = np.frombuffer(file.read(), np.uint8)[::_RECORD]
-    except OSError as error:
-        raise vanished(root) from error
-    for row, label in enumerate(classes.tolist()):
+    for row, label in enumerate(_classes(root).tolist()):
         yield Entry(source, str(row), 3 * SIDE * SIDE, origin.mtime_ns, label, origin, row * _RECORD)
 
 

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sightbook.errors import PictureError, SourceError
+from sightbook.images.label import Label
 from sightbook.images.names import shown, to_native
 
 Kind = Literal["folder", "tar", "parquet", "cifar", "vectors"]
-Label = str | int | None
+
+
+class EmptySource(SourceError):
+    """A source in which there is nothing to take; among others it is left out with a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,12 @@ class Origin:
         if kind == "folder":
             return Origin(kind, root)
         status = _status(root)
-        return Origin(kind, root, status.st_size, status.st_mtime_ns)
+        return Origin(kind, root, status.st_size, storable(status.st_mtime_ns))
 
     def check(self) -> None:
         """Raises SourceError when the archive vanished or was rewritten since it was listed."""
         status = _status(self.root)
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+        if (status.st_size, storable(status.st_mtime_ns)) != (self.size, self.mtime_ns):
             raise SourceError(f"The source {shown(self.root)} changed while it was read: run again.")
 
 
@@ -100,6 +104,11 @@ class Entry:
         from sightbook.images.parquet import read_row
 
         return read_row(self.origin, int(self.path))
+
+
+def storable(mtime_ns: int) -> int:
+    """A file's time as 64 bits hold it; one beyond the year 2262, which disks and archives can name, is none (0)."""
+    return mtime_ns if -(2**63) <= mtime_ns < 2**63 else 0
 
 
 def noun(vectors: bool) -> str:

@@ -7,34 +7,43 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sightbook.errors import SourceError
+from sightbook.images.entry import EmptySource, storable
+from sightbook.images.left_out import Reason
 from sightbook.images.names import shown, to_text
+from sightbook.images.ours import MARKS, folder_of_ours
 
+# Every name that programs and cameras give to files of the formats that decode.py reads.
 PICTURE_SUFFIXES = frozenset(
     (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".heic",
-        ".heif",
-        ".avif",
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo", ".jps", ".insp"),
+        *(".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
     )
 )
+_LONGEST_SUFFIX = 12  # what follows the last dot of "Trip to St. Petersburg" is none
 
 
 def is_picture_name(name: str) -> bool:
     """Whether a file of this name is taken for a picture: a known suffix, in any case, and not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that a file is counted under, in small letters; "" for none."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX and " " not in suffix else ""
+
+
+# (reason, what, path within the source) of something that is not taken; see left_out.py.
+Left = Callable[[Reason, str, str], None]
+
+
+def ignore(reason: Reason, what: str, path: str) -> None:
+    """The listener to whom it does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,13 @@ class Walk:
     """One walk through a folder, in code-point order of the relative POSIX paths.
 
     Hidden files and folders are left out. Linked files are pictures like others. A linked folder is followed once, and
-    only when its target is not part of the walk anyway, so that no loop and no picture twice comes from links.
-    `problems` gathers one sentence for each sub-folder that could not be read: the walk goes on without it.
+    only when its target is not part of the walk anyway, so that no loop and no picture twice comes from links. Folders
+    that sightbook made itself are left out (`ours`). `problems` gathers one sentence for each sub-folder that could not
+    be read: the walk goes on without it. `left` hears of everything that is left out.
     """
 
     root: str
+    left: Left = ignore
     problems: list[str] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
     _real_root: str = ""
@@ -67,11 +78,16 @@ class Walk:
         try:
             status = os.stat(self.root)
             self._seen = {(status.st_dev, status.st_ino)}
-            entries = _listed(self.root)
+            entries, ours = _listed(self.root, "", self.left)
         except OSError as error:
             raise SourceError(
                 f"The folder {shown(self.root)} cannot be read ({error.strerror}): is its drive mounted?"
             ) from error
+        if ours is not None:
+            raise EmptySource(
+                f"The folder {shown(self.root)} is a {ours} that sightbook made, no source of pictures: give the "
+                "folder that holds the pictures themselves."
+            )
         yield from self._folder(entries, "")
 
     def _folder(self, entries: list[tuple[str, os.DirEntry[str]]], prefix: str) -> Iterator[Found]:
@@ -94,24 +110,33 @@ class Walk:
                 yield Found(prefix + name, 0, 0)
                 continue
             if stat.S_ISREG(status.st_mode):  # a named pipe called x.jpg would block its reader forever
-                yield Found(prefix + name, status.st_size, status.st_mtime_ns)
+                yield Found(prefix + name, status.st_size, storable(status.st_mtime_ns))
+            else:
+                self.left("special", "thing that is no plain file", prefix + name)
 
     def _enter(self, entry: os.DirEntry[str], path: str) -> list[tuple[str, os.DirEntry[str]]] | None:
         """The sorted content of a sub-folder, or None when it is not to be walked."""
         try:
             if entry.is_symlink() and self._reached_anyway(entry.path):
+                self.left("link", "link to a folder that is walked anyway", path)
                 return None
             status = entry.stat() if os.name != "nt" else os.stat(entry.path)
             identity = (status.st_dev, status.st_ino)
             if identity in self._seen:
+                self.left("link", "link to a folder that is walked anyway", path)
                 return None
             self._seen.add(identity)
-            return _listed(entry.path)
+            entries, ours = _listed(entry.path, path, self.left)
+            if ours is None:
+                return entries
+            self.left("ours", f"{ours} of sightbook", path)
+            return None
         except OSError as error:
             self.problems.append(
                 f"The folder {shown(path)} in {shown(self.root)} cannot be read ({error.strerror}); "
                 "its pictures are left out."
             )
+            self.left("unreadable", "", path)
             return None
 
     def _reached_anyway(self, link: str) -> bool:
@@ -125,22 +150,36 @@ class Walk:
         return not any(part.startswith(".") for part in target[len(below) :].split(os.sep))
 
 
-def _listed(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
-    """Sub-folders (their name ends with '/') and pictures of one folder, sorted.
+_Listed = tuple[list[tuple[str, os.DirEntry[str]]], str | None]
+
+
+def _listed(folder: str, prefix: str, left: Left) -> _Listed:
+    """Sub-folders (their name ends with '/') and pictures of one folder, sorted; and MODEL or LIBRARY where it is one.
 
     With the slash, sorting each folder by itself gives the code-point order of whole paths: 'a-b/x' < 'a.jpg' < 'a/x'.
     """
     named: list[tuple[str, os.DirEntry[str]]] = []
+    others: list[tuple[Reason, str, str]] = []
+    marks = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                named.append((to_text(entry.name) + "/", entry))
-            elif is_picture_name(entry.name):
-                named.append((to_text(entry.name), entry))
+            name = entry.name
+            if name.startswith("."):
+                others.append(("hidden", "", name))
+            elif _is_folder(entry):
+                named.append((to_text(name) + "/", entry))
+            elif is_picture_name(name):
+                named.append((to_text(name), entry))
+            else:
+                others.append(("suffix", suffix_of(name), name))
+                if name in MARKS:
+                    marks.append(name)
+    if len(marks) > 1 and (ours := folder_of_ours(folder, marks)) is not None:
+        return [], ours
+    for reason, what, name in sorted(others):
+        left(reason, to_text(what), prefix + to_text(name))
     named.sort(key=lambda pair: pair[0])
-    return named
+    return named, None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -13,6 +13,7 @@ from sightbook.images.decode import Guards, decode_image
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
 from sightbook.images.names import shown
+from sightbook.images.ours import DRAWN, is_drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +51,8 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
         )
     try:
         data = entry.read(guards.bytes)
+        if is_drawn(data):
+            return Failed(entry, DRAWN)
         image, width, height = decode_image(data, side=frame.resize, guards=guards)
         return Loaded(entry, digest(data), frame.apply_image(image), width, height)
     except PictureError as error:

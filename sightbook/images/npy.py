@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
-from sightbook.images.entry import vanished
+from sightbook.images.entry import EmptySource, vanished
 from sightbook.images.names import shown
 
 # What NumPy raises for a header that is not one: of the wrong kind, cut short, too deep, or of more numbers than there
@@ -105,6 +105,12 @@ class Npy:
 def open_npy(path: str) -> Npy:
     """The vectors (N, F) of a `.npy` file. SourceError when it cannot be opened (`Npy`), or is not two-dimensional."""
     file = Npy(path)
+    if file.shape[:1] == (0,):
+        file.close()
+        raise EmptySource(
+            f"There are no vectors in the file {shown(path)}, an array of shape {file.shape}: check that it is the "
+            "right one."
+        )
     if len(file.shape) != 2 or 0 in file.shape:
         file.close()
         raise SourceError(

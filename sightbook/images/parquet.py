@@ -10,42 +10,37 @@ from typing import Any
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin
+from sightbook.images.label import label_of
 from sightbook.images.names import shown
-from sightbook.images.table import Table, label_of
+from sightbook.images.table import Table
 
 _OPEN_FILES = 4
 
 
-def entries(source: str, root: str) -> Iterator[Entry]:
-    """The rows of a Parquet file in order; `size` is the picture's bytes, found without decoding any.
+def entries(source: str, root: str, column: str | None = None) -> Iterator[Entry]:
+    """The rows of a Parquet file in order; `size` is the picture's bytes, found without decoding any. column: that of
+    the labels, where it is not one of the usual ones.
 
     Raises SourceError when the file is gone, damaged or without a column of pictures.
     """
     from pyarrow import compute
 
     origin = Origin.now("parquet", root)
-    table = Table(origin)
-    columns = [_picture_column(table), *(["label"] if table.has_label else [])]
+    table = Table(origin, column)
+    columns = [_picture_column(table), *([] if table.label is None else [table.label])]
     row = 0
     for group in range(table.file.metadata.num_row_groups):
         for batch in table.batches(group, columns):
             sizes = compute.binary_length(_bytes(batch.column(0))).to_pylist()
-            labels = batch.column(1).to_pylist() if table.has_label else [None] * len(sizes)
+            labels = [None] * len(sizes) if table.label is None else batch.column(1).to_pylist()
             for size, label in zip(sizes, labels, strict=True):
                 yield Entry(source, str(row), size or 0, origin.mtime_ns, label_of(label), origin)
                 row += 1
 
 
-def label_names(root: str) -> list[str] | None:
-    """The names of the integer labels, from the Hugging Face metadata; None when they are not told."""
-    return Table(Origin.now("parquet", root)).label_names
-
-
-def check(root: str) -> int:
-    """The number of rows; raises SourceError unless the file is Parquet with a column of pictures."""
-    table = Table(Origin.now("parquet", root))
-    _picture_column(table)
-    return len(table)
+def check(root: str) -> None:
+    """Raises SourceError unless the file is Parquet with a column of pictures."""
+    _picture_column(Table(Origin.now("parquet", root)))
 
 
 def read_row(origin: Origin, row: int) -> bytes:

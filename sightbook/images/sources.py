@@ -2,15 +2,13 @@
 one stream."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH110, PTH111, PTH116, PTH118, PTH207
+# ruff: noqa: PTH110, PTH111, PTH116, PTH118
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import os
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -19,13 +17,22 @@ from typing import Literal
 
 from sightbook.errors import SourceError
 from sightbook.images import cifar, parquet, tar, vectors
-from sightbook.images.entry import Entry, Kind, Origin
-from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
+from sightbook.images.entry import EmptySource, Entry, Kind, Origin, locate, storable
+from sightbook.images.exclude import Exclude, Excludes, of_root
+from sightbook.images.find import PICTURE_SUFFIXES, Left, Walk, is_picture_name, suffix_of
+from sightbook.images.left_out import Group, LeftOut, Reason, sentence
 from sightbook.images.names import existing, shown, to_text
 from sightbook.images.npy import is_npy
+from sightbook.images.ours import is_ours
+from sightbook.images.patterns import is_pattern, matches
+from sightbook.images.table import Table
+from sightbook.words import counted
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
+_ARCHIVES = (".parquet", ".tar", ".npy")
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LOOKED_AT = 100_000  # archives that a proposal is made from
 _Thing = Literal["folder", "tar", "parquet", "cifar", "vectors", "picture"]
 
 
@@ -35,9 +42,10 @@ class Source:
     the root may move, the id stays.
 
     `names` (relative paths) restricts a folder to single pictures; None is the whole folder. `inside`, a path that ends
-    with '/', restricts it to the folder there. `exclude` are globs of what is not taken (`excluded` says what they
-    match), of paths within that folder or within the root.
-    `problems` holds, after a walk, one sentence for each sub-folder that could not be read.
+    with '/', restricts it to the folder there. `exclude` are globs of what is not taken, from the root (see
+    exclude.py). `label_column` names where labels are; None: in one of the usual columns.
+    After a walk `problems` holds one sentence for each sub-folder that could not be read, `left_out` what was not
+    taken, by locators, and `unfit` the globs that fitted nothing.
     """
 
     id: str
@@ -46,38 +54,47 @@ class Source:
     names: frozenset[str] | None = None
     inside: str = ""
     exclude: tuple[str, ...] = ()
+    label_column: str | None = None
     problems: list[str] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    unfit: list[str] = field(default_factory=list)
+    _told: tar.Told = field(default_factory=tar.Told, repr=False)
 
     def entries(self) -> Iterator[Entry]:
         """Each picture once, in a stable order: folders by code point of the relative POSIX path, tar files in the
         order of the archive, Parquet files and vectors by row. Raises SourceError when the root is gone or damaged."""
-        if not self.exclude:
-            return self._all()
-        left_out = excluded(self.exclude)
-        start = len(self.inside)
-        return (
-            entry
-            for entry in self._all()
-            if not left_out(entry.path) and not (start and left_out(entry.path[start:]))
-        )
-
-    def _all(self) -> Iterator[Entry]:
         root = str(self.root)
+        excludes = Excludes(self.exclude)
+        self.left_out.clear()
+
+        def left(reason: Reason, what: str, path: str) -> None:
+            if reason != "excluded" and (glob_ := excludes.fits(path)) is not None:
+                reason, what = "excluded", glob_
+            self.left_out.add(reason, what, locate(self.kind, root, path))
+
+        found = self._all(root, left)
+        yield from excludes.kept(found, left) if excludes else found
+        self.unfit = excludes.unfit
+
+    def _all(self, root: str, left: Left) -> Iterator[Entry]:
         if self.kind == "tar":
-            yield from tar.entries(self.id, root)
+            yield from tar.entries(self.id, root, left, self.label_column, self._told)
         elif self.kind == "parquet":
-            yield from parquet.entries(self.id, root)
+            yield from parquet.entries(self.id, root, self.label_column)
         elif self.kind == "cifar":
             yield from cifar.entries(self.id, root)
         elif self.kind == "vectors":
-            yield from vectors.entries(self.id, root)
+            yield from vectors.entries(self.id, root, self.label_column)
         elif self.names is not None:
             yield from self._named(root, self.names)
         else:
             from sightbook.images.names import to_native
 
             origin = Origin("folder", root)
-            walk = Walk(os.path.join(root, to_native(self.inside)) if self.inside else root)
+            walk = Walk(
+                os.path.join(root, to_native(self.inside)) if self.inside else root,
+                lambda reason, what, path: left(reason, what, self.inside + path),
+            )
             self.problems = walk.problems
             for found in walk:
                 yield Entry(self.id, self.inside + found.path, found.size, found.mtime_ns, None, origin)
@@ -89,7 +106,7 @@ class Source:
         for name in sorted(names):
             try:
                 status = os.stat(os.path.join(root, to_native(name)))
-                yield Entry(self.id, name, status.st_size, status.st_mtime_ns, None, origin)
+                yield Entry(self.id, name, status.st_size, storable(status.st_mtime_ns), None, origin)
             except OSError:  # reading it will say so, for this one picture
                 yield Entry(self.id, name, 0, 0, None, origin)
 
@@ -98,16 +115,33 @@ class Source:
         """What the integer labels are called, where the source says so (Hugging Face Parquet); for evaluation."""
         if self.kind == "cifar":
             return cifar.label_names(str(self.root))
-        if self.kind == "vectors":
-            return vectors.label_names(str(self.root))
-        return parquet.label_names(str(self.root)) if self.kind == "parquet" else None
+        return self._table.label_names if self._table is not None else None
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns (or, after a walk, the keys of the JSON files in a tar) that labels may be in, to choose from."""
+        return self._told.columns if self._table is None else self._table.label_columns
+
+    @property
+    def label_notes(self) -> list[str]:
+        """After a walk: sentences that a reader of the labels must know."""
+        return self._told.notes
+
+    @cached_property
+    def _table(self) -> Table | None:
+        root = str(self.root)
+        if self.kind not in ("parquet", "vectors") or is_npy(root):
+            return None
+        return Table(Origin.now(self.kind, root), self.label_column)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Several sources as one stream, in the order given; no source twice."""
+    """Several sources as one stream, in the order given; no source twice. aside: members of patterns that hold nothing,
+    or are none."""
 
     sources: tuple[Source, ...]
+    aside: LeftOut = field(default_factory=LeftOut)
 
     def entries(self) -> Iterator[Entry]:
         """The entries of each source in turn; a file that several folders reach comes once."""
@@ -132,6 +166,12 @@ class Sources:
         return len(self.sources)
 
     @property
+    def left_out(self) -> list[Group]:
+        """What was not taken, after a walk through all of them."""
+        groups = (group for source in self.sources for group in source.left_out.groups)
+        return LeftOut([*groups, *self.aside.groups]).groups
+
+    @property
     def label_names(self) -> list[str] | None:
         """The names of the labels when every source tells the same ones."""
         told = [source.label_names for source in self.sources]
@@ -144,11 +184,11 @@ def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
     `id` replaces the default id (12 hex of BLAKE2b of the resolved root) and needs a spec that names one source.
     Raises SourceError: nothing there, no pictures in it, a kind of file that is not a source.
     """
-    sources = _distinct(_sources(spec))
+    sources = _distinct(_sources(spec, LeftOut()))
     if id is not None:
         if len(sources) != 1:
             raise SourceError(
-                f"{_quoted(spec)} names {len(sources)} sources, but one id was given: name one source."
+                f"{_quoted(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
             )
         sources[0].id = id
     return sources
@@ -158,19 +198,35 @@ def open_sources(
     specs: Sequence[str | Path],
     ids: Mapping[Path, str] | None = None,
     *,
-    exclude: Sequence[str] = (),
+    exclude: Exclude = (),
     may_be_empty: Collection[Path] = (),
+    label_column: str | None = None,
 ) -> Sources:
     """All sources of `specs` as one stream. `ids` maps a resolved root to an id that is known for it already, because
-    the source was added before, perhaps from another place; exclude: globs of pictures to leave out; may_be_empty:
-    roots of folders that need not hold a picture any more. Raises SourceError as `open_source` does."""
+    the source was added before, perhaps from another place; exclude: globs of what is not taken, for all or by root;
+    may_be_empty: roots of folders that need not hold a picture any more; label_column: where labels are.
+
+    Members of a pattern in which there is nothing are left out (`Sources.aside`), as are such files among several
+    specs: a shell may have expanded the pattern. Raises SourceError as `open_source` does, and when nothing is left."""
     if not specs:
         raise SourceError(
             "No source was given: name a folder, a .tar, a .parquet, a picture or a glob of those."
         )
-    sources = _distinct([source for spec in specs for source in _sources(spec, may_be_empty)])
+    aside = LeftOut()
+    found, empty = [], None
+    for spec in specs:
+        try:
+            found += _sources(spec, aside, may_be_empty)
+        except EmptySource as error:
+            if len(specs) == 1 or Path(spec).is_dir():  # a folder may be a drive that is not mounted
+                raise
+            empty = error
+            _set_aside(Path(spec), aside)
+    if empty is not None and not found:
+        raise empty
+    sources = _distinct(found)
     for source in sources:
-        source.exclude = tuple(exclude)
+        source.exclude, source.label_column = of_root(exclude, source.root), label_column
         source.id = (ids or {}).get(source.root, source.id)
     by_id: dict[str, Path] = {}
     for source in sources:
@@ -179,7 +235,7 @@ def open_sources(
             raise SourceError(
                 f"The sources {_quoted(other)} and {_quoted(source.root)} have one id ({source.id}): give each its own."
             )
-    return Sources(tuple(sources))
+    return Sources(tuple(sources), aside)
 
 
 def source_id(root: Path) -> str:
@@ -197,22 +253,7 @@ def _distinct(sources: list[Source]) -> list[Source]:
     return list(by_root.values())
 
 
-def excluded(globs: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a picture's path within its source is left out: it, its name, or a folder it lies in fits a glob.
-
-    `drafts` and `*.gif` match in every folder, `2019/drafts` from the root; `*` crosses `/`.
-    """
-    whole = [re.compile(fnmatch.translate(glob_.strip("/"))) for glob_ in globs if glob_.strip("/")]
-
-    def left_out(path: str) -> bool:
-        parts = path.split("/")
-        names = [*parts, *("/".join(parts[: i + 1]) for i in range(1, len(parts)))]
-        return any(pattern.match(name) for pattern in whole for name in names)
-
-    return left_out
-
-
-def _sources(spec: str | Path, may_be_empty: Collection[Path] = ()) -> list[Source]:
+def _sources(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = ()) -> list[Source]:
     text = os.fspath(spec)
     if not text:
         raise SourceError(
@@ -225,24 +266,53 @@ def _sources(spec: str | Path, may_be_empty: Collection[Path] = ()) -> list[Sour
     path = _existing(os.path.expanduser(text))
     if path is not None:
         return [_source(path, _kind(path, text), may_be_empty)]
-    if not glob.has_magic(text):
+    if not is_pattern(text):
         raise SourceError(
             f"There is nothing at {_quoted(text)}: check the path and that its drive is mounted."
         )
-    matches = sorted(glob.glob(os.path.expanduser(text), recursive=True), key=to_text)
+    found = matches(text)
     # A glob may catch a README beside the shards; a file named outright must be a source.
-    kinds = [(Path(match), kind) for match in matches if (kind := _kind_or_none(Path(match))) is not None]
+    kinds: list[tuple[Path, _Thing]] = []
+    for match in map(Path, found):
+        kind = _kind_or_none(match)
+        if kind is not None:
+            kinds.append((match, kind))
+        elif match.is_file():
+            aside.add("suffix", suffix_of(match.name), shown(str(match)))
     if any(kind not in ("vectors", "parquet") for _, kind in kinds):  # nor are arrays beside pictures meant
+        for path, kind in kinds:
+            if kind == "vectors":
+                aside.add("suffix", suffix_of(path.name), shown(str(path)))
         kinds = [pair for pair in kinds if pair[1] != "vectors"]
     if not kinds:
-        what = f"only things that are no source ({_quoted(matches[0])} …)" if matches else "nothing"
+        what = f"only things that are no source ({_quoted(found[0])} …)" if found else "nothing"
         raise SourceError(
             f"The pattern {_quoted(text)} matches {what}: check it, and quote it for the shell."
         )
     if "**" in text:
         # '**' yields every folder on the way besides the files in it; the files are what is meant.
         kinds = [pair for pair in kinds if pair[1] != "folder"] or kinds[:1]
-    return [_source(path, kind, may_be_empty) for path, kind in kinds]
+    sources = []
+    for path, kind in kinds:
+        try:
+            sources.append(_source(path, kind, may_be_empty))
+        except EmptySource as error:
+            if len(kinds) == 1:
+                raise
+            empty = error
+            _set_aside(path, aside)
+    if not sources:
+        raise EmptySource(f"Nothing is left of the pattern {_quoted(text)}: {empty}") from empty
+    return sources
+
+
+def _set_aside(path: Path, aside: LeftOut) -> None:
+    ours = is_ours(str(path)) if path.is_dir() else None
+    if ours is not None:
+        aside.add("ours", f"{ours} of sightbook", shown(str(path)))
+        return
+    what = "folder" if path.is_dir() else suffix_of(path.name) or "file"
+    aside.add("empty", what, shown(str(path)))
 
 
 def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
@@ -253,21 +323,41 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
     root = path.resolve()
     if kind == "folder":
         if root not in may_be_empty and next(iter(Walk(str(root))), None) is None:
-            raise SourceError(_nothing_in(root))
-    elif kind == "tar":
+            raise EmptySource(_nothing_in(root))
+        return Source(source_id(root), kind, root)
+    if root.stat().st_size == 0:
+        raise EmptySource(f"The file {_quoted(path)} is empty, 0 bytes: check that it is the right one.")
+    if _begins(root) == _POINTER:
+        raise SourceError(
+            f"The file {_quoted(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
+            "clone."
+        )
+    if kind == "tar":
         if not tar.has_pictures(str(root)):
-            raise SourceError(
+            raise EmptySource(
                 f"There are no pictures in the tar file {_quoted(path)}: check that it is the right one."
             )
-    elif kind == "parquet" and vectors.holds_vectors(str(root)):
-        kind = "vectors"
-    elif kind == "parquet" and parquet.check(str(root)) == 0:
-        raise SourceError(
+    elif kind == "cifar":
+        cifar.check(str(root))
+    elif kind == "parquet" and not len(Table(Origin.now("parquet", str(root)))):
+        raise EmptySource(
             f"There are no rows in the Parquet file {_quoted(path)}: check that it is the right one."
         )
+    elif kind == "parquet" and vectors.holds_vectors(str(root)):
+        kind = "vectors"
+    elif kind == "parquet":
+        parquet.check(str(root))
     if kind == "vectors":
         vectors.shape(str(root))
     return Source(source_id(root), kind, root)
+
+
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_POINTER))
+    except OSError:
+        return b""  # the reader that follows says why
 
 
 def _kind(path: Path, text: str) -> _Thing:
@@ -291,7 +381,7 @@ def _kind_or_none(path: Path) -> _Thing | None:
         return "parquet"
     if is_npy(path):
         return "vectors"
-    if cifar.is_batch(str(path)):
+    if cifar.is_batch_name(path.name):
         return "cifar"
     return "picture" if is_picture_name(path.name.lstrip(".")) else None
 
@@ -303,15 +393,32 @@ def _existing(text: str) -> Path | None:
 
 
 def _nothing_in(root: Path) -> str:
-    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".npy", ".parquet", ".tar"))
+    """Why a folder is no source; archives in it, at any depth, are proposed: which of them are meant is the user's."""
+    left = LeftOut()
+    archives: list[str] = []
+
+    def note(reason: Reason, what: str, path: str) -> None:
+        left.add(reason, what, path)
+        if reason == "suffix" and len(archives) < _LOOKED_AT and what in _ARCHIVES:
+            archives.append(path)
+
+    for _ in Walk(str(root), note):
+        pass
     if archives:
-        pattern = f"*{Path(archives[0]).suffix}"
+        what = max(_ARCHIVES, key=[Path(path).suffix.lower() for path in archives].count)
+        some = [path for path in archives if path.lower().endswith(what)]
+        folders = {path.rpartition("/")[0] for path in some}
+        pattern = (f"{folders.pop()}/" if len(folders) == 1 else "**/").lstrip(
+            "/"
+        ) + f"*{Path(some[0]).suffix}"
+        among = f"{glob.escape(str(root))}/{pattern}"
         return (
-            f"There are no picture files in the folder {_quoted(root)}, but {len(archives)} archives such as "
-            f"{shown(archives[0])}: give {_quoted(root / pattern)}."
+            f"There are no picture files in the folder {_quoted(root)}, but {counted(len(archives), 'archive')} such "
+            f"as {shown(archives[0])}: give {_quoted(among)}."
         )
     suffixes = " ".join(sorted(PICTURE_SUFFIXES))
-    return f"There are no pictures ({suffixes}) in the folder {_quoted(root)}: check the path."
+    held = f"; it holds {sentence(left.groups)}" if left else ""
+    return f"There are no pictures ({suffixes}) in the folder {_quoted(root)}{held}: check the path."
 
 
 def _quoted(path: str | Path) -> str:

@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import Any
 
 from sightbook.errors import SourceError
-from sightbook.images.entry import Label, Origin, vanished
+from sightbook.images.entry import Origin, vanished
+from sightbook.images.label import LABEL_COLUMNS, Label, label_of
 from sightbook.images.names import shown
 
 # What is held of one file at a time; Hugging Face writes row groups of about this size, others write them of any size.
@@ -17,9 +18,9 @@ _BATCH_BYTES = 32 << 20
 
 class Table:
     """A Parquet file, opened; SourceError when it is gone or damaged. starts: the first row of each row group, and the
-    number of rows."""
+    number of rows; label: the column of labels, `column` or one of the usual names, None where there is none."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, column: str | None = None) -> None:
         import pyarrow
         import pyarrow.parquet
 
@@ -32,14 +33,21 @@ class Table:
         except self._errors as error:
             raise self.damaged(error) from error
         self.schema: Any = self.file.schema_arrow
-        self.has_label = "label" in self.schema.names and _is_label(self.schema.field("label").type)
-        self.label_names = _names(self.schema.metadata)
+        columns = self.label_columns
+        wanted = LABEL_COLUMNS if column is None else (column,)
+        self.label = next((name for name in wanted if name in columns), None)
+        self.label_names = None if self.label is None else _names(self.schema.metadata, self.label)
         metadata = self.file.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self.starts = list(accumulate(sizes, initial=0))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns that can hold labels."""
+        return [field.name for field in self.schema if _is_label(field.type)]
 
     def close(self) -> None:
         self.file.close()
@@ -59,10 +67,10 @@ class Table:
 
     def labels(self, group: int) -> Iterator[Label]:
         """The labels of one row group, for evaluation; None for each row where there is no such column."""
-        if not self.has_label:
+        if self.label is None:
             yield from [None] * (self.starts[group + 1] - self.starts[group])
             return
-        for batch in self.batches(group, ["label"]):
+        for batch in self.batches(group, [self.label]):
             yield from map(label_of, batch.column(0).to_pylist())
 
     def damaged(self, why: object) -> SourceError:
@@ -72,25 +80,35 @@ class Table:
         )
 
 
-def label_of(value: object) -> Label:
-    """A value of a label column; None for what is no label."""
-    return value if isinstance(value, (int, str)) else None
-
-
 def _is_label(kind: Any) -> bool:
+    """Whether a column can hold labels: whole numbers, text, yes or no, numbers, or lists of whole numbers or text
+    (lists of other numbers are vectors)."""
     from pyarrow import types
 
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        kind = kind.value_type
+        return bool(types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind))
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind))
+    return bool(
+        types.is_integer(kind)
+        or types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_boolean(kind)
+        or types.is_floating(kind)
+    )
 
 
-def _names(metadata: dict[bytes, bytes] | None) -> list[str] | None:
-    """features.label.names of the Hugging Face schema metadata, when it is there and well formed."""
+def _names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None:
+    """features.COLUMN.names of the Hugging Face schema metadata, also of a list of such, when it is there and well
+    formed."""
     try:
-        document = json.loads((metadata or {})[b"huggingface"])
-        names = document["info"]["features"]["label"]["names"]
-    except (KeyError, TypeError, ValueError, RecursionError):
+        feature = json.loads((metadata or {})[b"huggingface"])["info"]["features"][column]
+        if isinstance(feature, list):
+            feature = feature[0]
+        names = feature["names"] if "names" in feature else feature["feature"]["names"]
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None

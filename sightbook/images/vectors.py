@@ -5,11 +5,10 @@ which goes through the file once, in batches. `read_vectors` gives all of them a
 """
 
 # Plain strings, as in the other kinds of sources.
-# ruff: noqa: PTH110, PTH111, PTH207
+# ruff: noqa: PTH110, PTH111
 
 from __future__ import annotations
 
-import glob
 import os
 import threading
 from bisect import bisect_right
@@ -21,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.entry import Entry, Origin
+from sightbook.images.entry import EmptySource, Entry, Origin
 from sightbook.images.names import shown
 from sightbook.images.npy import is_npy, open_npy, read_npy
 from sightbook.images.parquet import picture_column
+from sightbook.images.patterns import matches
 from sightbook.images.table import Table
+from sightbook.words import counted
 
 Vector = NDArray[np.float32]
 
@@ -60,18 +61,14 @@ def fitting_length(root: str, wanted: int) -> int:
         file.close()
 
 
-def entries(source: str, root: str) -> Iterator[Entry]:
-    """The rows of a file in order. `size` is that of the first vector: how long each one is shows when it is read."""
+def entries(source: str, root: str, column: str | None = None) -> Iterator[Entry]:
+    """The rows of a file in order. `size` is that of the first vector: how long each one is shows when it is read.
+    column: that of the labels, where it is not one of the usual ones."""
     origin = Origin.now("vectors", root)
-    file = _open(origin)
+    file = _open(origin, column)
     size = 4 * file.shape[1]
     for row, label in enumerate(file.labels()):
         yield Entry(source, str(row), size, origin.mtime_ns, label, origin)
-
-
-def label_names(root: str) -> list[str] | None:
-    """The names of the integer labels, where a Parquet file tells them."""
-    return None if is_npy(root) else Table(Origin.now("vectors", root)).label_names
 
 
 def read_row(origin: Origin, row: int) -> bytes:
@@ -111,7 +108,7 @@ def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
     found: list[str] = []
     for spec in [path] if isinstance(path, str | os.PathLike) else path:
         text = os.path.expanduser(os.fspath(spec))
-        some = [text] if os.path.exists(text) else sorted(glob.glob(text, recursive=True))
+        some = [text] if os.path.exists(text) else matches(text)
         if not some:
             raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
         found += some
@@ -120,14 +117,25 @@ def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
             raise SourceError(f"'{shown(each)}' is no file of vectors: give a .npy or a .parquet.")
     if len(found) == 1 and is_npy(found[0]):
         return read_npy(found[0])
-    files = [_open(Origin.now("vectors", each)) for each in found]
+    files = []
+    for each in list(found):
+        try:
+            files.append(_open(Origin.now("vectors", each)))
+        except EmptySource:
+            if len(found) == 1:
+                raise
+            found.remove(each)  # said by `Sources.left_out`
     F = files[0].shape[1]
     rows = np.empty((sum(file.shape[0] for file in files), F), np.float32)
     place = 0
     for name, file in zip(found, files, strict=True):
         for number, vector in enumerate(file.all()):
             if isinstance(vector, str) or len(vector) != F:
-                what = vector if isinstance(vector, str) else f"{len(vector)} numbers, not {F} as the first"
+                what = (
+                    vector
+                    if isinstance(vector, str)
+                    else f"{counted(len(vector), 'number')}, not {F} as the first"
+                )
                 raise SourceError(f"Row {number} of {shown(name)} cannot be used ({what}): leave it out.")
             rows[place] = vector
             place += 1
@@ -168,15 +176,15 @@ class _Array:
 class _Column:
     """A Parquet file's column of vectors, with a cursor that moves forward in one row group; used by one thread."""
 
-    def __init__(self, origin: Origin) -> None:
-        self._table = Table(origin)
+    def __init__(self, origin: Origin, column: str | None = None) -> None:
+        self._table = Table(origin, column)
         self._column = _vector_column(self._table)
         self._group, self._first = -1, 0
         self._cursor: Iterator[Any] | None = None
         self._vectors: list[Vector | str] = []
         first = next((each for each in self.all() if not isinstance(each, str)), None)
         if first is None or not len(first):
-            raise SourceError(
+            raise EmptySource(
                 f"There are no vectors in the Parquet file {shown(origin.root)}: check that it is the right one."
             )
         self.shape = (len(self._table), len(first))
@@ -222,8 +230,8 @@ class _Column:
 _here = threading.local()
 
 
-def _open(origin: Origin) -> _Array | _Column:
-    return _Array(origin) if is_npy(origin.root) else _Column(origin)
+def _open(origin: Origin, column: str | None = None) -> _Array | _Column:
+    return _Array(origin) if is_npy(origin.root) else _Column(origin, column)
 
 
 def _opened(origin: Origin) -> _Array | _Column:

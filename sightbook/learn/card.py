@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightbook.config import TrainConfig
 from sightbook.model.config import ModelConfig
+from sightbook.words import counted
 
 if TYPE_CHECKING:
     from sightbook.learn.verdict import Verdict
@@ -33,7 +34,7 @@ def _chosen(trained: Mapping[str, Any]) -> str:
         return "the state at the end of training"
     return (
         f"of several states during training that whose codes know held-out pictures best, after "
-        f"{trained['selected_step']:,} steps"
+        f"{counted(trained['selected_step'], 'step')}"
     )
 
 
@@ -64,7 +65,7 @@ similar codes. Written by sightbook {config.sightbook}, model format {config.for
 | input | {frame.size} × {frame.size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "unknown")} |
-| learned from | {trained["pictures"]:,} pictures, {looked_at:,} looked at, {trained["distinct"]:,} distinct |
+| learned from | {counted(trained["pictures"], "picture")}, {looked_at:,} looked at, {trained["distinct"]:,} distinct |
 | besides | {trained["failed"]:,} that could not be read |
 | strength | {strength} ({chosen}) |
 | shorter codes inside | {", ".join(map(str, config.nested)) or "none"} bits |
@@ -87,7 +88,7 @@ similar codes. Written by sightbook {config.sightbook}, model format {config.for
 def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     """Markdown text of MODEL/README.md."""
     trained = config.trained
-    budget = f"{train.epochs} epochs" if train.epochs is not None else f"{train.minutes:g} minutes"
+    budget = f"{counted(train.epochs, 'epoch')}" if train.epochs is not None else f"{train.minutes:g} minutes"
     network = config.network["backbone"]
     assert config.frame is not None, "what learns from pictures takes pictures"
     frame, size = config.frame, config.frame.size
@@ -95,7 +96,8 @@ def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
     given = {name: value for name, value in train.terms.model_dump().items() if value is not None}
     terms = "".join(f"\n| {name.replace('_', ' ')} | {value:g} |" for name, value in given.items())
     steps = (
-        f"{trained['steps']:,} steps of {trained['batch']} pictures, {trained['seconds'] / 60:.1f} minutes"
+        f"{counted(trained['steps'], 'step')} of {counted(trained['batch'], 'picture')}, "
+        f"{trained['seconds'] / 60:.1f} minutes"
     )
     return f"""# A sightbook model: {config.bits}-bit codes
 
@@ -110,8 +112,8 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
 | choice of the weights | {config.selection}: {_chosen(trained)} |
-| trained on | {trained["pictures"]:,} pictures |
-| besides | {trained["held_out"]:,} pictures held out for the verdict, {trained["failed"]:,} that could not be read |
+| trained on | {counted(trained["pictures"], "picture")} |
+| besides | {trained["held_out"]:,} held out for the verdict, {trained["failed"]:,} that could not be read |
 | budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |
 | seed | {train.seed} |
 | codebooks | {train.codebooks} |

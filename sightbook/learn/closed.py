@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +35,7 @@ from sightbook.model.builtin import BUILTIN
 from sightbook.model.fit import Fitted, fit, verdict, write
 from sightbook.presets import SMALL_UP_TO
 from sightbook.progress import Listener, Notice
+from sightbook.words import counted, none_read
 
 ENCODER = "encoder.onnx"
 
@@ -56,14 +58,16 @@ def run_closed(
     keep_freed_memory(TRAINING)
     work = folder / "train"
     write_atomic(work / "config.yaml", dump(config))
-    entries = list(open_sources([Path(source) for source in sources]).entries())
+    opened = open_sources([Path(source) for source in sources])
+    entries = list(opened.entries())
     if only is not None:
         entries = [entry for entry in entries if entry.key in only]
     network = _network(config, device_name)
     listener(
         Notice(
             f"{network.name} (pretraining: {network.told}; licence: {network.licence}; none of it is trained) "
-            f"sees {len(entries):,} pictures once, by {'onnxruntime' if network.device == 'cpu' else network.device}"
+            f"sees {counted(len(entries), 'picture')} once, by "
+            f"{'onnxruntime' if network.device == 'cpu' else network.device}"
         )
     )
     difference = network.write(folder / ENCODER)
@@ -81,7 +85,9 @@ def run_closed(
     )
     _check(made, entries, sources, work, listener)
     listener(
-        Notice(f"learning {config.bits}-bit codes from the neighbourhoods of {made.pictures:,} pictures")
+        Notice(
+            f"learning {config.bits}-bit codes from the neighbourhoods of {counted(made.pictures, 'picture')}"
+        )
     )
     chosen = None if config.strength is None else Strength(**config.strength.model_dump())
     fitted = fit(made.rows, config.bits, strength=chosen, seed=config.seed)
@@ -112,7 +118,7 @@ def run_closed(
         card=lambda done: described_card(done, config),
     )
     made.discard()
-    return report_of(folder, model)
+    return replace(report_of(folder, model), left_out=opened.left_out)
 
 
 def _judged(
@@ -164,6 +170,6 @@ def _check(
     if made.pictures == 0:
         entry, reason = made.failed[0]
         raise SourceError(
-            f"none of the {len(entries)} pictures in {where} could be read: {entry.locator}: {reason}; give pictures "
-            "that open elsewhere"
+            f"{none_read(len(entries), 'picture', where)}: {entry.locator}: {reason}; give "
+            "pictures that open elsewhere"
         )

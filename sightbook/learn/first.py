@@ -17,6 +17,7 @@ import numpy as np
 
 from sightbook.describe.learn import ANCHORS, SEED, sample
 from sightbook.errors import ConfigError, SourceError
+from sightbook.images.exclude import Exclude
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed
 from sightbook.learn.neighbours import hold_vectors
@@ -24,6 +25,7 @@ from sightbook.learn.train import train
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.seen import Seen
 from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def first_model(
     place: Path,
     *,
     bits: int = 64,
-    exclude: Sequence[str] = (),
+    exclude: Exclude = (),
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Iterator[First]:
@@ -71,7 +73,7 @@ def _learn(
     features: Path,
     *,
     bits: int,
-    exclude: Sequence[str],
+    exclude: Exclude,
     jobs: int | None,
     listener: Listener,
 ) -> None:
@@ -81,8 +83,8 @@ def _learn(
     learned = sample(np.arange(len(keys)), ANCHORS, SEED)
     listener(
         Notice(
-            f"{bits}-bit codes are learned from {len(learned):,} of these {len(keys):,} pictures, over the network "
-            "that comes with sightbook"
+            f"{bits}-bit codes are learned from {len(learned):,} of these {counted(len(keys), 'picture')}, over the "
+            "network that comes with sightbook"
         )
     )
     train(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sightbook.files import replace_atomic, write_atomic
+from sightbook.files import MARK, replace_atomic, write_atomic
 from sightbook.learn.checkpoint import Position
 
 NAME = "log.jsonl"
@@ -97,7 +97,7 @@ def draw_curves(folder: Path) -> Path | None:
         axes.grid(alpha=0.3)
     path = folder / "curves.png"
     with replace_atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+        figure.savefig(temporary, dpi=120, format="png", metadata={"Software": MARK})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sightbook.describe.learn import AGREEMENT
@@ -14,6 +15,7 @@ from sightbook.learn.judged import Judged, lead, raised
 from sightbook.learn.report import TrainReport
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import METHOD, fit_vectors
+from sightbook.words import counted
 
 _SUFFIXES = (".npy", ".parquet")
 
@@ -45,7 +47,10 @@ def learn_vectors(
             "which takes --bits only; leave it out"
         )
     fit_vectors(read_vectors(sources), folder, bits, version)
-    return report_of(folder, ModelConfig.read(folder))
+    opened = open_sources(sources)
+    for _ in opened.entries():  # what was left out is known after a walk
+        pass
+    return replace(report_of(folder, ModelConfig.read(folder)), left_out=opened.left_out)
 
 
 def report_of(folder: Path, model: ModelConfig) -> TrainReport:
@@ -73,7 +78,7 @@ def sentence(model: ModelConfig) -> str:
     as_they_are = "numbers" if model.frame is None else "features"
     learned = (
         f"{model.bits}-bit codes were learned in {trained['seconds']:.0f} s from the neighbourhoods of "
-        f"{trained['distinct']:,} different {things}"
+        f"{counted(trained['distinct'], f'different {things[:-1]}')}"
     )
     if verdict.get("halves") is not None:
         halves = Judged.of(verdict["halves"])

@@ -9,6 +9,7 @@ from sightbook.learn.choice import Choice
 from sightbook.model.builtin import BUILTIN, frame_for
 from sightbook.papers import PAPERS
 from sightbook.presets import WIDE_FROM
+from sightbook.words import counted, verb
 
 
 def reasons(
@@ -36,10 +37,9 @@ def reasons(
         found.append(f"backbone.train head: method {config.method} trains nothing of the backbone")
     frozen = config.backbone.train == "head" and not config.closed_form
     if frozen and not {"K", "M"} & set(asked) and config.quantizer == "kmeans":
+        are = f"{counted(pictures, 'picture')} {verb(pictures, 'are')}"
         enough = "enough" if config.K == 256 else "too few"
-        found.append(
-            f"K {config.K}: {pictures:,} pictures are {enough} for 256 codewords (from {WIDE_FROM} on)"
-        )
+        found.append(f"K {config.K}: {are} {enough} for 256 codewords (from {WIDE_FROM} on)")
     if config.preset == "paper":
         found += _of_paper(config)
     if not config.closed_form and not {"minutes", "epochs"} & set(asked):

@@ -6,7 +6,7 @@ import copy
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.network import Network, assemble
 from sightbook.progress import Listener, Notice
+from sightbook.words import counted
 
 # The usual scaling, for networks without one of their own.
 _IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -136,7 +137,7 @@ def _session(
         run.features.discard()
     pictures.discard()
     ranks.wait()
-    return report_of(folder, model)
+    return replace(report_of(folder, model), left_out=pictures.left_out)
 
 
 def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
@@ -266,7 +267,9 @@ def _begin(
         network.backbone.compile()
     if run.batch < config.batch:
         listener(
-            Notice(f"only {run.batch} pictures to train on: the batch of {config.batch} shrinks to that")
+            Notice(
+                f"only {counted(run.batch, 'picture')} to train on: the batch of {config.batch} shrinks to that"
+            )
         )
     if at is not None:
         if at.store != pictures.fingerprint:
@@ -294,7 +297,8 @@ def _begin(
     listener(
         Notice(
             f"training {_told(run)} by {config.method} to {config.bits} bits "
-            f"on {len(pictures.train)} pictures, {config.size} × {config.size} pixels, {run.at.precision}, on {where}"
+            f"on {counted(len(pictures.train), 'picture')}, {config.size} × {config.size} pixels, {run.at.precision}, "
+            f"on {where}"
         )
     )
     return run

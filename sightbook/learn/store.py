@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.frame import Frame
+from sightbook.images.left_out import Group
 from sightbook.images.pool import Failed, load
 from sightbook.images.sources import open_sources
 from sightbook.progress import Listener, Meter, Notice
+from sightbook.words import counted, none_read
 
 LEAST_PICTURES = 8
 MOST_HELD_OUT = 2000
@@ -32,7 +34,8 @@ _NAMED_FAILURES = 5
 class Store:
     """pixels (N, R, R, 3) uint8; `train` and `held_out` are rows of it, without overlap, in the order of the digests.
 
-    `fingerprint` is the digest of which pictures these are, whatever their names.
+    `fingerprint` is the digest of which pictures these are, whatever their names; `left_out` what the sources hold
+    besides.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,6 +44,7 @@ class Store:
     failed: int
     fingerprint: str
     mapped: Path | None
+    left_out: list[Group] = field(default_factory=list)
 
     def discard(self) -> None:
         """Removes the memory-mapped file."""
@@ -64,7 +68,8 @@ def fill(
 
     Raises SourceError when no picture is good, ConfigError when there are too few to learn from.
     """
-    entries = list(open_sources([Path(source) for source in sources]).entries())
+    opened = open_sources([Path(source) for source in sources])
+    entries = list(opened.entries())
     if only is not None:
         entries = [entry for entry in entries if entry.key in only]
     if not entries:
@@ -93,19 +98,21 @@ def fill(
     count = len(digests)
     if count == 0:
         raise SourceError(
-            f"none of the {len(entries)} pictures in {', '.join(map(str, sources))} could be read: "
+            f"{none_read(len(entries), 'picture', ', '.join(map(str, sources)))}: "
             f"{failures[0].entry.locator}: {failures[0].reason}; give pictures that open elsewhere"
         )
     if count < LEAST_PICTURES:
         raise ConfigError(
-            f"{count} picture{'s' if count > 1 else ''} in {', '.join(map(str, sources))} cannot teach anything: "
+            f"{counted(count, 'picture')} in {', '.join(map(str, sources))} cannot teach anything: "
             f"give at least {LEAST_PICTURES}, better some thousands"
         )
     order = np.array(sorted(range(count), key=digests.__getitem__), np.int64)
     fingerprint = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
     held = min(max(round(count * held_out), 64), MOST_HELD_OUT, count // 5)
     held = max(held, 1)
-    return Store(pixels[:count], order[held:], order[:held], len(failures), fingerprint, mapped)
+    return Store(
+        pixels[:count], order[held:], order[:held], len(failures), fingerprint, mapped, opened.left_out
+    )
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -140,5 +147,7 @@ def tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> N
         listener(Notice(f"skipped {failure.entry.locator}: {failure.reason}"))
     if len(failures) > _NAMED_FAILURES:
         listener(
-            Notice(f"skipped {len(failures)} pictures in all; they are named in {folder / 'failures.jsonl'}")
+            Notice(
+                f"skipped {counted(len(failures), 'picture')} in all; they are named in {folder / 'failures.jsonl'}"
+            )
         )

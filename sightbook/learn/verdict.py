@@ -16,6 +16,7 @@ from sightbook.learn.halves import resized
 from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
 from sightbook.model.network import Network
+from sightbook.words import counted
 
 _CHUNK = 256
 VIEW_SEED = 20_240_115  # the same views for every model that is judged on the same pictures
@@ -74,7 +75,8 @@ class Verdict:
         now, before = self.trained, self.untrained
         start = "codes at the start" if clusters else "the untrained network"
         views = (
-            f"on {self.pictures} held-out pictures a random view finds its own picture first in {now.recall_at_1:.1%} "
+            f"on {counted(self.pictures, 'held-out picture')} a random view finds its own picture first in "
+            f"{now.recall_at_1:.1%} "
             f"of cases ({start}: {before.recall_at_1:.1%})"
         )
         if self.usage is not None:

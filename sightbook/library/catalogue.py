@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from sightbook.images.patterns import readings
 from sightbook.library.database import connect_writer, transaction
 from sightbook.library.reader import Reader
 from sightbook.library.schema import (
@@ -334,7 +335,8 @@ class Catalogue:
         it as a glob.
 
         As in SQLite's GLOB, `*` also crosses `/`. What is the name of something is no glob: `a[1].jpg` is that file
-        where there is one, and not `a1.jpg`. Nothing is called "".
+        where there is one, and not `a1.jpg`; nor are the brackets of `a[1]*` where a name has them. Nothing is called
+        "".
         """
         if not pattern:
             return set(), set()
@@ -346,7 +348,13 @@ class Catalogue:
         )
         if any(named):
             return named
-        return self._matching(f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", names)
+        for reading in readings(pattern)[1:]:
+            fitting = self._matching(
+                f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", {"exact": to_column(reading)}
+            )
+            if any(fitting):
+                return fitting
+        return set(), set()
 
     def latest_sides(self, count: int) -> list[int]:
         """Shorter sides, in pixels, of the pictures that were added last."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
-from sightbook.images.entry import noun
+from sightbook.images.entry import noun, storable
 from sightbook.images.names import to_native
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
@@ -30,6 +30,7 @@ from sightbook.library.snapshot import FINE_NAME as FINE_CODES
 from sightbook.library.snapshot import NAME as CODES
 from sightbook.library.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.model.config import ModelConfig
+from sightbook.words import counted
 
 Verdict = Literal["ok", "repaired", "note", "broken"]
 _NAMED = 5
@@ -266,7 +267,9 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterat
             and snapshot.packed.tobytes() == joined
             and (fine is None or (snapshot.fine is not None and snapshot.fine.tobytes() == fine))
         ):
-            yield Finding("cache", "ok", f"{len(ids):,} codes" + (" and fine codes" if width else ""))
+            yield Finding(
+                "cache", "ok", f"{counted(len(ids), 'code')}" + (" and fine codes" if width else "")
+            )
             return
         if not ours:
             text = (
@@ -304,18 +307,18 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
             yield Finding(
                 "source",
                 "note",
-                f"{source.root} is not there now: {counts[source.id].good:,} {what} can be found, not shown",
+                f"{source.root} is not there now: {counted(counts[source.id].good, what[:-1])} can be found, not shown",
             )
             continue
         if source.kind != "folder":
-            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} {what}")
+            yield Finding("source", "ok", f"{source.root}: {counted(counts[source.id].good, what[:-1])}")
             continue
         changed = []
         for path, row in catalogue.known(source.id).items():
             if row.id is not None and row.state == GOOD:
                 with contextlib.suppress(OSError):
                     status = os.stat(os.path.join(source.root, to_native(path)))  # noqa: PTH116, PTH118
-                    if (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns):
+                    if (status.st_size, storable(status.st_mtime_ns)) == (row.size, row.mtime_ns):
                         continue
                 changed.append(path)
         if changed:
@@ -324,11 +327,13 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
             yield Finding(
                 "source",
                 "note",
-                f"{source.root}: {len(changed):,} pictures changed or went since the last `sightbook add` "
+                f"{source.root}: {counted(len(changed), 'picture')} changed or went since the last `sightbook add` "
                 f"({named}{more})",
             )
         else:
-            yield Finding("source", "ok", f"{source.root}: {counts[source.id].good:,} pictures as they were")
+            yield Finding(
+                "source", "ok", f"{source.root}: {counted(counts[source.id].good, 'picture')} as they were"
+            )
 
 
 def compact(path: Path) -> tuple[int, int]:

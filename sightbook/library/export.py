@@ -24,6 +24,7 @@ from sightbook.library.scan import is_there
 from sightbook.library.schema import SourceRow
 from sightbook.library.state import State, of_one_state
 from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted, verb
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
@@ -201,11 +202,9 @@ def embeddings_to_parquet(
         flush()
     left_out += len(known) - len(entries)
     if left_out:
-        listener(
-            Notice(
-                f"{left_out:,} {noun(model.takes_vectors)} are not there as they were added, and were left out"
-            )
-        )
+        what = counted(left_out, noun(model.takes_vectors)[:-1])
+        are = f"{verb(left_out, 'are')} not there as they were added, and {verb(left_out, 'were')} left out"
+        listener(Notice(f"{what} {are}"))
     return count
 
 

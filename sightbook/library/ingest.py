@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Literal
 
 from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry, locate, noun
+from sightbook.images.exclude import below, within
+from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
+from sightbook.images.ours import DRAWN
 from sightbook.interrupt import deferred_interrupt
-from sightbook.library import folder
+from sightbook.library import folder, remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.fine import UNASKED, too_many
 from sightbook.library.passing import failure, reader
@@ -35,6 +38,7 @@ from sightbook.library.scan import (
 from sightbook.library.schema import FailureRow, PictureRow
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
+from sightbook.words import counted
 
 if TYPE_CHECKING:
     from sightbook.images.sources import Source
@@ -59,6 +63,7 @@ def add(
     moved_from: str | Path | None,
     retry: bool,
     exclude: Sequence[str],
+    forget_excludes: bool,
     prune: Prune,
     seen: Seen | None,
     listener: Listener,
@@ -67,7 +72,8 @@ def add(
     started = time.monotonic()
     plans = planned(
         catalogue, library, specs,
-        moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+        moved_from=moved_from, retry=retry, exclude=exclude, forget_excludes=forget_excludes, prune=prune,
+        listener=listener,
     )  # fmt: skip
     if too_many(catalogue, sum(len(plan.todo) for plan in plans)):
         what = noun(any(plan.source.kind == "vectors" for plan in plans))
@@ -106,6 +112,7 @@ def add(
         removed=removed,
         seconds=ended - started,
         rate=len(todo) / (ended - encoding) if todo else 0.0,
+        left_out=LeftOut(group for plan in plans for group in (*plan.left_out, *plan.aside)).groups,
     )
 
 
@@ -117,6 +124,7 @@ def planned(
     moved_from: str | Path | None,
     retry: bool,
     exclude: Sequence[str],
+    forget_excludes: bool = False,
     prune: Prune,
     listener: Listener,
     config: ModelConfig | None = None,
@@ -127,7 +135,10 @@ def planned(
     LibraryError when a source is not of the kind or length that the model takes, or `prune` would take everything that
     is known of a source, and was not told "all".
     """
-    sources = resolve(catalogue, library, specs, moved_from, exclude=exclude, may_be_empty=prune == "all")
+    sources = resolve(
+        catalogue, library, specs, moved_from,
+        exclude=exclude, forget_excludes=forget_excludes, may_be_empty=prune == "all",
+    )  # fmt: skip
     if folder.exists(library):
         config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
         refuse_other_kind(sources, config, library)
@@ -135,6 +146,13 @@ def planned(
     meter = Meter(listener, "scan")
     plans = scan_all(catalogue, sources, retry=retry, meter=meter, library=library)
     meter.close()
+    if plans:  # empty members of a pattern are told of beside the first whole source of it
+        first = next((plan for plan in plans if plan.source.names is None), plans[0])
+        first.aside = sources.aside.groups
+    for glob in exclude:
+        if all(_unfit(glob, plan.source) for plan in plans if not plan.bystander):
+            places = ", ".join(str(plan.source.root) for plan in plans)
+            listener(Notice(f"the exclude {glob!r} fits nothing in {places}"))
     find_moved(catalogue, plans)
     for plan in plans:
         if prune and prune != "all" and plan.empty:
@@ -144,6 +162,12 @@ def planned(
                 "drive, or say --prune-all if they are gone for good"
             )
     return plans
+
+
+def _unfit(glob: str, source: Source) -> bool:
+    """Whether an exclude that was asked for fits nothing of a source."""
+    placed = below(glob, source.inside) if source.inside else [within(glob, str(source.root))]
+    return all(each in ("", *source.unfit) for each in placed)
 
 
 def told(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
@@ -163,7 +187,13 @@ def told(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
             moved.append((locate(old.kind, old.root, old.path), where(found.path)))
         missing += [where(keys[id].path) for id in (*plan.missing, *plan.gone_before)]
     return AddPlan(
-        new, changed, moved, missing, sum(p.unchanged for p in plans), sum(p.known_failures for p in plans)
+        new,
+        changed,
+        moved,
+        missing,
+        sum(plan.unchanged for plan in plans),
+        sum(plan.known_failures for plan in plans),
+        LeftOut(group for plan in plans for group in (*plan.left_out, *plan.aside)).groups,
     )
 
 
@@ -185,6 +215,9 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
         forget=plan.forget,
         now=now,
     )
+    if source.names is None:
+        groups = None if source.inside else LeftOut([*source.left_out.groups, *plan.aside]).groups
+        remembered.remember(catalogue, source.id, source.exclude, groups)
 
 
 class _Run:
@@ -223,7 +256,9 @@ class _Run:
                     raise
                 kept = self.added + self.changed + self.same
                 what = noun(model.takes_vectors)
-                self.listener(Notice(f"{kept:,} of {len(todo):,} {what} were encoded and are kept"))
+                self.listener(
+                    Notice(f"{kept:,} of {counted(len(todo), what[:-1])} were encoded and are kept")
+                )
                 raise
         self._commit()
 
@@ -263,6 +298,10 @@ class _Run:
                 "same command again"
             )
         locator = locate(source.kind, str(source.root), entry.path)
+        if reason == DRAWN:
+            self.plans[entry.source].drawn.append(entry.path)
+            self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, time.time()))
+            return
         self.failures.append(Failure(entry.source, entry.path, locator, reason, time.time()))
         self.listener(Notice(f"{locator}: {reason}"))
         if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):

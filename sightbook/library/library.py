@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sightbook.arguments import (
     count,
@@ -26,9 +26,10 @@ from sightbook.arguments import (
     takes,
     texts,
 )
-from sightbook.errors import ConfigError, LibraryError, ModelError
+from sightbook.errors import ConfigError, LibraryError, ModelError, typed
 from sightbook.images.entry import locate, noun
-from sightbook.library import folder
+from sightbook.images.ours import DRAWN
+from sightbook.library import folder, remembered
 from sightbook.library.answers import Answers
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import closed, explained
@@ -38,11 +39,13 @@ from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceSt
 from sightbook.library.schema import FORMAT
 from sightbook.library.selection import Wanted, select, wanted
 from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightbook.images.left_out import Group
     from sightbook.library.ingest import Prune
     from sightbook.library.query import Picture
     from sightbook.library.schema import Counts, SourceRow
@@ -68,6 +71,19 @@ def _seen(value: Any, name: str) -> Any:
             f"{name} is {described(value)}: give what learning returned (sightbook.model.seen.Seen)"
         )
     return value
+
+
+class _Read(NamedTuple):
+    """What `status` reads, of one committed state."""
+
+    rows: list[SourceRow]
+    counts: dict[str, Counts]
+    failed: list[Failure]
+    facts: Facts
+    config: ModelConfig
+    drawn: dict[str, set[str]]
+    excludes: dict[str, tuple[str, ...]]
+    left_out: dict[str, list[Group]]
 
 
 class Library:
@@ -155,6 +171,7 @@ class Library:
         moved_from: str | Path | None = None,
         retry: bool = False,
         exclude: Sequence[str] = (),
+        forget_excludes: bool = False,
         prune: Prune = False,
         seen: Seen | None = None,
         wait: float = 0.0,
@@ -169,7 +186,8 @@ class Library:
         id. Results are committed in batches: after Ctrl-C or a crash the same call goes on where it stopped.
 
         model: only checked to be the library's own. jobs: decoding processes. moved_from: the one source given stood
-        there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken.
+        there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken,
+        now and by every later `add` of these sources, until one has forget_excludes set.
         prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
         before: those that are as they were are not opened. wait: seconds to wait for another writer to end. A listener
         that raises stops it: what was encoded is kept, and the exception passes on. Raises LibraryError (another
@@ -195,6 +213,7 @@ class Library:
                     moved_from=moved_from,
                     retry=retry,
                     exclude=exclude,
+                    forget_excludes=forget_excludes,
                     prune=prune,
                     seen=seen,
                     listener=listener,
@@ -220,6 +239,7 @@ class Library:
         moved_from: str | Path | None = None,
         retry: bool = False,
         exclude: Sequence[str] = (),
+        forget_excludes: bool = False,
         prune: Prune = False,
         listener: Listener = silent,
     ) -> AddPlan:
@@ -236,7 +256,8 @@ class Library:
             try:
                 plans = ingest.planned(
                     catalogue, path, specs,
-                    moved_from=moved_from, retry=retry, exclude=exclude, prune=prune, listener=listener,
+                    moved_from=moved_from, retry=retry, exclude=exclude, forget_excludes=forget_excludes, prune=prune,
+                    listener=listener,
                 )  # fmt: skip
                 return ingest.told(catalogue, plans)
             finally:
@@ -304,22 +325,34 @@ class Library:
         from sightbook.model import released
         from sightbook.model.config import ModelConfig
 
-        def read() -> tuple[list[SourceRow], dict[str, Counts], list[Failure], Facts, ModelConfig]:
+        def read() -> _Read:
             facts = self.facts
             config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
-            return self._catalogue.sources(), self._catalogue.counts(), self.failures(), facts, config
+            rows = self._catalogue.sources()
+            return _Read(
+                rows,
+                self._catalogue.counts(),
+                self.failures(),
+                facts,
+                config,
+                {row.id: remembered.drawn(self._catalogue, row.id) for row in rows},
+                remembered.excludes(self._catalogue),
+                remembered.left_out(self._catalogue),
+            )
 
         with self._lock, explained(self.path):
-            rows, counts, failed, facts, config = self._settled(read)
+            rows, counts, failed, facts, config, drawn, excludes, left_out = self._settled(read)
         sources = [
             SourceStatus(
                 row.id,
                 row.kind,
                 row.root,
                 is_there(row.root),
-                *counts[row.id],
+                *counts[row.id]._replace(failures=counts[row.id].failures - len(drawn[row.id])),
                 added=row.added,
                 scanned=row.scanned,
+                exclude=excludes.get(row.id, ()),
+                left_out=remembered.with_drawn(row, left_out.get(row.id, []), drawn[row.id]),
             )
             for row in rows
         ]
@@ -366,7 +399,7 @@ class Library:
                 row.failed,
             )
             for row in rows
-            if row.source in sources
+            if row.source in sources and row.reason != DRAWN
         ]
 
     def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:
@@ -455,7 +488,8 @@ class Library:
             raise LibraryError(
                 f"{self.path} was made with another model ({self.facts.bits} bits, fingerprint "
                 f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
-                "the model out to go on with its own, or give another folder for a new library"
+                f"the model out to go on with its own, take the other one by `sightbook migrate "
+                f"{typed(self.path)} --model {typed(str(name))}`, or give another folder for a new library"
             )
 
 
@@ -498,6 +532,6 @@ def _advice(config: ModelConfig, pictures: int) -> str | None:
         else "train another one over its network and give that to `sightbook migrate`"
     )
     return (
-        f"the library's model was learned from {learned_from:,} {holds} and it holds {pictures:,}: {how}, answers will "
-        "be better"
+        f"the library's model was learned from {counted(learned_from, holds[:-1])} and it holds {pictures:,}: {how}, "
+        "answers will be better"
     )

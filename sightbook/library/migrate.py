@@ -29,6 +29,7 @@ from sightbook.library.passing import failure
 from sightbook.library.scan import is_there, refuse_other_kind
 from sightbook.library.schema import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted, verb
 
 if TYPE_CHECKING:
     from sightbook.model.model import Model
@@ -165,7 +166,8 @@ def _encode(
     done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
     todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
     if done:
-        listener(Notice(f"{len(done):,} {noun(model.takes_vectors)} were encoded before"))
+        what = counted(len(done), noun(model.takes_vectors)[:-1])
+        listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
     if not todo:
         return
     ids = {entry.key: id for id, entry in todo}

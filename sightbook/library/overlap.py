@@ -22,9 +22,11 @@ from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.exclude import Excludes, below
 from sightbook.images.names import to_native
 from sightbook.images.pool import Guards, digest
-from sightbook.images.sources import Source, excluded
+from sightbook.images.sources import Source
+from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import Known, SourceRow
 
@@ -86,6 +88,9 @@ class Overlaps:
             if id in self._given:
                 return False
             source.id, source.root, source.inside = id, root, f"{best}/"
+            known = remembered.excludes(self._catalogue).get(id, ())
+            own = [placed for glob in source.exclude for placed in below(glob, source.inside)]
+            source.exclude = tuple(dict.fromkeys((*known, *own)))
             if source.names is not None:
                 source.names = frozenset(source.inside + name for name in source.names)
         return True
@@ -194,9 +199,9 @@ class Overlaps:
 
     def _take(self, source: Source, known: dict[str, Known], row: SourceRow, prefix: str) -> TakeOver:
         """All pictures of `row` under `prefix`, but those that a walk through `source` would leave out."""
-        left_out = excluded(source.exclude)
+        excludes = Excludes(source.exclude)
         theirs = self._catalogue.known(row.id)
-        part = {path: each for path, each in theirs.items() if not left_out(prefix + path)}
+        part = {path: each for path, each in theirs.items() if excludes.fits(prefix + path) is None}
         if row.id not in self._gone:
             part = {path: each for path, each in part.items() if not _is_hidden(path)}
         if len(part) == len(theirs):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sightbook.images.entry import Kind
+    from sightbook.images.left_out import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class AddReport:
     added: new; changed: encoded again under their ids; unchanged: untouched; failed: could not be read now;
     known_failures: failed before and unchanged since, so not tried; missing: in the catalogue, no longer in the source
     (left out of searches until they are back); moved: the same content under another path, with the id it had; removed:
-    gone from the source and pruned. rate is pictures read per second.
+    gone from the source and pruned. rate is pictures read per second. left_out: what the sources hold and is not taken
+    (`images.left_out`).
     """
 
     added: int
@@ -76,12 +78,14 @@ class AddReport:
     removed: int
     seconds: float
     rate: float
+    left_out: list[Group] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class AddPlan:
     """What an `add` would do, by locators: new and changed (another size or time) pictures to read, moved ones as (old,
-    new), missing ones, which `prune` would remove, and the number of those that stay as they are."""
+    new), missing ones, which `prune` would remove, the number of those that stay as they are, and what would be left
+    out."""
 
     new: list[str]
     changed: list[str]
@@ -89,11 +93,13 @@ class AddPlan:
     missing: list[str]
     unchanged: int
     known_failures: int
+    left_out: list[Group] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source: `present` says whether its root is there now; scanned is None until an `add` has gone through it."""
+    """One source: `present` says whether its root is there now; scanned is None until an `add` has gone through it;
+    exclude: the globs of what is not taken, remembered from each `add`; left_out: what the last one did not take."""
 
     id: str
     kind: str
@@ -105,6 +111,8 @@ class SourceStatus:
     failures: int
     added: float
     scanned: float | None
+    exclude: tuple[str, ...] = ()
+    left_out: list[Group] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

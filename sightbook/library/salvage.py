@@ -7,6 +7,7 @@ with the same ids → swapped in, the damaged one kept beside it. Pictures that 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sightbook.errors import LibraryError
+from sightbook.library import remembered
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.check import model_of
 from sightbook.library.database import address, explained
@@ -92,6 +94,11 @@ def _copied(damaged: Path, target: Catalogue, facts: Facts) -> dict[str, int]:
             counts[table] = kept
         target.connection.execute("DELETE FROM pictures WHERE source NOT IN (SELECT id FROM sources)")
         target.connection.execute("DELETE FROM failures WHERE source NOT IN (SELECT id FROM sources)")
+        with contextlib.suppress(sqlite3.Error, ValueError):  # an older one has none
+            known = {row.id for row in target.sources()}
+            for source, globs in connection.execute("SELECT source, globs FROM excludes"):
+                if source in known:
+                    remembered.remember(target, source, json.loads(globs), [])
         target.mend_fine()
         counts["pictures"] = target.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
         # Ids that were given and are lost must not be given again: where the counter is lost, too, room is left.

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
+from sightbook.images.left_out import Group
 from sightbook.images.pool import Guards, digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
+from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.overlap import Overlaps, TakeOver
 from sightbook.library.passing import reader
@@ -29,7 +31,9 @@ class Plan:
     todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
     reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
     forget: failures of files that are gone or good again; found: entries the source has now; taken: pictures of other
-    sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done.
+    sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done;
+    drawn: paths of sheets and plots that sightbook made; aside: members of the pattern, of which the source is one,
+    that hold nothing.
     """
 
     source: Source
@@ -45,6 +49,13 @@ class Plan:
     found: int = 0
     taken: list[TakeOver] = field(default_factory=list)
     bystander: bool = False
+    drawn: list[str] = field(default_factory=list)
+    aside: list[Group] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> list[Group]:
+        """What the source holds and is not taken."""
+        return remembered.with_drawn(self.source, self.source.left_out.groups, self.drawn)
 
     @property
     def empty(self) -> bool:
@@ -59,11 +70,13 @@ def resolve(
     moved_from: str | Path | None,
     *,
     exclude: Sequence[str] = (),
+    forget_excludes: bool = False,
     may_be_empty: bool = False,
 ) -> Sources:
     """Opens the sources under the ids they have in this library; a new root gets an id that no other source has.
 
-    exclude: globs of what is not taken; may_be_empty: a source that is known may have lost all its pictures.
+    exclude: globs of what is not taken, beside those of earlier times, unless forget_excludes; may_be_empty: a source
+    that is known may have lost all its pictures.
     With `moved_from` the one source of `specs` takes over the id of the source that stood there. Raises LibraryError
     when nothing stood there, or `specs` is more than one source or one that has a place in the library of its own.
     """
@@ -79,11 +92,21 @@ def resolve(
     sources = open_sources(specs, ids, exclude=exclude, may_be_empty=known)
     if moved_from is not None:
         _take_over(sources, library, rows, moved_from)
+        _recall(catalogue, sources, forget_excludes)
         return sources
     for source in sources:
         if roots.get(source.id, source.root) != source.root:
             source.id = _fresh_id(source.root, roots)
+    _recall(catalogue, sources, forget_excludes)
     return sources
+
+
+def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
+    """Adds the excludes of earlier times; what is named by itself is meant, whatever was excluded."""
+    known = {} if forget else remembered.excludes(catalogue)
+    for source in sources:
+        if source.names is None:
+            source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *source.exclude)))
 
 
 def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:
@@ -209,11 +232,19 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     whole source was seen: not when single pictures were named or a sub-folder could not be read.
     """
     plan = Plan(source)
-    known = catalogue.known(source.id)
+    known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
     plan.taken = overlaps.known(source, known)
     anew = retry or _has_other_reader(catalogue, source, plan.taken)
     fresh: list[Entry] = []
     folders: set[str] = set()
+
+    def compare(entry: Entry, row: Known | None) -> None:
+        before = plan.known_failures
+        _compare(plan, entry, row, anew)
+        if plan.known_failures > before and entry.path in drawn:
+            plan.known_failures = before
+            plan.drawn.append(entry.path)
+
     for entry in source.entries():
         meter.advance()
         plan.found += 1
@@ -222,13 +253,13 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
         if row is None:
             fresh.append(entry)
         else:
-            _compare(plan, entry, row, anew)
+            compare(entry, row)
     if fresh:
         taken, fresh = overlaps.found(source, known, fresh)
         plan.taken += taken
         anew = retry or _has_other_reader(catalogue, source, plan.taken)
         for entry in fresh:
-            _compare(plan, entry, known.pop(entry.path, None), anew)
+            compare(entry, known.pop(entry.path, None))
     if source.kind == "folder" and source.names is None:
         overlaps.reach(source, folders)
     for problem in source.problems:

@@ -135,6 +135,11 @@ def unusable(name: str, error: Exception) -> ModelError:
             f"{name} does not hold a vision model that transformers can open ({reason}): "
             "give a folder in the hub's layout, or vit or resnet to train from scratch"
         )
+    if "/" not in name:
+        return ModelError(
+            f"backbone {name!r} is no folder here, and a name on the hub has an owner before it, OWNER/NAME: try "
+            f"{known.full_name(name)}, or vit or resnet to train from scratch"
+        )
     if answers():
         return ModelError(f"backbone {name!r} cannot be opened from the hub ({reason}): check the name")
     return ModelError(

@@ -54,6 +54,17 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...], Known], ...] = (
     ("microsoft", ("swin",), Known("labels", "Apache-2.0")),
     ("google", ("mobilenet",), Known("labels", "Apache-2.0")),
 )
+# What people call a network, and a repository of it: names without an owner are none on the hub.
+_REPOSITORIES = (
+    ("resnet", "microsoft/resnet-50"),
+    ("dinov2", AUTOMATIC[0]),
+    ("dino", "facebook/dino-vits16"),
+    ("deit", "facebook/deit-small-patch16-224"),
+    ("convnext", "facebook/convnext-tiny-224"),
+    ("swin", "microsoft/swin-tiny-patch4-window7-224"),
+    ("vit", "google/vit-base-patch16-224"),
+)
+_RESNETS = ("18", "26", "34", "50", "101", "152")
 # Fine-tuning with labels makes a model of labels, whatever it began as.
 _FINE_TUNED = ("fine-tuned", "finetuned", "-ft-", "imagenet1k")
 
@@ -78,6 +89,14 @@ def of(name: str) -> Known:
     if said.get("pretraining") in ("self-supervised", "labels"):
         return Known(said["pretraining"], licence)
     return Known(found.pretraining, licence, found.certain)
+
+
+def full_name(name: str) -> str:
+    """A repository that somebody may mean by a name without an owner; the first automatic one when nothing is near."""
+    short = name.lower().replace("-", "").replace("_", "")
+    if short.removeprefix("resnet") in _RESNETS:
+        return f"microsoft/resnet-{short.removeprefix('resnet')}"
+    return next((full for word, full in _REPOSITORIES if short.startswith(word)), AUTOMATIC[0])
 
 
 def _published(hub_id: str) -> Known:

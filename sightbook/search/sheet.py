@@ -13,14 +13,15 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from sightbook.errors import ConfigError, SightbookError
-from sightbook.files import replace_atomic
+from sightbook.files import MARK, replace_atomic
 
 Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 
@@ -31,6 +32,7 @@ _FAINT = (128, 124, 116)
 _RULE = (221, 217, 209)
 _QUERY = (196, 78, 36)
 _RIGHT, _WRONG = (38, 128, 62), (176, 36, 44)
+_SOFTWARE = 0x0131  # EXIF 2.32
 _MARGIN, _GAP, _TEXT = 28, 16, 46
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # A canvas larger than this is no longer something to look at, and JPEG ends at 65,500 pixels a side.
@@ -123,9 +125,19 @@ def sheet(
             _paint(canvas, draw, at, _hit_cell(hit, side, frame), side)
         y += lines[index] * (step + _TEXT) + between
     with replace_atomic(out) as temporary:
-        options = {"quality": 90} if out.suffix.lower() != ".png" else {"optimize": False}
-        canvas.save(temporary, format=_FORMATS[out.suffix.lower()], **options)
+        canvas.save(temporary, format=_FORMATS[out.suffix.lower()], **_options(out.suffix.lower()))
     return out
+
+
+def _options(suffix: str) -> dict[str, Any]:
+    """How a format is written: with the mark by which `add` knows that this is no picture of a collection."""
+    if suffix == ".png":
+        info = PngInfo()
+        info.add_text("Software", MARK)
+        return {"optimize": False, "pnginfo": info}
+    exif = Image.Exif()
+    exif[_SOFTWARE] = MARK
+    return {"quality": 90, "exif": exif}
 
 
 def check_name(out: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sightbook.cli import main
+from sightbook.images.left_out import Group
 from sightbook.progress import Notice, silent
 
 
@@ -18,6 +19,7 @@ from sightbook.progress import Notice, silent
 class Answer:
     folder: Path = Path("model")
     sentence: str = "Training helped: a lot."
+    left_out: tuple[Group, ...] = (Group("suffix", ".arw", 11),)
 
     def to_json(self) -> dict[str, Any]:
         return {"answer": 42}
@@ -84,6 +86,7 @@ def test_train_prints_the_verdict_and_what_comes_next(
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "Training helped: a lot.",
+        "Left out: 11 .arw; --json names them",
         "Model: model",
         "Next:  sightbook add LIBRARY photos --model model",
     ]
@@ -109,11 +112,12 @@ def test_evaluate_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch, EVALUATE, "evaluate", "model", "--protocol", "labelled", "--data", "photos", "--labels", "l.csv",
         "--against", "m0", "--against", "m1", "--junk", "series", "-R", "50", "--jobs", "2",
         "--ap-definition", "trapezoid", "--baseline", "itq", "--baseline", "opq", "--plots", "drawn",
-        "--validation",
+        "--validation", "--label-column", "kind",
     )  # fmt: skip
     assert said.arguments == (Path("model"), "labelled", "photos")
     assert said.options == {
         "labels": Path("l.csv"), "against": [Path("m0"), Path("m1")], "R": 50, "junk": "series", "jobs": 2,
+        "label_column": "kind",
         "ap_definition": "trapezoid", "baselines": ["itq", "opq"], "details": True, "validation": True,
     }  # fmt: skip
 

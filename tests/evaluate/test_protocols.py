@@ -67,7 +67,10 @@ def test_without_a_test_part_each_tenth_labelled_picture_is_a_query(tmp_path: Pa
     left = [name for name in FILES if name != "03.png"]
     assert paths(split) == (left[::10], [name for i, name in enumerate(left) if i % 10])
     assert split.unlabelled == 1
-    assert "1 pictures without a label were left out of queries and database" in split.notes
+    assert any(
+        "1 picture without a label (empty, -1, null or not a number) was left out" in n for n in split.notes
+    )
+    assert [(group.reason, group.count, len(group.names)) for group in split.left_out] == [("label", 1, 1)]
 
 
 def test_rows_find_files_by_path_within_the_parts_and_by_name(tmp_path: Path) -> None:
@@ -116,16 +119,16 @@ def test_classes_missing_from_a_part_are_told(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train.parquet", [(data, 0) for data, _ in DRAWN[:20]])
     write_parquet(tmp_path / "test.parquet", [(data, 1) for data, _ in DRAWN[20:]])
     assert load_cifar10(tmp_path, None, None).notes == (
-        f"1 classes have no database picture: {KINDS[1]}",
-        f"1 classes have no query: {KINDS[0]}",
+        f"1 class has no database picture: {KINDS[1]}",
+        f"1 class has no query: {KINDS[0]}",
     )
 
 
 def test_files_of_the_list_that_are_absent_are_told(tmp_path: Path) -> None:
     write_files(tmp_path / "p", FILES)
-    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [*([n, "a"] for n in FILES), ["gone.png", "a"]])
+    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [*([n, n] for n in FILES), ["gone.png", "a"]])
     split = load_labelled(tmp_path / "p", labels, None)
-    assert split.notes == ("1 files in l.csv are not among the pictures, such as 'gone.png'",)
+    assert split.notes[:1] == ("1 file in l.csv is not among the pictures, such as 'gone.png'",)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_files_of_the_list_that_are_absent_are_told(tmp_path: Path) -> None:
         (["file", "class"], [["00.png", "a"]], None, "neither a column 'label' nor 'labels'"),
         (["file", "label"], [["00.png", "a"]], "sender", "no column 'sender' for the junk rule"),
         (["file", "label"], [], None, "has no rows"),
-        (["file", "label"], [["x.png", "a"]], None, "none of the 1 files in .* is among the pictures"),
+        (["file", "label"], [["x.png", "a"]], None, "none of 1 file in .* is among the pictures"),
         (["file", "label"], [["00.png", "a"], ["00.png", "b"]], None, "'00.png' stands twice"),
         (["file", "label"], [["00.png", ""]], None, "there is no labelled query"),
         (["file", "label"], [["00.png", "a"]], None, "there is no labelled database picture"),

@@ -186,7 +186,7 @@ def test_flickr25k_with_something_missing(flickr: tuple[Path, dict[int, set[str]
     (folder / "mirflickr25k_annotations_v080" / "water.txt").unlink()
     split = load_flickr25k(folder, None, None)
     assert "23 labels instead of 24" in split.notes
-    assert any("annotated pictures are not in mirflickr" in note for note in split.notes)
+    assert any("1 annotated picture is not in mirflickr" in note for note in split.notes)
     (folder / "mirflickr25k_annotations_v080" / "sea.txt").write_text("12\ntwelve\n")
     with pytest.raises(SourceError, match=r"sea\.txt holds a line that is no picture's number"):
         load_flickr25k(folder, None, None)

@@ -272,7 +272,7 @@ def test_a_query_without_relevant_pictures_counts_zero_and_is_told(model: Model,
     assert (report.per_query["model"] == 0).sum() == 3
     assert report.map == pytest.approx(report.per_query["model"].sum() / 18)
     assert "3 queries have no relevant picture and count 0" in report.text()
-    assert "1 classes have no database picture: 5" in report.notes
+    assert "1 class has no database picture: 5" in report.notes
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_few_pictures_are_enough_and_none_are_said(source: Path, folder: Path, t
     assert np.isfinite(found.codebooks).all() and found.bits == 64
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.jpg").write_bytes(b"x")
-    with pytest.raises(SourceError, match="none of the 1 pictures"):
+    with pytest.raises(SourceError, match=r"the only picture in .* could not be read"):
         train(tmp_path / "bad", tmp_path / "m2", folder)
 
 

@@ -64,7 +64,9 @@ def test_how_many_are_held_out(
 
     pixels = np.zeros((1, 1, 3), np.uint8)
     made = [SimpleNamespace(digest=number.to_bytes(4, "big"), pixels=pixels) for number in range(count)]
-    monkeypatch.setattr(store, "open_sources", lambda specs: SimpleNamespace(entries=lambda: made))
+    monkeypatch.setattr(
+        store, "open_sources", lambda specs: SimpleNamespace(entries=lambda: made, left_out=[])
+    )
     monkeypatch.setattr(store, "load", lambda entries, frame, jobs: iter(made))
     filled = store.fill(
         ["made up"], Frame(1, 1), tmp_path, held_out=share, memory_gib=1.0, listener=silent, jobs=1

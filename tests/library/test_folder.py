@@ -97,8 +97,8 @@ def test_a_newer_format_is_refused_with_a_hint(made: Path) -> None:
 def test_another_model_is_refused(made: Path, tmp_path: Path, model: Model, other_model: Model) -> None:
     sentence = (
         f"{made} was made with another model (16 bits, fingerprint {model.fingerprint[:12]}) than {other_model.folder} "
-        f"(16 bits, {other_model.fingerprint[:12]}): leave the model out to go on with its own, or give another folder "
-        "for a new library"
+        f"(16 bits, {other_model.fingerprint[:12]}): leave the model out to go on with its own, take the other one "
+        f"by `sightbook migrate {made} --model {other_model.folder}`, or give another folder for a new library"
     )
     assert refusal(made, create_with=other_model) == sentence
     assert refusal(made, create_with=other_model.folder) == sentence

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from sightbook.errors import LibraryError, SourceError
-from sightbook.images.sources import excluded
+from sightbook.images.entry import Entry
+from sightbook.images.exclude import Excludes, within
+from sightbook.images.find import ignore
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.library.pictures import content, fill, picture, write
@@ -156,12 +158,16 @@ def test_a_folder_that_cannot_be_read_is_not_pruned(library: Library, photos: Pa
 
 
 def test_left_out_by_name_by_folder_and_by_path() -> None:
-    left_out = excluded(["drafts", "*.gif", "2019/raw/", "/top.png"])
+    globs = [within(glob, "/photos") for glob in ("drafts", "*.gif", "2019/raw/", "/top.png")]
+
+    def left_out(path: str) -> bool:
+        return not list(Excludes(globs).kept([Entry("", path, 0, 0)], ignore))
+
     for path in ("drafts/a.png", "x/drafts/y/a.png", "a.gif", "deep/b.gif", "2019/raw/c.png", "top.png"):
         assert left_out(path), path
     for path in ("drafts.png", "my drafts/a.png", "a.gif.png", "x/2019/raw/c.png", "2019/raw.png"):
         assert not left_out(path), path
-    assert not excluded([""])("a.png")
+    assert within("", "/photos") == within("/", "/photos") == ""
 
 
 def test_excluded_pictures_are_not_added_and_leave_when_excluded_later(
@@ -172,7 +178,8 @@ def test_excluded_pictures_are_not_added_and_leave_when_excluded_later(
     write(photos / ".b.png", picture(91))
     with Library.open(place, create_with=model) as library:
         assert library.add([photos], exclude=["drafts"]).added == 6, "hidden ones are left out anyway"
-        assert library.add([photos]).added == 2
+        assert library.add([photos]).added == 0, "it is remembered"
+        assert library.add([photos], forget_excludes=True).added == 2
         report = library.add([photos], exclude=["drafts"])
         assert (report.missing, report.unchanged) == (2, 6)
         assert library.add([photos], exclude=["drafts"], prune=True).removed == 2

@@ -572,3 +572,19 @@ def test_the_real_mobilenet_learns_and_exports(tmp_path: Path) -> None:
     statistics = [name for name in before if name.endswith("running_var")]
     assert statistics
     assert all(torch.equal(before[name], after[f"backbone.body.{name}"]) for name in statistics)
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("resnet50", "microsoft/resnet-50"),
+        ("ResNet-18", "microsoft/resnet-18"),
+        ("dinov2_small", "facebook/dinov2-small"),
+        ("vit-b-16", "google/vit-base-patch16-224"),
+        ("efficientnet", "facebook/dinov2-small"),
+    ],
+)
+def test_a_name_without_an_owner_is_not_advised_for_download(typed: str, named: str) -> None:
+    message = str(hub.unusable(typed, OSError("nothing")))
+    assert f"try {named}," in message and "OWNER/NAME" in message
+    assert "hf download" not in message
