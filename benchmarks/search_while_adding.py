@@ -22,7 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.library_speed import make
+sys.path.insert(0, str(Path(__file__).parent))  # also where a test runs this file
+
+from library_speed import make
+
 from sightbook.library.library import Library
 
 ADD = """

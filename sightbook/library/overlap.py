@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
@@ -29,27 +28,12 @@ from sightbook.images.sources import Source
 from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import Known, SourceRow
+from sightbook.library.takeover import TakeOver, merge, shift, sizes_of
 
 Identity = tuple[int, int]  # device and inode
 
 _SAMPLE = 64  # pictures whose content is compared before a source is taken for another one that has gone
 _EQUAL = 0.9  # of the sample: some may have been changed on the way
-_HALF = 2  # at least one in so many pictures of a source must be found again
-
-
-@dataclass
-class TakeOver:
-    """Pictures of `row` that become pictures of another source.
-
-    pictures: how many; rekeyed: (id, new path); doubles: ids whose file has an older id, which go; failures: (old path,
-    new path).
-    """
-
-    row: SourceRow
-    pictures: int = 0
-    rekeyed: list[tuple[int, str]] = field(default_factory=list)
-    doubles: list[int] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Overlaps:
@@ -112,7 +96,7 @@ class Overlaps:
             if row.scanned is None or row.scanned > added:
                 continue  # both were there at one time: copies that somebody keeps
             theirs = self._catalogue.known(row.id)
-            prefix = shift(_sizes(theirs), _sizes(known), row.kind)
+            prefix = shift(sizes_of(theirs), sizes_of(known), row.kind)
             if prefix is not None and self._same_content(known, theirs, prefix):
                 taken.append(self._take(source, known, row, prefix))
         return taken
@@ -217,7 +201,7 @@ class Overlaps:
         left: Mapping[str, Entry],
     ) -> list[TakeOver]:
         """The other way round: `source` is a part of what has gone."""
-        prefix = shift({path: entry.size for path, entry in left.items()}, _sizes(theirs), row.kind)
+        prefix = shift({path: entry.size for path, entry in left.items()}, sizes_of(theirs), row.kind)
         if prefix is None:
             return []
         pairs = [(prefix + path, entry) for path, entry in left.items() if prefix + path in theirs]
@@ -232,7 +216,7 @@ class Overlaps:
 
     def _moved_to(self, theirs: Mapping[str, Known], left: Mapping[str, Entry], kind: str) -> str | None:
         """The prefix under which the pictures of a source that has gone are among these entries."""
-        prefix = shift(_sizes(theirs), {path: entry.size for path, entry in left.items()}, kind)
+        prefix = shift(sizes_of(theirs), {path: entry.size for path, entry in left.items()}, kind)
         if prefix is None:
             return None
         pairs = [(path, left[prefix + path]) for path in theirs if prefix + path in left]
@@ -317,57 +301,6 @@ def places(root: str, paths: Iterable[str]) -> dict[Identity, str]:
         if here is not None:
             found.setdefault(here, folder)
     return found
-
-
-def merge(known: dict[str, Known], theirs: Mapping[str, Known], row: SourceRow, prefix: str) -> TakeOver:
-    """Adds the pictures of `row` to `known` under `prefix`; where both have a row of one file the older id stays."""
-    taken = TakeOver(row)
-    for path, other in theirs.items():
-        place = prefix + path
-        mine = known.get(place)
-        kept = other
-        taken.pictures += other.id is not None
-        if other.id is None:
-            kept = mine or other
-        elif mine is None or mine.id is None:
-            taken.rekeyed.append((other.id, place))
-        elif other.id < mine.id:
-            taken.doubles.append(mine.id)
-            taken.rekeyed.append((other.id, place))
-        else:
-            taken.doubles.append(other.id)
-            kept = mine
-        failed = other if other.failed_size is not None else mine
-        if other.failed_size is not None:
-            taken.failures.append((path, place))
-        if failed is not None:
-            kept = kept._replace(failed_size=failed.failed_size, failed_mtime_ns=failed.failed_mtime_ns)
-        known[place] = kept
-    return taken
-
-
-def shift(inner: Mapping[str, int], outer: Mapping[str, int], kind: str) -> str | None:
-    """The prefix under which at least half of the paths of `inner` are paths of `outer`, of equal sizes. Only a folder
-    can lie deeper in another one."""
-
-    def common(prefix: str) -> int:
-        return sum(outer.get(prefix + path) == size for path, size in inner.items())
-
-    candidates = Counter({"": 1})
-    if kind == "folder":
-        by_name: dict[tuple[str, int], list[str]] = {}
-        for path, size in outer.items():
-            by_name.setdefault((path.rpartition("/")[2], size), []).append(path)
-        for path in list(inner)[:: max(1, len(inner) // _SAMPLE)]:
-            for place in by_name.get((path.rpartition("/")[2], inner[path]), ())[:_SAMPLE]:
-                if place.endswith(f"/{path}"):
-                    candidates[place.removesuffix(path)] += 1
-    best = max((prefix for prefix, _ in candidates.most_common(3)), key=common, default="")
-    return best if inner and _HALF * common(best) >= len(inner) else None
-
-
-def _sizes(known: Mapping[str, Known]) -> dict[str, int]:
-    return {path: row.size for path, row in known.items() if row.id is not None}
 
 
 def _below(path: str, root: str) -> str | None:

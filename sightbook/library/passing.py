@@ -18,7 +18,8 @@ from sightbook.library.schema import FailureRow
 
 # The reasons that `images` gives; tests make each of them happen.
 _PASSING = re.compile(
-    r"cannot be read (here )?\(|not enough memory|the process decoding it died \(SIG(KILL|TERM|HUP|INT|XCPU)\)"
+    r"cannot be read (here )?\(|not enough memory|out of memory"
+    r"|the process decoding it died \(SIG(KILL|TERM|HUP|INT|XCPU)\)"
 )
 _DECODERS = ("pillow", "pillow_heif")
 

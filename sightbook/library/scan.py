@@ -17,9 +17,10 @@ from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
 from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
-from sightbook.library.overlap import Overlaps, TakeOver
+from sightbook.library.overlap import Overlaps
 from sightbook.library.passing import reader
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
+from sightbook.library.takeover import TakeOver
 from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
