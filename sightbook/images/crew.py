@@ -14,9 +14,9 @@ from queue import SimpleQueue
 import numpy as np
 
 from sightbook.errors import SightbookError, SourceError
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards
 from sightbook.images.loaded import Failed, Loaded
 from sightbook.images.worker import Decoded, receive, send
 

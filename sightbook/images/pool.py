@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.crew import Crew, Outcome
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards, limits
 from sightbook.images.loaded import Failed, Loaded, digest, load_one
 
 __all__ = ["Failed", "Guards", "Loaded", "cores", "digest", "load"]
@@ -31,7 +31,7 @@ _BATCH_PICTURES = 512
 
 
 def load(
-    entries: Iterable[Entry], frame: Frame, *, jobs: int | None = None, guards: Guards = Guards()
+    entries: Iterable[Entry], frame: Frame, *, jobs: int | None = None, guards: Guards | None = None
 ) -> Iterator[Loaded | Failed]:
     """Yields what became of each entry, in the order of `entries`, which is advanced in the caller's thread.
 
@@ -41,7 +41,7 @@ def load(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"The number of decoding processes must be at least 1, not {jobs}: change --jobs.")
-    return _load(iter(entries), frame, cores() if jobs is None else jobs, guards)
+    return _load(iter(entries), frame, cores() if jobs is None else jobs, guards or limits())
 
 
 def cores() -> int:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Label, Origin, vanished
 from sightbook.images.find import is_picture_name
+from sightbook.images.guards import too_large
 from sightbook.images.names import shown, to_text
 
 # Beside a picture these hold its label; anything larger is something else.
@@ -45,13 +46,15 @@ def entries(source: str, root: str) -> Iterator[Entry]:
         yield Entry(source, member.path, member.size, member.mtime_ns, label, origin, member.offset)
 
 
-def read_member(origin: Origin, path: str, offset: int | None, size: int) -> bytes:
-    """The bytes of a member; without an offset the member is looked up by name."""
+def read_member(origin: Origin, path: str, offset: int | None, size: int, limit: int | None = None) -> bytes:
+    """The bytes of a member, at most `limit` of them; without an offset the member is looked up by name."""
     if offset is None:
         member = _members(origin).get(path)
         if member is None:
             raise PictureError("the tar file has no member of this name any more")
         offset, size = member.offset, member.size
+    if limit is not None and size > limit:
+        raise too_large(size, limit)
     try:
         # Opened for each picture: some 15 µs, and nothing to share between threads or processes.
         with open(origin.root, "rb", buffering=0) as file:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards
 from sightbook.images.loaded import Failed, load_one
 
 _LENGTHS = struct.Struct("<QQ")

@@ -219,11 +219,13 @@ class Catalogue:
     def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
         """Key and whereabouts by id; ids that are gone are absent."""
         rows = self._by_ids(
-            "SELECT p.id, p.source, p.path, s.kind, s.root FROM pictures p "
+            "SELECT p.id, p.source, p.path, s.kind, s.root, p.digest FROM pictures p "
             "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
             ids,
         )
-        return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
+        return {
+            row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4]), row[5]) for row in rows
+        }
 
     def find(self, source: str, path: str) -> tuple[int | None, bool]:
         """A key's picture id (None: no picture), and whether it is known as a failure."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Guards, digest
+from sightbook.images.guards import limits
+from sightbook.images.pool import digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
 from sightbook.library.catalogue import Catalogue
@@ -199,7 +200,7 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
             rows = None
             if entry.path not in plan.ids and entry.size in sizes:
                 with contextlib.suppress(PictureError, SourceError):  # the encoding names it, with its reason
-                    rows = by_content.get(digest(entry.read(Guards().bytes)))
+                    rows = by_content.get(digest(entry.read(limits().bytes)))
             if rows:
                 row = rows.pop()
                 plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))

@@ -179,7 +179,8 @@ def test_sixteen_bit_grey_of_fewer_bits_is_as_light_as_it_was_meant(format: str)
         ([0, 8, 9, 2048, 4095], [0, 0, 1, 128, 255]),
         ([0, 8, 9, 2048, 4096], [0, 0, 0, 8, 16]),  # one value more: all 16 bits
         ([0, 1, 128, 200, 255], [0, 1, 128, 200, 255]),
-        ([0, 1, 128, 200, 256], [0, 0, 8, 12, 16]),
+        ([0, 1, 128, 200, 256], [0, 0, 32, 50, 64]),  # of 10 bits
+        ([0, 1, 128, 200, 1024], [0, 0, 8, 12, 64]),
         ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
     ):
         pixels = decode(encoded(Image.fromarray(np.array([values], np.uint16)), format))
