@@ -53,6 +53,10 @@ def profile_of(image: Image.Image) -> bytes | None:
     profile = info.get("icc_profile")
     if isinstance(profile, bytes) and profile:
         return profile
+    if isinstance(points := info.get("nclx_profile"), dict):  # as pillow-heif tells it
+        return from_code_points(
+            int(points.get("color_primaries", 2)), int(points.get("transfer_characteristics", 2))
+        )
     if "srgb" in info:
         return None
     if isinstance(gamma := info.get("gamma"), float | int) and gamma > 0:
@@ -100,19 +104,15 @@ def from_code_points(primaries: int, transfer: int) -> bytes | None:
 
 
 def from_gamma(gamma: float, chromaticities: Any = None) -> bytes | None:
-    """The profile of PNG's gAMA (1/2.2 means the curve of sRGB) and cHRM (white, red, green, blue); None for sRGB."""
+    """The profile of PNG's gAMA and cHRM (white, red, green, blue); None for sRGB, whose curve 1/2.2 stands for where
+    the primaries are its own."""
     points = _SRGB
     if isinstance(chromaticities, tuple) and len(chromaticities) == 8:
         x = [float(value) for value in chromaticities]
         points = ((x[2], x[3]), (x[4], x[5]), (x[6], x[7]), (x[0], x[1]))
-    is_usual = 0.44 < gamma < 0.47
-    if (
-        is_usual
-        and max(abs(a - b) for p, q in zip(points, _SRGB, strict=True) for a, b in zip(p, q, strict=True))
-        < 0.002
-    ):
+    if 0.44 < gamma < 0.47 and np.abs(np.subtract(points, _SRGB)).max() < 0.002:
         return None
-    return _made(points, None if is_usual else 1 / gamma)
+    return _made(points, 1 / gamma)
 
 
 def _is_adobe(image: Image.Image) -> bool:
@@ -162,7 +162,7 @@ def _sample(mode: str) -> Image.Image | None:
     return Image.fromarray(np.ascontiguousarray(cube.reshape(len(steps), -1, 3)))
 
 
-def _transfer(code: int) -> NDArray[np.float64] | float | None:
+def _transfer(code: int) -> NDArray[Any] | float | None:
     """How values become light, as a gamma or as a table of light by value; None: as in sRGB. Television's curve (1, 6,
     14, 15) is taken as that of sRGB, as screens show it. High dynamic range is shown as on a screen whose brightest
     white is that of paper."""
@@ -176,16 +176,18 @@ def _transfer(code: int) -> NDArray[np.float64] | float | None:
     if code == 16:  # SMPTE ST 2084
         m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
         power = value ** (1 / m2)
-        light = 10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
-        return np.minimum(light / _NITS, 1)
+        light: NDArray[Any] = (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1) * 10_000 / _NITS
+        return light.clip(max=1)
     if code == 18:  # hybrid log-gamma: paper's white is at three quarters, ITU-R BT.2408
         a, b, c = 0.17883277, 0.28466892, 0.55991073
-        light = np.where(value <= 0.5, value**2 / 3, (np.exp((value - c) / a) + b) / 12)
-        return np.minimum(light / ((np.exp((0.75 - c) / a) + b) / 12), 1)
+        light = np.where(value <= 0.5, value**2 * 4, np.exp((value - c) / a) + b) / (
+            np.exp((0.75 - c) / a) + b
+        )
+        return light.clip(max=1)
     return None
 
 
-def _made(chromaticities: Chromaticities, curve: NDArray[np.float64] | float | None) -> bytes | None:
+def _made(chromaticities: Chromaticities, curve: NDArray[Any] | float | None) -> bytes | None:
     if curve is None:
         value = np.linspace(0, 1, _CURVE_POINTS)
         curve = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)

@@ -161,7 +161,7 @@ def _loaded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image,
             raise
         image = _pixels(bare, kind, guards)
     if kind in ("WebP", "HEIF"):
-        zeros.check(data, kind, lambda other: _same(image, lambda: _pixels(other, kind, guards)))
+        zeros.check(data, kind, image, lambda other: _or_none(lambda: _pixels(other, kind, guards)))
     return image, *image.size
 
 
@@ -170,11 +170,13 @@ def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
     guards.check_size(*image.size)
     if kind == "TIFF":
         # libtiff, which prints its troubles; Pillow then knows a number.
-        with heard(b"tempfile.tif") as said:
-            try:
+        said: list[str] = []
+        try:
+            with heard(b"tempfile.tif") as said:
                 image.load()
-            except OSError as error:
-                raise OSError(f"{error}: {said[-1]}" if said else str(error)) from error
+        except OSError as error:
+            raise OSError(f"{error}: {said[-1]}" if said else str(error)) from error
+        tiff.check_deflated(data, getattr(image, "tag_v2", {}))
     else:
         image.load()
     guards.check_size(*image.size)  # HEIF and TIFF may turn the picture while they load it
@@ -202,28 +204,24 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
         return image, width, height
 
     def same(other: bytes) -> bool:
-        return _same(image, lambda: pixels(other)[0])
+        """Whether other bytes give the same pixels."""
+        made = _or_none(lambda: pixels(other)[0])
+        return made is not None and made.tobytes() == image.tobytes()
 
-    try:
-        image, width, height = pixels(data)
-    except OSError:
-        variants = jpeg.closed(data)
-        if variants is None:
-            raise
-        image, width, height = pixels(variants[0])
-        if not same(variants[1]):
-            raise PictureError("the file is cut short: a part of the picture is missing") from None
-        return image, width, height
-    jpeg.check_whole(data, found, _corner(image), same)
+    unfinished = None if found is None else jpeg.closed(data, found)
+    image, width, height = pixels(data if unfinished is None else unfinished[0])
+    if unfinished is None:
+        jpeg.check_whole(data, found, _corner(image), same)
+    elif not same(unfinished[1]):
+        raise PictureError("the file is cut short: a part of the picture is missing")
     return image, width, height
 
 
-def _same(image: Image.Image, other: Callable[[], Image.Image]) -> bool:
-    """Whether another picture has the same pixels; one that cannot be read has not."""
+def _or_none(decoded: Callable[[], Image.Image]) -> Image.Image | None:
     try:
-        return other().tobytes() == image.tobytes()
+        return decoded()
     except Exception:  # as in `explained`
-        return False
+        return None
 
 
 def _corner(image: Image.Image) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ END = b"\xff\xd9"
 # Bytes that no decoder reads as nothing; from a linear congruence, none of them 255.
 _FILLER = bytes((number * 167 + 89) % 251 for number in range(2048))
 _SMALL = 32_768
+_IN_HEADER = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
 _SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda\xdb\xdd\xe0-\xef\xfe]")
 _MOST_HEADER = 4 << 20
 _GREY, _GREY_RANGE = 128, 4
@@ -89,7 +90,8 @@ def layout(data: bytes, *, whole: bool) -> Layout | None:
             return (
                 Layout(progressive, components, tuple(scans), None, sound) if scans and components else None
             )
-        sound = sound and (found.start() == at or bool(scans))
+        if not scans:  # one that begins where another ended, and is of a kind that stands in a header
+            sound = sound and found.start() == at and found[1][0] in _IN_HEADER
         kind, at = found[1][0], found.end()
         if kind == 0xD9:
             return (
@@ -164,11 +166,10 @@ def _is_holed(data: bytes, found: Layout, same: Callable[[bytes], bool]) -> bool
     return False
 
 
-def closed(data: bytes) -> tuple[bytes, bytes] | None:
+def closed(data: bytes, found: Layout) -> tuple[bytes, bytes] | None:
     """A file whose end marker is missing with one put there, and the same with filler before it: equal pixels mean that
     only the marker was missing. Zeros at the end (a failed copy) are not its data. None when it has one."""
-    found = layout(data, whole=True)
-    if found is None or found.end is not None:
+    if data.find(END, found.scans[0].start) >= 0:
         return None
     body = data.rstrip(b"\0")
     body = body[:-1] if body.endswith(b"\xff") else body

@@ -2,8 +2,8 @@
 
 Pillow refuses a picture for what stands beside its pixels (a megabyte of text as picture generators write it, a damaged
 time stamp) and inflates it all into memory. Here such chunks are passed over; what matters among them (profile, gamma,
-orientation) is read by us, within limits, and a damaged one is as good as absent. Whether the image data are whole is
-told by the checksum in their own stream.
+orientation) is read by us, within limits, and a damaged one is as good as absent. Image data whose checksum is wrong
+may still be right: their own stream has another.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from sightbook.errors import PictureError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST_PROFILE, _MOST_TEXT = 16 << 20, 1 << 20
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First column and row, and steps, of the passes of an interlaced picture.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def strip(data: bytes) -> tuple[bytes, dict[Any, Any]]:
     """(the same picture with its critical chunks only, what Pillow's `info` says of profile, gamma and EXIF).
 
-    PictureError when there is no image, or what makes pixels beside its data (header, palette, transparency) is damaged.
+    PictureError when there is no image, or what makes pixels beside its data (header, palette, transparency) is
+    damaged.
     """
     header, palette, transparency = b"", b"", b""
     parts: list[memoryview] = []
+    doubtful = False
     info: dict[Any, Any] = {}
     for kind, body, sound in _chunks(data):
         if kind == b"IDAT":
             parts.append(body)
+            doubtful = doubtful or not sound
         elif kind in _CRITICAL and not sound:
             raise PictureError(f"its PNG header is damaged ({kind.decode()})")
         elif kind == b"IHDR" and not header:
@@ -46,12 +52,15 @@ def strip(data: bytes) -> tuple[bytes, dict[Any, Any]]:
         raise PictureError("its PNG header is damaged")
     if not parts:
         raise PictureError("the file is cut short or damaged")
+    image = b"".join(parts)
+    if doubtful:
+        _check(image, header)
     kept = [SIGNATURE, _chunk(b"IHDR", header[:13])]
     if palette:
         kept.append(_chunk(b"PLTE", palette[: len(palette) // 3 * 3]))
     if _fits(transparency, header, palette):
         kept.append(_chunk(b"tRNS", transparency))
-    kept += [_chunk(b"IDAT", b"".join(parts)), _END]
+    kept += [_chunk(b"IDAT", image), _END]
     return b"".join(kept), info
 
 
@@ -71,11 +80,11 @@ def _chunks(data: bytes, *, checked: bool = True) -> Iterator[tuple[bytes, memor
     while at + 8 <= len(data):
         size, kind = int.from_bytes(view[at : at + 4], "big"), bytes(view[at + 4 : at + 8])
         end = at + 8 + size
-        # Image data have a checksum of their own, which the decoder looks at.
-        sound = not checked or kind == b"IDAT" or _is_sound(view, at + 4, end)
-        if (not sound and not _is_type(data[end + 8 : end + 12]) and end + 12 < len(data)) or not _is_type(
-            kind
-        ):
+        sound = not checked or _is_sound(view, at + 4, end)
+        lost = (
+            not sound and kind != b"IDAT" and end + 12 < len(data) and not _is_type(data[end + 8 : end + 12])
+        )
+        if lost or not _is_type(kind):
             # A damaged length or name: what follows is found by its own.
             at = _next_chunk(data, at + 8)
             continue
@@ -113,6 +122,29 @@ def _fits(transparency: bytes, header: bytes, palette: bytes) -> bool:
     if colour == 3:
         return 0 < len(transparency) <= len(palette) // 3
     return len(transparency) == {0: 2, 2: 6}.get(colour)
+
+
+def _check(image: bytes, header: bytes) -> None:
+    """PictureError when image data whose checksum is wrong are not what was written. Less than all is for the decoder
+    to find; more means that something else was read as pixels."""
+    inflate, done, most = zlib.decompressobj(), 0, _raw_size(header)
+    try:
+        while image and done <= most and not inflate.eof:
+            done += len(inflate.decompress(image, 1 << 20))
+            image = inflate.unconsumed_tail
+    except zlib.error:
+        done = most + 1
+    if done > most:
+        raise PictureError("its image data are damaged")
+
+
+def _raw_size(header: bytes) -> int:
+    """Bytes of the image before compression, each row with its filter."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header[:13])
+    bits = depth * _CHANNELS.get(colour, 4)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-max(0, width - x) // dx), -(-max(0, height - y) // dy)) for x, y, dx, dy in passes]
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns)
 
 
 def _profile(body: bytes, info: dict[Any, Any]) -> None:

@@ -1,7 +1,8 @@
 """Loading many pictures: read, hashed, decoded and framed in several processes, handed out in order.
 
 Batches of pictures go to the processes of a `Crew`; a bounded number of them is under way, so memory does not grow with
-the collection. Few pictures, or `jobs=1`, are loaded right here: starting a process costs as much as a hundred photos.
+the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have no
+limit of time, unless one is of a kind whose decoder is large enough to stand still or to die.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _FEW_BYTES = 2_000_000
 _BATCH_FILE_BYTES = 500_000
 _BATCH_PIXEL_BYTES = 4_000_000
 _BATCH_PICTURES = 512
+_RISKY = (".tif", ".tiff", ".heic", ".heif", ".hif", ".avif")
 
 
 def load(
@@ -56,7 +58,7 @@ def cores() -> int:
 
 def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:
     stream = _Stream(entries)
-    if jobs > 1 and stream.holds_more_than(_FEW_BYTES):
+    if stream.is_much(_FEW_BYTES):
         yield from _in_processes(stream, frame, jobs, guards)
     else:
         while (entry := stream.pull()) is not None:
@@ -103,14 +105,17 @@ class _Stream:
             self.error = error
             return None
 
-    def holds_more_than(self, size: int) -> bool:
-        """Whether the files of the coming entries are more than `size` bytes together."""
+    def is_much(self, size: int) -> bool:
+        """Whether the files of the coming entries are more than `size` bytes together, or one is of a kind that is not
+        decoded in this very process."""
         ahead: list[Entry] = []
-        while size >= 0 and (entry := self.pull()) is not None:
+        risky = False
+        while size >= 0 and not risky and (entry := self.pull()) is not None:
             ahead.append(entry)
+            risky = entry.path.lower().endswith(_RISKY)
             size -= max(entry.size, 200)  # opening a picture costs something, however small it is
         self._ahead.extend(ahead)
-        return size < 0
+        return risky or size < 0
 
     def batch(self, pictures: int) -> list[Entry]:
         """The next at most `pictures` entries, fewer when their files are large."""

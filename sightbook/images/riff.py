@@ -18,7 +18,8 @@ def chunks(data: bytes) -> list[tuple[bytes, int, int]]:
         start = named.end() + 4
         end = start + size
         follows = end + size % 2
-        if named[0] not in _PIXELS and follows < len(data) and not _NAMES.match(data, follows):
+        lost = follows > len(data) or (follows < len(data) and not _NAMES.match(data, follows))
+        if lost and named[0] not in _PIXELS:
             at = start
             continue
         found.append((named[0], start, min(end, len(data))))

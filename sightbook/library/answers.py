@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sightbook.codes.engine import Engine
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
-    from sightbook.library.query import Picture
+    from sightbook.images.picture import Picture
     from sightbook.model.model import Model
 
 # Tries to find a state no writer has taken hits from between scoring and looking up.

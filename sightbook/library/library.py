@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightbook.images.picture import Picture
     from sightbook.library.ingest import Prune
-    from sightbook.library.query import Picture
     from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
