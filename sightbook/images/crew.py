@@ -116,8 +116,8 @@ class Crew:
     def _run(self, process: _Process, entries: list[Entry]) -> tuple[list[Outcome], _Process]:
         """The outcomes of a batch, and the process to go on with.
 
-        When the process dies, or is killed because it stands still, its batch is done again one by one, so that only a picture that does so by itself is given
-        up, and is named.
+        When the process dies, or is killed because it stands still, its batch is done again one by one, so that only a
+        picture that does so by itself is given up, and is named.
         """
         try:
             return process.run(entries), process

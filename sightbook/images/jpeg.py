@@ -3,7 +3,8 @@
 libjpeg fills what is missing with grey and says nothing, so the data are asked: put filler before the end of a scan; a
 decoder that had all it needed passes over it, and the pixels stay as they are. That costs a second decoding, so it is
 done where something could be missing: where there is no end marker, where the last block is the grey of a missing one,
-in files of several scans (whose earlier ones hide it), in small ones, and where runs of zeros look like a failed copy.
+in files of several scans (whose earlier ones hide it), in small ones, where the last bits are no filling, and where runs
+of zeros look like a failed copy. A larger file of one scan that was cut inside its very last block may pass.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MOST_SCANS = 500
 END = b"\xff\xd9"
 # Bytes that no decoder reads as nothing; from a linear congruence, none of them 255.
 _FILLER = bytes((number * 167 + 89) % 251 for number in range(2048))
-_SMALL = 32_768
+_SMALL = 4_096
 _IN_HEADER = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
 _SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda\xdb\xdd\xe0-\xef\xfe]")
 _MOST_HEADER = 4 << 20
@@ -133,10 +134,12 @@ def check_whole(
     if found is None:
         return
     zeros = data.find(_ZEROS, found.scans[0].start)
+    end = data.find(END, found.scans[0].start)
     suspicious = (
         found.in_passes
         or len(data) < _SMALL
         or zeros >= 0
+        or not data[end - 1] & 1  # the last byte is filled up with ones
         or all(abs(value - _GREY) <= _GREY_RANGE for value in corner)
     )
     if not suspicious:

@@ -1,8 +1,8 @@
 """Loading many pictures: read, hashed, decoded and framed in several processes, handed out in order.
 
 Batches of pictures go to the processes of a `Crew`; a bounded number of them is under way, so memory does not grow with
-the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have no
-limit of time, unless one is of a kind whose decoder is large enough to stand still or to die.
+the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have
+no limit of time, unless one is of a kind whose decoder is large enough to stand still or to die.
 """
 
 from __future__ import annotations
