@@ -107,6 +107,22 @@ class Entry:
             raise too_large(len(data), limit)
         return data
 
+    def head(self, size: int) -> bytes:
+        """The first `size` bytes of the picture, all of them where no less can be read; errors as of `read`."""
+        if self.origin is None or self.origin.kind not in ("folder", "tar"):
+            return self.read(limits().bytes)
+        if self.origin.kind == "folder":
+            path, start, end = os.path.join(self.origin.root, to_native(self.path)), 0, size
+        else:
+            self.origin.check()
+            path, start, end = self.origin.root, self.offset or 0, min(size, self.size)
+        try:
+            with open(path, "rb", buffering=0, opener=open_waiting_for_nobody) as file:
+                file.seek(start)
+                return file.read(end)
+        except OSError as error:
+            raise PictureError(f"the file cannot be read ({error.strerror})") from error
+
 
 def noun(vectors: bool) -> str:
     """What is spoken of, in one word."""

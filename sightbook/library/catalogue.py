@@ -109,6 +109,13 @@ class Catalogue:
             and not self.connection.execute("SELECT 1 FROM meta WHERE key = 'fine asked'").fetchone()
         )
 
+    def decoding(self, source: str) -> int:
+        """The version of decoding (`images.versions`) that the codes of a source's pictures are of."""
+        row = self.connection.execute(
+            "SELECT value FROM meta WHERE key = ?", (f"decoding {source}",)
+        ).fetchone()
+        return 1 if row is None else int(row[0])
+
     @property
     def ever_held(self) -> bool:
         """Whether an id was ever given."""
@@ -295,6 +302,11 @@ class Catalogue:
                 "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, root = excluded.root",
                 (id, kind, to_column(root), now),
             )
+
+    def put_decoding(self, source: str, version: int) -> None:
+        """Says which version of decoding the codes of a source's pictures are of."""
+        with transaction(self.connection):
+            self._set(f"decoding {source}", version)
 
     def settle(
         self,

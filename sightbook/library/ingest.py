@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry, locate, noun
 from sightbook.images.names import to_native
+from sightbook.images.versions import VERSION
 from sightbook.interrupt import deferred_interrupt
 from sightbook.library import folder
 from sightbook.library.catalogue import Catalogue
@@ -77,9 +78,20 @@ def add(
         )
         catalogue.decline_fine()
         folder.catch_up(library, catalogue.fingerprint, catalogue.fine)
+    anew = sum(plan.anew for plan in plans)
+    if anew:
+        listener(
+            Notice(
+                f"{anew:,} of the pictures that are known were read by an older version, which took their colours "
+                "otherwise: they are read anew"
+            )
+        )
+    known = {row.id for row in catalogue.sources()}
     removed = 0
     for plan in plans:
         _settle(catalogue, plan)
+        if plan.source.id not in known:
+            catalogue.put_decoding(plan.source.id, VERSION)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])
             plan.missing, plan.gone_before = [], []
@@ -88,6 +100,9 @@ def add(
     encoding = time.monotonic()
     if todo:
         run.encode(todo, open_model(), jobs, seen)
+    for plan in plans:
+        if plan.outdated and plan.source.id in known and plan.source.names is None:
+            catalogue.put_decoding(plan.source.id, VERSION)
     ended = time.monotonic()
     return AddReport(
         added=run.added,

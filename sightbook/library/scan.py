@@ -15,6 +15,7 @@ from sightbook.images.guards import limits
 from sightbook.images.pool import digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
+from sightbook.images.versions import VERSION, reads_otherwise
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.schema import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.model.config import ModelConfig
@@ -27,7 +28,8 @@ class Plan:
 
     todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
     reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
-    forget: failures of files that are gone or good again; found: entries the source has now.
+    forget: failures of files that are gone or good again; found: entries the source has now; outdated: an older version
+    read its pictures; anew: pictures of `todo` for that reason alone.
     """
 
     source: Source
@@ -41,6 +43,8 @@ class Plan:
     known_failures: int = 0
     gone_before: list[int] = field(default_factory=list)
     found: int = 0
+    outdated: bool = False
+    anew: int = 0
 
     @property
     def empty(self) -> bool:
@@ -159,12 +163,12 @@ def scan(catalogue: Catalogue, source: Source, *, retry: bool, meter: Meter) -> 
     retry: read files again that failed before, though unchanged. Pictures that are not found are missing only when the
     whole source was seen: not when single pictures were named or a sub-folder could not be read.
     """
-    plan = Plan(source)
+    plan = Plan(source, outdated=catalogue.decoding(source.id) < VERSION)
     known = catalogue.known(source.id)
     for entry in source.entries():
         meter.advance()
         plan.found += 1
-        _compare(plan, entry, known.pop(entry.path, None), retry)
+        _compare(plan, entry, known.pop(entry.path, None), retry or plan.outdated)
     for problem in source.problems:
         meter.listener(Notice(problem))
     if source.names is None and not source.problems:
@@ -222,6 +226,11 @@ def _compare(plan: Plan, entry: Entry, row: Known | None, retry: bool) -> None:
     stat = (entry.size, entry.mtime_ns)
     if row is not None and row.id is not None and (row.size, row.mtime_ns) == stat:
         # Back as it was: the code it has is the code of this content.
+        if plan.outdated and row.state == GOOD and reads_otherwise(entry):
+            plan.todo.append(entry)
+            plan.ids[entry.path] = row.id
+            plan.anew += 1
+            return
         plan.unchanged += 1
         if row.state != GOOD:
             plan.back.append(row.id)
