@@ -30,7 +30,7 @@ from PIL import (
 )
 
 from sightbook.errors import MissingExtra, PictureError
-from sightbook.images import boxes, jpeg, png, riff, tiff, zeros
+from sightbook.images import boxes, jpeg, png, riff, sixteen, tiff, zeros
 from sightbook.images.guards import Guards, limits
 from sightbook.images.quiet import heard, quiet
 from sightbook.images.rgb import to_rgb
@@ -168,6 +168,7 @@ def _loaded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image,
 def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
     image = _opened(data, guards)
     guards.check_size(*image.size)
+    raw = sixteen.rawmode(image)
     if kind == "TIFF":
         # libtiff, which prints its troubles; Pillow then knows a number.
         said: list[str] = []
@@ -182,7 +183,7 @@ def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
     guards.check_size(*image.size)  # HEIF and TIFF may turn the picture while they load it
     if kind == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")  # its writer did not mean the fourth byte
-    return image
+    return sixteen.brightened(image, raw, lambda: _opened(data, guards))
 
 
 def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:

@@ -3,8 +3,8 @@
 libjpeg fills what is missing with grey and says nothing, so the data are asked: put filler before the end of a scan; a
 decoder that had all it needed passes over it, and the pixels stay as they are. That costs a second decoding, so it is
 done where something could be missing: where there is no end marker, where the last block is the grey of a missing one,
-in files of several scans (whose earlier ones hide it), in small ones, where the last bits are no filling, and where runs
-of zeros look like a failed copy. A larger file of one scan that was cut inside its very last block may pass.
+in files of several scans (whose earlier ones hide it), in small ones, where the last bits are no filling, and where
+runs of zeros look like a failed copy. A larger file of one scan that was cut inside its very last block may pass.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from PIL import Image
 from sightbook.images.colour import profile_of, to_srgb
 
 # Of 8, 10 and 12 bits, as they stand in files of 16.
-_TOPS = (255, 1023, 4095)
+TOPS = (255, 1023, 4095)
 _BITS_PER_SAMPLE = 258  # TIFF 6.0
 
 
@@ -31,7 +31,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _from_lab(image)
     if mode.startswith("I;16"):
         values = np.asarray(image)
-        image = _with_key(image, _eight_bits(values, _top(values, _declared_bits(image))))
+        image = _with_key(image, eight_bits(values, _top(values, _declared_bits(image))))
     elif mode in ("I", "F"):
         image = Image.fromarray(_stretched(np.asarray(image)))
     elif mode in ("La", "RGBa"):
@@ -64,10 +64,11 @@ def _top(values: NDArray[Any], declared: int | None) -> int:
     """The value that is white."""
     if declared in (10, 12, 14):
         return (1 << declared) - 1
-    return next(top for top in (*_TOPS, 65535) if int(values.max(initial=0)) <= top)
+    return next(top for top in (*TOPS, 65535) if int(values.max(initial=0)) <= top)
 
 
-def _eight_bits(values: NDArray[Any], top: int) -> NDArray[np.uint8]:
+def eight_bits(values: NDArray[Any], top: int) -> NDArray[np.uint8]:
+    """Integers 0 … top as 0 … 255, rounded."""
     scaled = (values.astype(np.uint32) * 255 + top // 2) // top
     return np.minimum(scaled, 255).astype(np.uint8)
 
@@ -78,7 +79,7 @@ def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 65535:
-        low, high = 0.0, next(float(top) for top in (*_TOPS, 65535) if high <= top)
+        low, high = 0.0, next(float(top) for top in (*TOPS, 65535) if high <= top)
     scale = 255.0 / (
         (high - low) or 1.0
     )  # scaled before the shift: the difference of two floats may overflow

@@ -1,7 +1,7 @@
 """How pictures become pixels has versions: which pictures another version reads otherwise, told from their headers.
 
-1: up to 0.9, colours as the numbers stand in the file. 2: profiles, code points and gamma are brought to sRGB, fully
-transparent BMP are opaque, 16-bit grey of ten bits is as light as it was meant.
+1: before this was counted, colours as the numbers stand in the file. 2: profiles, code points and gamma are brought to
+sRGB, fully transparent BMP are opaque, 16-bit samples of fewer bits are as light as they were meant.
 """
 
 from __future__ import annotations
