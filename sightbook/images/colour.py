@@ -38,6 +38,9 @@ _ADOBE: Chromaticities = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
 _ADOBE_GAMMA = 563 / 256
 # Levels of 255 that nobody sees: profiles called sRGB differ by one.
 _UNSEEN = 2
+_NEAR = 30
+_NAMES = (b"sRGB", "sRGB".encode("utf-16-be"))
+_WHITE, _TINT = 250, 16
 _MOST_BYTES = 16 << 20
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _CLASSES = {b"scnr", b"mntr", b"prtr", b"spac"}
@@ -143,12 +146,30 @@ def _transform(profile: bytes, mode: str) -> Any:
         sample = _sample(mode)
         if sample is None:
             return transform
-        seen = Image.new("RGB", sample.size)
+        ramp, seen = _ramp(mode), Image.new("RGB", sample.size)
         transform.apply(sample, seen)
+        transform.apply(ramp, grey := Image.new("RGB", ramp.size))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    plain = np.asarray(sample.convert("RGB"), np.int16)
-    return None if np.abs(np.asarray(seen, np.int16) - plain).max() <= _UNSEEN else transform
+    if _is_absurd(np.asarray(grey, np.int16)[0]):
+        return None
+    apart = np.abs(np.asarray(seen, np.int16) - np.asarray(sample.convert("RGB"), np.int16))
+    # One that calls itself so and is near it: a damaged byte, or its maker's rounding.
+    is_srgb = any(name in profile for name in _NAMES) and apart.mean() < _NEAR
+    return None if is_srgb or apart.max() <= _UNSEEN else transform
+
+
+def _ramp(mode: str) -> Image.Image:
+    """All greys, from black to white."""
+    return Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
+
+
+def _is_absurd(greys: NDArray[np.int16]) -> bool:
+    """Whether a profile, which a damaged byte may leave readable, makes of greys (256, 3) from black to white what none
+    does: white that is none, colours, or a lighter one that becomes darker."""
+    return bool(
+        greys[-1].min() < _WHITE or np.ptp(greys, axis=1).max() > _TINT or np.diff(greys, axis=0).min() < -1
+    )
 
 
 def _sample(mode: str) -> Image.Image | None:

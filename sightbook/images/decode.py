@@ -61,7 +61,7 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _Accept = Callable[[bytes], bool]
 _Factory = Callable[[BytesIO, str], Any]
 _PLUGINS: tuple[tuple[str, _Accept, _Factory], ...] = (
-    ("JPEG", lambda start: start.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
+    ("JPEG", lambda start: start.startswith(b"\xff\xd8"), JpegImagePlugin.JpegImageFile),
     ("PNG", lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
     ("WebP", lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
     ("GIF", lambda start: start.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),

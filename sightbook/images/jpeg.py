@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from sightbook.errors import PictureError
 
@@ -26,9 +27,9 @@ END = b"\xff\xd9"
 # Bytes that no decoder reads as nothing; from a linear congruence, none of them 255.
 _FILLER = bytes((number * 167 + 89) % 251 for number in range(2048))
 _SMALL = 4_096
-_IN_HEADER = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE}
 _SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda\xdb\xdd\xe0-\xef\xfe]")
-_MOST_HEADER = 4 << 20
+# Made-up files could keep the search for the next segment busy for hours.
+_MOST_HEADER, _MOST_TRIES, _MOST_BREAKS, _MOST_HOLES = 4 << 20, 1000, 20, 8
 _GREY, _GREY_RANGE = 128, 4
 _ZEROS = bytes(512)
 _TAIL = 64
@@ -91,8 +92,8 @@ def layout(data: bytes, *, whole: bool) -> Layout | None:
             return (
                 Layout(progressive, components, tuple(scans), None, sound) if scans and components else None
             )
-        if not scans:  # one that begins where another ended, and is of a kind that stands in a header
-            sound = sound and found.start() == at and found[1][0] in _IN_HEADER
+        if not scans:  # one that begins where another ended
+            sound = sound and found.start() == at and _segment(data, found.end() - 2) is not None
         kind, at = found[1][0], found.end()
         if kind == 0xD9:
             return (
@@ -157,8 +158,9 @@ def _is_holed(data: bytes, found: Layout, same: Callable[[bytes], bool]) -> bool
     """Whether after a run of zeros a scan ends too early or too late for its data. Flat areas may be such runs, too:
     those end in time."""
     for scan in found.scans:
-        at = data.find(_ZEROS, scan.start, scan.end)
-        while at >= 0:
+        at, holes = data.find(_ZEROS, scan.start, scan.end), 0
+        while at >= 0 and holes < _MOST_HOLES:
+            holes += 1
             stop = _RESTART_OR_END.search(data, at)
             end = stop.start() if stop else scan.end
             if not same(data[:end] + _FILLER + data[end:]):
@@ -187,32 +189,48 @@ def strip(data: bytes) -> bytes | None:
     hold a thumbnail, which is a whole JPEG.
     """
     kept, at = [data[:2]], 2
-    while True:
+    if _leads_to_a_scan(data, at) and not _area(data, at):
+        # One that seems to end where another begins has swallowed the tables.
+        at = _resumed(data, at)
+    tries = 0
+    while at:
         segment = _segment(data, at)
         if segment is None:
-            found = _SEGMENT.finditer(data, at + 2, at + _MOST_HEADER)
-            best = max(((_area(data, place.start()), -place.start()) for place in found), default=(0, 0))
-            if best[0] == 0:
-                return None
-            at = -best[1]
+            at, tries = (_resumed(data, at) if tries < _MOST_BREAKS else 0), tries + 1
             continue
         kind, end = segment
         kept.append(data[at:end])
         at = end
         if kind == 0xDA:
             return b"".join((*kept, data[at:]))
+    return None
+
+
+def _resumed(data: bytes, at: int) -> int:
+    """Where segments go on after a damaged one; 0 when nowhere."""
+    found = islice(_SEGMENT.finditer(data, at + 2, at + _MOST_HEADER), _MOST_TRIES)
+    best = max(((_area(data, place.start()), -place.start()) for place in found), default=(0, 0))
+    return -best[1] if best[0] else 0
+
+
+def _leads_to_a_scan(data: bytes, at: int) -> bool:
+    while (segment := _segment(data, at)) is not None:
+        kind, at = segment
+        if kind == 0xDA:
+            return True
+    return False
 
 
 def _area(data: bytes, at: int) -> int:
     """Pixels of the picture whose segments go on at this place; 0 when they do not lead to a scan."""
-    area = 0
-    while (segment := _segment(data, at)) is not None:
+    area = length = 0
+    while length < _MOST_TRIES and (segment := _segment(data, at)) is not None:
         kind, end = segment
         if kind in _FRAMES:
             area = int.from_bytes(data[at + 5 : at + 7], "big") * int.from_bytes(data[at + 7 : at + 9], "big")
         if kind == 0xDA:
             return area
-        at = end
+        at, length = end, length + 1
     return 0
 
 
@@ -223,4 +241,21 @@ def _segment(data: bytes, at: int) -> tuple[int, int] | None:
     kind, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     if end < at + 4 or end > len(data):
         return None
+    if not _is_plausible(kind, data[at + 4 : end]):
+        return None
     return (kind, end) if kind == 0xDA or data[end : end + 1] == b"\xff" else None
+
+
+def _is_plausible(kind: int, body: bytes) -> bool:
+    """Whether a segment that makes pixels is one, and not a text whose marker was damaged."""
+    if kind in _FRAMES:
+        return len(body) >= 9 and body[0] in (8, 12, 16) and len(body) == 6 + 3 * body[5]
+    if kind == 0xDA:
+        return len(body) >= 6 and len(body) == 4 + 2 * body[0]
+    if kind == 0xDB:
+        return len(body) > 64 and body[0] & 15 < 4 and body[0] >> 4 < 2
+    if kind == 0xC4:
+        return len(body) > 16 and body[0] & 15 < 4 and body[0] >> 4 < 2 and 17 + sum(body[1:17]) <= len(body)
+    if kind == 0xDD:
+        return len(body) == 2
+    return True

@@ -17,6 +17,7 @@ from typing import Any
 from sightbook.errors import PictureError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PATIENCE = 1 << 30
 _MOST_PROFILE, _MOST_TEXT = 16 << 20, 1 << 20
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First column and row, and steps, of the passes of an interlaced picture.
@@ -77,16 +78,15 @@ def states_colours(data: bytes) -> bool:
 def _chunks(data: bytes, *, checked: bool = True) -> Iterator[tuple[bytes, memoryview, bool]]:
     """(type, content, whether its checksum is right) as far as the file goes; the last one may be cut short."""
     view, at = memoryview(data), len(SIGNATURE)
+    patience = [_PATIENCE]
     while at + 8 <= len(data):
         size, kind = int.from_bytes(view[at : at + 4], "big"), bytes(view[at + 4 : at + 8])
         end = at + 8 + size
         sound = not checked or _is_sound(view, at + 4, end)
-        lost = (
-            not sound and kind != b"IDAT" and end + 12 < len(data) and not _is_type(data[end + 8 : end + 12])
-        )
+        lost = not sound and kind != b"IDAT" and _NAMES.match(data, end + 8) is None
         if lost or not _is_type(kind):
             # A damaged length or name: what follows is found by its own.
-            at = _next_chunk(data, at + 8)
+            at = _next_chunk(data, at + 8, patience)
             continue
         yield kind, view[at + 8 : end], sound
         if kind == b"IEND":
@@ -94,12 +94,19 @@ def _chunks(data: bytes, *, checked: bool = True) -> Iterator[tuple[bytes, memor
         at = end + 4
 
 
-def _next_chunk(data: bytes, at: int) -> int:
-    """Where the next chunk begins that we read and whose checksum is right; the file's end without one."""
+def _next_chunk(data: bytes, at: int, patience: list[int]) -> int:
+    """Where the next chunk begins that we read and whose checksum is right; the file's end without one, or when
+    `patience`, bytes that may be looked at for one file, is at an end."""
     view = memoryview(data)
     for found in _NAMES.finditer(data, at):
         start = found.start() - 4
-        if _is_sound(view, found.start(), found.end() + int.from_bytes(view[start : start + 4], "big")):
+        size = int.from_bytes(view[start : start + 4], "big")
+        if found.end() + size > len(data):
+            continue
+        patience[0] -= size + 4
+        if patience[0] < 0:
+            break
+        if _is_sound(view, found.start(), found.end() + size):
             return start
     return len(data)
 

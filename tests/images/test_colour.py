@@ -197,3 +197,12 @@ def test_profiles_that_are_srgb_cost_no_conversion() -> None:
         and from_code_points(2, 2) is None
         and from_code_points(99, 13) is None
     )
+
+
+def test_a_damaged_byte_in_a_profile_called_srgb_changes_nothing() -> None:
+    assert b"sRGB" in SRGB or "sRGB".encode("utf-16-be") in SRGB
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        broken = bytearray(SRGB)
+        broken[int(random.integers(len(broken)))] ^= 1 << int(random.integers(8))
+        assert np.array_equal(to_srgb(Image.fromarray(RGB), bytes(broken)), RGB)
