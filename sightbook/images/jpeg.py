@@ -20,6 +20,7 @@ _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xC
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # restart markers belong to a scan
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _RESTART_OR_END = re.compile(rb"\xff[^\x00\xff]")
 # Each scan is a pass over all blocks: a few bytes of one may cost a second. Encoders use ten.
 _MOST_SCANS = 500
@@ -32,7 +33,7 @@ _SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xda\xdb\xdd\xe0-\xef\xfe]")
 _MOST_HEADER, _MOST_TRIES, _MOST_BREAKS, _MOST_HOLES = 4 << 20, 1000, 20, 8
 _GREY, _GREY_RANGE = 128, 4
 _ZEROS = bytes(512)
-_TAIL = 64
+_TAIL = 8  # bytes, of which some block is, however flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,9 @@ def _is_holed(data: bytes, found: Layout, same: Callable[[bytes], bool]) -> bool
     """Whether after a run of zeros a scan ends too early or too late for its data. Flat areas may be such runs, too:
     those end in time."""
     for scan in found.scans:
+        restarts = [marker[1][0] & 7 for marker in _RESTART.finditer(data, scan.start, scan.end)]
+        if restarts != [number & 7 for number in range(len(restarts))]:
+            return True
         at, holes = data.find(_ZEROS, scan.start, scan.end), 0
         while at >= 0 and holes < _MOST_HOLES:
             holes += 1

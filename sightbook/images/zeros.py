@@ -22,6 +22,7 @@ from sightbook.images import riff
 _RUN = bytes(512)
 _TAIL = 32
 _MOST = 4  # each is a decoding
+_BITS = 0.02  # of a pixel in a flat area
 _NEAR, _FLAT = 24, 1.5  # pixels, levels
 _ELSE = re.compile(rb"[^\0]")
 _FILLER = bytes((number * 167 + 89) % 251 + 1 for number in range(4096))
@@ -32,16 +33,15 @@ def check(data: bytes, kind: str, image: Image.Image, decoded: Callable[[bytes],
 
     image: as it was decoded; decoded: the picture of other bytes, None when they are none.
     """
-    runs = [run for run in _runs(data) if _is_data(data, kind, *run)]
+    runs = _runs(data, _coded(data, kind))
     for start, end in runs[:_MOST] + runs[_MOST:][-1:]:
         filled = (_FILLER * (1 + (end - start) // len(_FILLER)))[: end - start]
         other = decoded(data[:start] + filled + data[end:])
-        # Lossy WebP of flat areas ends in zeros, and libwebp fails when anything else makes it want more data.
-        flat = (
-            b"VP8 " in data[:4096] and end == len(data)
-            if other is None
-            else _is_flat_where_they_part(np.asarray(image), np.asarray(other))
-        )
+        if other is None:
+            # Lossy WebP of flat areas ends in zeros, and libwebp fails when anything else makes it want more data.
+            flat = (end - start) * 8 < _BITS * image.width * image.height
+        else:
+            flat = _is_flat_where_they_part(np.asarray(image), np.asarray(other))
         if not flat:
             raise PictureError("a part of the file is zeros, as after a copy that failed")
 
@@ -59,23 +59,28 @@ def _is_flat_where_they_part(pixels: NDArray[Any], other: NDArray[Any]) -> bool:
     return bool(around.reshape(-1, *pixels.shape[2:]).std(0).max() < _FLAT)
 
 
-def _runs(data: bytes) -> list[tuple[int, int]]:
-    found, at = [], data.find(_RUN)
-    while at >= 0:
-        stop = _ELSE.search(data, at)
-        end = stop.start() if stop else len(data)
-        found.append((at, end))
-        at = data.find(_RUN, end)
-    if data.endswith(bytes(_TAIL)) and (not found or found[-1][1] != len(data)):
-        found.append((len(data.rstrip(b"\0")), len(data)))
+def _runs(data: bytes, coded: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where in the coded data zeros stand: long runs, and shorter ones that nothing follows."""
+    found = []
+    for begin, stop in coded:
+        at = data.find(_RUN, begin, stop)
+        while at >= 0:
+            other = _ELSE.search(data, at, stop)
+            end = other.start() if other else stop
+            found.append((at, end))
+            at = data.find(_RUN, end, stop)
+        if data.endswith(bytes(_TAIL), begin, stop) and (not found or found[-1][1] != stop):
+            found.append((begin + len(data[begin:stop].rstrip(b"\0")), stop))
     return found
 
 
-def _is_data(data: bytes, kind: str, start: int, end: int) -> bool:
-    """Whether a run lies where the coded picture does."""
+def _coded(data: bytes, kind: str) -> list[tuple[int, int]]:
+    """Where the coded picture stands in a file."""
     if kind == "WebP":
-        return any(
-            name in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF") and start < stop and end > begin
+        return [
+            (begin, stop)
             for name, begin, stop in riff.chunks(data)
-        )
-    return start > data.find(b"mdat") > 0
+            if name in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")
+        ]
+    start = data.find(b"mdat")
+    return [(start + 4, len(data))] if start > 0 else []
