@@ -209,10 +209,16 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
         made = _or_none(lambda: pixels(other)[0])
         return made is not None and made.tobytes() == image.tobytes()
 
+    def is_flat(other: bytes) -> bool:
+        """Whether the picture is flat in the first blocks that other bytes change."""
+        made = _or_none(lambda: pixels(other)[0])
+        block = max(1, 8 * image.width // width)
+        return made is not None and zeros.is_flat_where_they_part(image, made, (0, block, 0, 8 * block))
+
     unfinished = None if found is None else jpeg.closed(data, found)
     image, width, height = pixels(data if unfinished is None else unfinished[0])
     if unfinished is None:
-        jpeg.check_whole(data, found, _corner(image), same)
+        jpeg.check_whole(data, found, _corner(image), same, is_flat)
     elif not same(unfinished[1]):
         raise PictureError("the file is cut short: a part of the picture is missing")
     return image, width, height

@@ -126,12 +126,16 @@ def layout(data: bytes, *, whole: bool) -> Layout | None:
 
 
 def check_whole(
-    data: bytes, found: Layout | None, corner: tuple[int, ...], same: Callable[[bytes], bool]
+    data: bytes,
+    found: Layout | None,
+    corner: tuple[int, ...],
+    same: Callable[[bytes], bool],
+    is_flat: Callable[[bytes], bool],
 ) -> None:
     """PictureError when data of the picture in `data`, which has an end marker, are missing.
 
     found: its layout as far as it is known; corner: the last pixel as it was decoded; same: whether another file gives
-    the same pixels.
+    the same pixels; is_flat: whether the picture is flat where another file gives other pixels first.
     """
     if found is None:
         return
@@ -151,13 +155,15 @@ def check_whole(
         return
     if found.lacks_scans or not same(data[: found.end] + _FILLER + data[found.end :]):
         raise PictureError("the file is cut short: a part of the picture is missing")
-    if zeros >= 0 and _is_holed(data, found, same):
+    if zeros >= 0 and _is_holed(data, found, same, is_flat):
         raise PictureError("a part of the file is zeros, as after a copy that failed")
 
 
-def _is_holed(data: bytes, found: Layout, same: Callable[[bytes], bool]) -> bool:
-    """Whether after a run of zeros a scan ends too early or too late for its data. Flat areas may be such runs, too:
-    those end in time."""
+def _is_holed(
+    data: bytes, found: Layout, same: Callable[[bytes], bool], is_flat: Callable[[bytes], bool]
+) -> bool:
+    """Whether zeros stand where the data of something else stood. Flat areas may be such runs, too: then the picture is
+    flat there, and the scan ends neither too early nor too late for its data."""
     for scan in found.scans:
         restarts = [marker[1][0] & 7 for marker in _RESTART.finditer(data, scan.start, scan.end)]
         if restarts != [number & 7 for number in range(len(restarts))]:
@@ -167,7 +173,10 @@ def _is_holed(data: bytes, found: Layout, same: Callable[[bytes], bool]) -> bool
             holes += 1
             stop = _RESTART_OR_END.search(data, at)
             end = stop.start() if stop else scan.end
+            stretch = min(len(_FILLER), end - at)
             if not same(data[:end] + _FILLER + data[end:]):
+                return True
+            if not is_flat(data[:at] + _FILLER[:stretch] + data[at + stretch :]):
                 return True
             if end - at > 2 * _TAIL and same(data[: end - _TAIL] + data[end:]):
                 return True

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sightbook.errors import PictureError
@@ -41,13 +39,17 @@ def check(data: bytes, kind: str, image: Image.Image, decoded: Callable[[bytes],
             # Lossy WebP of flat areas ends in zeros, and libwebp fails when anything else makes it want more data.
             flat = (end - start) * 8 < _BITS * image.width * image.height
         else:
-            flat = _is_flat_where_they_part(np.asarray(image), np.asarray(other))
+            flat = is_flat_where_they_part(image, other, (_NEAR, 2 * _NEAR, _NEAR, 2 * _NEAR))
         if not flat:
             raise PictureError("a part of the file is zeros, as after a copy that failed")
 
 
-def _is_flat_where_they_part(pixels: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether two pictures are equal, or the first is flat around the first pixel in which they differ."""
+def is_flat_where_they_part(
+    image: Image.Image, another: Image.Image, around: tuple[int, int, int, int]
+) -> bool:
+    """Whether two pictures are equal, or the first is flat around the first pixel in which they differ: so many pixels
+    up, down, left and right of it."""
+    pixels, other = np.asarray(image), np.asarray(another)
     if pixels.shape != other.shape:
         return False
     apart = (pixels != other).reshape(*pixels.shape[:2], -1).any(2)
@@ -55,8 +57,9 @@ def _is_flat_where_they_part(pixels: NDArray[Any], other: NDArray[Any]) -> bool:
         return True
     row = int(apart.any(1).argmax())
     column = int(apart[row].argmax())
-    around = pixels[max(0, row - _NEAR) : row + 2 * _NEAR, max(0, column - _NEAR) : column + 2 * _NEAR]
-    return bool(around.reshape(-1, *pixels.shape[2:]).std(0).max() < _FLAT)
+    up, down, left, right = around
+    near = pixels[max(0, row - up) : row + down, max(0, column - left) : column + right]
+    return bool(near.reshape(-1, *pixels.shape[2:]).std(0).max() < _FLAT)
 
 
 def _runs(data: bytes, coded: list[tuple[int, int]]) -> list[tuple[int, int]]:
