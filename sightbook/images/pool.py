@@ -2,7 +2,8 @@
 
 Batches of pictures go to the processes of a `Crew`; a bounded number of them is under way, so memory does not grow with
 the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have
-no limit of time, unless one is of a kind whose decoder is large enough to stand still or to die.
+no limit of time, unless the user set one, or a picture is of a kind whose decoder is large enough to stand still or to
+die.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def cores() -> int:
 
 def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:
     stream = _Stream(entries)
-    if stream.is_much(_FEW_BYTES):
+    if guards.seconds != Guards().seconds or stream.is_much(_FEW_BYTES):
         yield from _in_processes(stream, frame, jobs, guards)
     else:
         while (entry := stream.pull()) is not None:

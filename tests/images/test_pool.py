@@ -149,10 +149,29 @@ def test_a_picture_whose_decoder_stands_still_is_given_up_and_named(eager: None,
     assert time.monotonic() - started < 30
 
 
-def test_many_slow_pictures_are_no_picture_that_stands_still(eager: None) -> None:
-    entries = [Made(name, "slow") for name in "abcdefgh"]  # a batch takes longer than one picture may
-    outcomes = list(load(entries, FRAME, jobs=2, guards=Guards(seconds=0.6)))
-    assert [type(o) for o in outcomes] == [Loaded] * 8
+def test_a_limit_of_time_that_was_set_holds_for_few_pictures_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    large = encoded(np.zeros((9000, 9000, 3), np.uint8))  # 240 kB, a second of work
+    entries = open_sources(
+        [write_folder(tmp_path / "f", {"a.png": encoded(gradient()), "b.png": large})]
+    ).entries()
+    monkeypatch.setenv("SIGHTBOOK_SECONDS", "0.05")
+    outcomes = list(load(entries, FRAME, jobs=1))
+    assert isinstance(outcomes[1], Failed)
+    assert (
+        outcomes[1].reason
+        == "reading and decoding it took longer than 0.05 s (SIGHTBOOK_SECONDS raises the limit)"
+    )
+
+
+def test_many_slow_pictures_are_no_picture_that_stands_still(
+    eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_BATCH_PICTURES", 16)
+    entries = [Made(name, "slow") for name in "abcdefghijklmnop"]  # a batch takes longer than one picture may
+    outcomes = list(load(entries, FRAME, jobs=1, guards=Guards(seconds=1.5)))
+    assert [type(o) for o in outcomes] == [Loaded] * 16
 
 
 def test_no_entries_give_nothing(eager: None) -> None:
