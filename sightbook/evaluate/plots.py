@@ -12,6 +12,7 @@ from sightbook.errors import ConfigError, MissingExtra
 from sightbook.evaluate.details import Answer, Curve, Details
 from sightbook.evaluate.report import Report, title_of
 from sightbook.files import MARK, replace_atomic
+from sightbook.images.guards import limits
 from sightbook.search.sheet import sheet
 
 NAMES = ("precision.png", "recall.png", "codewords.png", "sheet.png")
@@ -80,7 +81,7 @@ def draw_sheet(details: Details, path: Path, title: str) -> None:
         for number, sample in enumerate(details.samples)
     ]
     sheet(
-        [sample.query.entry.read() for sample in details.samples],
+        [sample.query.entry.read(limits().bytes) for sample in details.samples],
         rows,
         path,
         columns=max(map(len, rows), default=1),
@@ -108,7 +109,7 @@ class _Shown:
         return _named(self.answer.picture.labels)
 
     def read(self) -> bytes:
-        return self.answer.picture.entry.read()
+        return self.answer.picture.entry.read(limits().bytes)
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sightbook.errors import ConfigError, PictureError
 from sightbook.evaluate.split import Picture, Split
-from sightbook.images.pool import Guards, digest
+from sightbook.images.guards import limits
+from sightbook.images.pool import digest
 from sightbook.words import counted, verb
 
 
@@ -33,7 +34,7 @@ def _by_content(pictures: Sequence[Picture], sizes: set[int]) -> dict[bytes, str
     for picture in pictures:
         if picture.entry.size in sizes:
             try:
-                found[digest(picture.entry.read(Guards().bytes))] = picture.entry.locator
+                found[digest(picture.entry.read(limits().bytes))] = picture.entry.locator
             except PictureError:
                 continue  # the reading names it, with its reason
     return found

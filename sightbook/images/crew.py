@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
@@ -14,11 +16,11 @@ from queue import SimpleQueue
 import numpy as np
 
 from sightbook.errors import SightbookError, SourceError
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import SECONDS, Guards
 from sightbook.images.loaded import Failed, Loaded
-from sightbook.images.worker import Decoded, receive, send
+from sightbook.images.worker import TICK, TICK_SECONDS, Decoded, receive, send
 
 Outcome = Loaded | Failed | SourceError
 _Task = tuple[list[Entry], Future[list[Outcome]]]
@@ -48,6 +50,8 @@ class Crew:
             threading.Thread(target=self._serve, name=f"sightbook-decode-{n}", daemon=True)
             for n in range(jobs)
         ]
+        self._ended = threading.Event()
+        self._threads.append(threading.Thread(target=self._watch, name="sightbook-watch", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -62,12 +66,21 @@ class Crew:
         with self._lock:
             self._closing = True
             alive = list(self._alive)
+        self._ended.set()
         for process in alive:
             process.kill()
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:
             thread.join()
+
+    def _watch(self) -> None:
+        """Kills a process that has been over one picture for too long; whoever waits for it then knows why."""
+        while not self._ended.wait(min(1.0, self._guards.seconds / 4)):
+            with self._lock:
+                late = [process for process in self._alive if process.is_late]
+            for process in late:
+                process.kill()
 
     def _serve(self) -> None:
         process: _Process | None = None
@@ -103,8 +116,8 @@ class Crew:
     def _run(self, process: _Process, entries: list[Entry]) -> tuple[list[Outcome], _Process]:
         """The outcomes of a batch, and the process to go on with.
 
-        When the process dies, its batch is done again one by one, so that only a picture that kills a process by itself
-        is given up, and is named.
+        When the process dies, or is killed because it stands still, its batch is done again one by one, so that only a
+        picture that does so by itself is given up, and is named.
         """
         try:
             return process.run(entries), process
@@ -115,11 +128,16 @@ class Crew:
             try:
                 outcomes += process.run([entry])
             except _Died as died:
-                outcomes.append(Failed(entry, f"the process decoding it died ({died})"))
+                outcomes.append(Failed(entry, self._reason(process, died)))
                 process = self._replace(process)
             if isinstance(outcomes[-1], SourceError):
                 break
         return outcomes, process
+
+    def _reason(self, process: _Process, died: _Died) -> str:
+        if not process.is_late:
+            return f"the process decoding it died ({died})"
+        return f"reading and decoding it took longer than {self._guards.seconds:g} s ({SECONDS} raises the limit)"
 
     def _replace(self, dead: _Process) -> _Process:
         self._end(dead)
@@ -155,6 +173,7 @@ class _Process:
 
     def __init__(self, frame: Frame, guards: Guards) -> None:
         self._settings = (frame, guards)
+        self._deadline = math.inf
         self._shape = (-1, frame.size, frame.size, 3)
         try:
             self._child = subprocess.Popen(
@@ -183,11 +202,16 @@ class _Process:
 
     def run(self, entries: list[Entry]) -> list[Outcome]:
         """The outcomes of a batch; raises _Died when the process ends instead of answering."""
+        patience = self._settings[1].seconds + TICK_SECONDS
         try:
+            self._deadline = time.monotonic() + patience
             send(self._to, entries)
-            reply, raw = receive(self._from)
+            while (received := receive(self._from))[0] == TICK:
+                self._deadline = time.monotonic() + patience
+            self._deadline = math.inf
         except (EOFError, OSError) as error:
             raise _Died(self._how()) from error
+        reply, raw = received
         pixels = np.frombuffer(raw, np.uint8).reshape(self._shape)
         outcomes: list[Outcome] = []
         good = 0
@@ -200,6 +224,11 @@ class _Process:
             else:
                 outcomes.append(answer)
         return outcomes
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has not answered in time."""
+        return time.monotonic() > self._deadline
 
     def kill(self) -> None:
         with suppress(OSError):

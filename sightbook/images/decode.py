@@ -1,18 +1,18 @@
-"""Bytes of a picture file → RGB, safely: any mode, upright, first frame, and nothing a file says is believed blindly.
+"""Bytes of a picture file → RGB, safely: any mode, upright, in sRGB, first frame, and nothing a file says is believed
+blindly. `picture.read_picture` takes everything that is a picture and comes here with the bytes.
 
 Pillow's plugins are called directly instead of through `Image.open`: so only the formats named here can be reached (no
 PostScript, no fonts), our own size guard stands before any allocation, and neither Pillow's global limits nor its
 registry are touched for others in the same process.
+
+What stands beside the pixels never costs a picture: a PNG is read without it, other formats a second time without it
+when they fail.
 """
 
 from __future__ import annotations
 
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -30,7 +30,12 @@ from PIL import (
 )
 
 from sightbook.errors import MissingExtra, PictureError
+from sightbook.images import boxes, jpeg, png, riff, sixteen, tiff, zeros
+from sightbook.images.guards import Guards, limits
+from sightbook.images.quiet import heard, quiet
 from sightbook.images.rgb import to_rgb
+
+__all__ = ["Guards", "decode", "decode_image", "limits", "measure"]
 
 _ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what brings a picture stored with orientation n upright.
@@ -56,7 +61,7 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _Accept = Callable[[bytes], bool]
 _Factory = Callable[[BytesIO, str], Any]
 _PLUGINS: tuple[tuple[str, _Accept, _Factory], ...] = (
-    ("JPEG", lambda start: start.startswith(b"\xff\xd8\xff"), JpegImagePlugin.jpeg_factory),
+    ("JPEG", lambda start: start.startswith(b"\xff\xd8"), JpegImagePlugin.JpegImageFile),
     ("PNG", lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
     ("WebP", lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
     ("GIF", lambda start: start.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
@@ -65,102 +70,200 @@ _PLUGINS: tuple[tuple[str, _Accept, _Factory], ...] = (
 )
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while its shorter side stays twice what is asked for: the antialiased
 # resize after it then gives nearly the picture of the full decode.
-_DRAFT_GAP = 2
+DRAFT_GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Guards:
-    """Limits of one picture: `megapixels` (10^6, checked before allocation) and `megabytes` (10^6) of file."""
-
-    megapixels: float = 200
-    megabytes: float = 100
-
-    @property
-    def bytes(self) -> int:
-        """The limit of the file's size in bytes."""
-        return int(self.megabytes * 1e6)
-
-
-def decode(data: bytes, *, side: int | None = None, guards: Guards = Guards()) -> NDArray[np.uint8]:
-    """Decodes a picture to (H, W, 3) uint8 RGB, upright, first frame, transparency on white.
+def decode(data: bytes, *, side: int | None = None, guards: Guards | None = None) -> NDArray[np.uint8]:
+    """Decodes a picture to (H, W, 3) uint8 RGB, upright, in sRGB, first frame, transparency on white.
 
     With `side` the shorter side is known to be reduced to `side` afterwards: a much larger JPEG is then decoded at
-    1/2, 1/4 or 1/8 (draft mode). Raises PictureError with a short reason without the file's name.
+    1/2, 1/4 or 1/8 (draft mode). guards: those of the environment, unless given. Raises PictureError with a short
+    reason without the file's name.
     """
     image, _, _ = decode_image(data, side=side, guards=guards)
     return np.array(image)
 
 
 def decode_image(
-    data: bytes, *, side: int | None = None, guards: Guards = Guards()
+    data: bytes, *, side: int | None = None, guards: Guards | None = None
 ) -> tuple[Image.Image, int, int]:
     """`decode` as a Pillow picture of mode RGB, with the (upright) width and height the file has in full."""
+    guards = guards or limits()
     if not data:
         raise PictureError("the file is empty")
-    if len(data) > guards.bytes:
-        raise PictureError(f"its {len(data) / 1e6:.0f} MB are over the limit of {guards.megabytes:g} MB")
-    with _quiet():
+    guards.check_bytes(len(data))
+    with quiet():
         try:
-            return _decoded(data, side, guards)
-        except PictureError:
-            raise
-        except MissingExtra as error:
-            raise PictureError(str(error)) from error
-        except MemoryError as error:
-            raise PictureError("there is not enough memory to decode it") from error
-        # Plugins let out any type of exception on hostile bytes; each of them means that this picture is unreadable.
+            image, width, height = _loaded(data, side, guards)
+            return upright(image, width, height)
         except Exception as error:
-            raise PictureError(_reason(error)) from error
+            raise explained(error) from error
 
 
-def measure(data: bytes, *, guards: Guards = Guards()) -> tuple[int, int]:
+def measure(data: bytes, *, guards: Guards | None = None) -> tuple[int, int]:
     """Width and height of a picture as its file stores it, from the header alone. Raises PictureError like `decode`."""
-    with _quiet():
+    guards = guards or limits()
+    with quiet():
         try:
-            width, height = _opened(data, guards).size
-            _check_size(width, height, guards)
-        except PictureError:
-            raise
-        except MissingExtra as error:
-            raise PictureError(str(error)) from error
-        except Exception as error:  # as above
-            raise PictureError(_reason(error)) from error
-    return width, height
+            image = _opened(data, guards)
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):  # which may be decoded in part
+                guards.check_size(*image.size)
+        except Exception as error:
+            raise explained(error) from error
+    return image.size
 
 
-def _decoded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
-    image = _opened(data, guards)
-    width, height = image.size
-    _check_size(width, height, guards)
-    if side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.draft(None, (side * _DRAFT_GAP, side * _DRAFT_GAP))
-        image.load()
-    else:
-        image.load()
-        width, height = image.size  # HEIF and TIFF may turn the picture while they load it
-        _check_size(width, height, guards)
+def is_known(data: bytes) -> bool:
+    """Whether the bytes begin as a format does that is read here."""
+    return bool(_format(data))
+
+
+def upright(image: Image.Image, width: int, height: int) -> tuple[Image.Image, int, int]:
+    """A loaded picture in RGB as its EXIF turns it, and `width` and `height` turned likewise."""
     turn = _UPRIGHT.get(_orientation(image))
     rgb = to_rgb(image)
     if turn is None:
         return rgb, width, height
-    upright = rgb.transpose(turn)
-    return (upright, width, height) if turn in _KEEPING else (upright, height, width)
+    turned = rgb.transpose(turn)
+    return (turned, width, height) if turn in _KEEPING else (turned, height, width)
+
+
+def explained(error: Exception) -> PictureError:
+    """The PictureError of what a plugin let out: of any type, on hostile bytes, and each means that this picture is
+    unreadable."""
+    if isinstance(error, PictureError):
+        return error
+    if isinstance(error, MissingExtra):
+        return PictureError(str(error))
+    if isinstance(error, MemoryError):
+        return PictureError("there is not enough memory to decode it")
+    return PictureError(_reason(error))
+
+
+def draft_scale(width: int, height: int, side: int) -> int:
+    """By how much a JPEG is reduced while it is decoded, when its shorter side becomes `side` afterwards."""
+    room = min(width, height) // (side * DRAFT_GAP)
+    return next(scale for scale in (8, 4, 2, 1) if room >= scale or scale == 1)
+
+
+def _loaded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+    """The picture with its pixels, as stored, and its full width and height."""
+    kind = _format(data)
+    if kind == "JPEG":
+        return _loaded_jpeg(data, side, guards)
+    try:
+        image = _pixels(data, kind, guards)
+    except PictureError:
+        raise
+    except Exception:
+        bare = {"WebP": riff.strip, "TIFF": tiff.strip}.get(kind, lambda _: None)(data)
+        if bare is None:
+            raise
+        image = _pixels(bare, kind, guards)
+    if kind in ("WebP", "HEIF"):
+        zeros.check(data, kind, image, lambda other: _or_none(lambda: _pixels(other, kind, guards)))
+    return image, *image.size
+
+
+def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
+    image = _opened(data, guards)
+    guards.check_size(*image.size)
+    raw = sixteen.rawmode(image)
+    if kind == "TIFF":
+        # libtiff, which prints its troubles; Pillow then knows a number.
+        said: list[str] = []
+        try:
+            with heard(b"tempfile.tif") as said:
+                image.load()
+        except OSError as error:
+            raise OSError(f"{error}: {said[-1]}" if said else str(error)) from error
+        tiff.check_deflated(data, getattr(image, "tag_v2", {}))
+    else:
+        image.load()
+    guards.check_size(*image.size)  # HEIF and TIFF may turn the picture while they load it
+    if kind == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")  # its writer did not mean the fourth byte
+    return sixteen.brightened(image, raw, lambda: _opened(data, guards))
+
+
+def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+    found = jpeg.layout(data, whole=False)
+    if (found is None or not found.sound) and (bare := jpeg.strip(data)) is not None:
+        data, found = bare, jpeg.layout(bare, whole=False)
+    if found is not None and found.in_passes:
+        found = jpeg.layout(data, whole=True)
+
+    def pixels(data: bytes) -> tuple[Image.Image, int, int]:
+        image = _opened(data, guards)
+        width, height = image.size
+        if side is not None:
+            image.draft(None, (side * DRAFT_GAP, side * DRAFT_GAP))
+        if found is not None and found.in_passes:  # all coefficients are held, whatever comes of them
+            guards.check_size(width, height)
+        guards.check_size(*image.size)
+        image.load()
+        return image, width, height
+
+    def same(other: bytes) -> bool:
+        """Whether other bytes give the same pixels."""
+        made = _or_none(lambda: pixels(other)[0])
+        return made is not None and made.tobytes() == image.tobytes()
+
+    def is_flat(other: bytes) -> bool:
+        """Whether the picture is flat in the first blocks that other bytes change."""
+        made = _or_none(lambda: pixels(other)[0])
+        block = max(1, 8 * image.width // width)
+        return made is not None and zeros.is_flat_where_they_part(image, made, (0, block, 0, 8 * block))
+
+    unfinished = None if found is None else jpeg.closed(data, found)
+    image, width, height = pixels(data if unfinished is None else unfinished[0])
+    if unfinished is None:
+        jpeg.check_whole(data, found, _corner(image), same, is_flat)
+    elif not same(unfinished[1]):
+        raise PictureError("the file is cut short: a part of the picture is missing")
+    return image, width, height
+
+
+def _or_none(decoded: Callable[[], Image.Image]) -> Image.Image | None:
+    try:
+        return decoded()
+    except Exception:  # as in `explained`
+        return None
+
+
+def _corner(image: Image.Image) -> tuple[int, ...]:
+    value: Any = image.getpixel((image.width - 1, image.height - 1))
+    return value if isinstance(value, tuple) else (int(value),)
+
+
+def _format(data: bytes) -> str:
+    if data[4:8] == b"ftyp":
+        return "HEIF"
+    return next((name for name, accept, _ in _PLUGINS if accept(data[:16])), "")
 
 
 def _opened(data: bytes, guards: Guards) -> Image.Image:
     """The picture with its header read and nothing decoded; its content decides its format, not its name."""
-    if data[4:8] == b"ftyp":
-        return _opened_heif(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    kind = _format(data)
+    if kind == "HEIF":
+        image = _opened_heif(data)
+        if not image.info.get("icc_profile") and (points := boxes.code_points(data)):
+            image.info["cicp"] = points
+        return image
+    if kind == "WebP":
         # libwebp allocates the canvas while opening, so its size is looked at before.
-        _check_size(*_webp_size(data), guards)
-    for plugin, accept, factory in _PLUGINS:
-        if accept(data[:16]):
+        guards.check_size(*_webp_size(data))
+    info: dict[Any, Any] = {}
+    if kind == "PNG":
+        data, info = png.strip(data)
+    for plugin, _, factory in _PLUGINS:
+        if plugin == kind:
             try:
-                image: Image.Image = factory(BytesIO(data), "")
+                opened: Image.Image = factory(BytesIO(data), "")
             except (IndexError, KeyError, TypeError, struct.error) as error:
-                raise PictureError(f"its {plugin} header is damaged") from error
-            return image
+                raise SyntaxError(f"its {plugin} header is damaged") from error
+            opened.info.update(info)
+            return opened
     raise PictureError("it is not a picture of a known format")
 
 
@@ -180,15 +283,6 @@ def _opened_heif(data: bytes) -> Image.Image:
         raise MissingExtra(what, "heif") from error
     found: Image.Image = HeifImageFile(BytesIO(data), "")
     return found
-
-
-def _check_size(width: int, height: int, guards: Guards) -> None:
-    if width < 1 or height < 1:
-        raise PictureError("it has no pixels")
-    if width * height > guards.megapixels * 1e6:
-        raise PictureError(
-            f"its {width} x {height} pixels are over the limit of {guards.megapixels:g} megapixels"
-        )
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -225,32 +319,3 @@ def _reason(error: Exception) -> str:
 
 
 _CUT_SHORT = ("truncated", "end of file", "unexpected end", "eof", "not enough data", "incomplete")
-
-
-class _Quiet:
-    """Turns Python warnings off while at least one thread decodes. `warnings.catch_warnings` alone is not enough:
-    two threads leaving it out of order would leave warnings off for good."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._caught: Any = None
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            self._depth += 1
-            if self._depth == 1:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._caught.__exit__(None, None, None)
-
-
-_quiet = _Quiet()

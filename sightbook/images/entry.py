@@ -1,15 +1,18 @@
 """One picture of a source: who it is, and how any process reads its bytes."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH123
+# ruff: noqa: PTH100, PTH112, PTH116, PTH118
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 
 from sightbook.errors import PictureError, SourceError
+from sightbook.images.content import open_waiting_for_nobody, read_handle
+from sightbook.images.guards import limits, too_large
 from sightbook.images.label import Label
 from sightbook.images.names import shown, to_native
 
@@ -92,7 +95,7 @@ class Entry:
         if self.origin.kind == "tar":
             from sightbook.images.tar import read_member
 
-            return read_member(self.origin, self.path, self.offset, self.size)
+            return read_member(self.origin, self.path, self.offset, self.size, limit)
         if self.origin.kind == "cifar":
             from sightbook.images.cifar import read_record
 
@@ -103,7 +106,26 @@ class Entry:
             return read_vector(self.origin, int(self.path))
         from sightbook.images.parquet import read_row
 
-        return read_row(self.origin, int(self.path))
+        data = read_row(self.origin, int(self.path))
+        if limit is not None and len(data) > limit:
+            raise too_large(len(data), limit)
+        return data
+
+    def head(self, size: int) -> bytes:
+        """The first `size` bytes of the picture, all of them where no less can be read; errors as of `read`."""
+        if self.origin is None or self.origin.kind not in ("folder", "tar"):
+            return self.read(limits().bytes)
+        if self.origin.kind == "folder":
+            path, start, end = os.path.join(self.origin.root, to_native(self.path)), 0, size
+        else:
+            self.origin.check()
+            path, start, end = self.origin.root, self.offset or 0, min(size, self.size)
+        try:
+            with open(path, "rb", buffering=0, opener=open_waiting_for_nobody) as file:
+                file.seek(start)
+                return file.read(end)
+        except OSError as error:
+            raise PictureError(f"the file cannot be read ({error.strerror})") from error
 
 
 def storable(mtime_ns: int) -> int:
@@ -131,26 +153,28 @@ def address(kind: Kind, root: str, path: str) -> str:
     return Path(os.path.abspath(file)).as_uri()
 
 
-def read_stored(kind: Kind, root: str, path: str) -> bytes:
-    """The bytes of a picture known by its key alone, e.g. to show a search result.
+def read_stored(kind: Kind, root: str, path: str, digest: bytes | None = None) -> bytes:
+    """The bytes of a picture known by its key alone, e.g. to show a search result, within the guards.
 
-    Raises PictureError when it is not there any more, SourceError when its source is gone.
+    digest: BLAKE2b-128 of the content it had, when that is what is asked for. Raises PictureError when it is not there
+    any more, is larger than the guards or is another content, SourceError when its source is gone.
     """
-    return Entry("", path, 0, 0, None, Origin.now(kind, root)).read()
-
-
-def too_large(size: int, limit: int) -> PictureError:
-    """The refusal of a file over the byte guard."""
-    return PictureError(f"its {size / 1e6:.0f} MB are over the limit of {limit / 1e6:g} MB")
+    limit = None if kind == "vectors" else limits().bytes
+    data = Entry("", path, 0, 0, None, Origin.now(kind, root)).read(limit)
+    if digest is not None and blake2b(data, digest_size=16).digest() != digest:
+        raise PictureError(
+            f"{locate(kind, root, path)} is not what it was when it was added: run `sightbook add` with its source"
+        )
+    return data
 
 
 def _read_file(root: str, path: str, limit: int | None) -> bytes:
     try:
-        with open(os.path.join(root, to_native(path)), "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if limit is not None and size > limit:
-                raise too_large(size, limit)
-            return file.readall()
+        # A pipe that took the file's place must not be waited for.
+        with open(
+            os.path.join(root, to_native(path)), "rb", buffering=0, opener=open_waiting_for_nobody
+        ) as file:
+            return read_handle(file, limit)
     except OSError as error:
         if not os.path.isdir(root):
             raise vanished(root) from error

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.decode import Guards, decode_image
+from sightbook.images.decode import decode_image
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards
 from sightbook.images.names import shown
 from sightbook.images.ours import DRAWN, is_drawn
 

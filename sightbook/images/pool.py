@@ -1,7 +1,9 @@
 """Loading many pictures: read, hashed, decoded and framed in several processes, handed out in order.
 
 Batches of pictures go to the processes of a `Crew`; a bounded number of them is under way, so memory does not grow with
-the collection. Few pictures, or `jobs=1`, are loaded right here: starting a process costs as much as a hundred photos.
+the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have
+no limit of time, unless the user set one, or a picture is of a kind whose decoder is large enough to stand still or to
+die.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from concurrent.futures import Future
 from sightbook.cores import cores
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.crew import Crew, Outcome
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards, limits
 from sightbook.images.loaded import Failed, Loaded, digest, load_one
 
 __all__ = ["Failed", "Guards", "Loaded", "cores", "digest", "load"]
@@ -27,10 +29,11 @@ _FEW_BYTES = 2_000_000
 _BATCH_FILE_BYTES = 500_000
 _BATCH_PIXEL_BYTES = 4_000_000
 _BATCH_PICTURES = 512
+_RISKY = (".tif", ".tiff", ".heic", ".heif", ".hif", ".avif")
 
 
 def load(
-    entries: Iterable[Entry], frame: Frame, *, jobs: int | None = None, guards: Guards = Guards()
+    entries: Iterable[Entry], frame: Frame, *, jobs: int | None = None, guards: Guards | None = None
 ) -> Iterator[Loaded | Failed]:
     """Yields what became of each entry, in the order of `entries`, which is advanced in the caller's thread.
 
@@ -40,12 +43,12 @@ def load(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"The number of decoding processes must be at least 1, not {jobs}: change --jobs.")
-    return _load(iter(entries), frame, cores() if jobs is None else jobs, guards)
+    return _load(iter(entries), frame, cores() if jobs is None else jobs, guards or limits())
 
 
 def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:
     stream = _Stream(entries)
-    if jobs > 1 and stream.holds_more_than(_FEW_BYTES):
+    if guards.seconds != Guards().seconds or stream.is_much(_FEW_BYTES):
         yield from _in_processes(stream, frame, jobs, guards)
     else:
         while (entry := stream.pull()) is not None:
@@ -92,14 +95,17 @@ class _Stream:
             self.error = error
             return None
 
-    def holds_more_than(self, size: int) -> bool:
-        """Whether the files of the coming entries are more than `size` bytes together."""
+    def is_much(self, size: int) -> bool:
+        """Whether the files of the coming entries are more than `size` bytes together, or one is of a kind that is not
+        decoded in this very process."""
         ahead: list[Entry] = []
-        while size >= 0 and (entry := self.pull()) is not None:
+        risky = False
+        while size >= 0 and not risky and (entry := self.pull()) is not None:
             ahead.append(entry)
+            risky = entry.path.lower().endswith(_RISKY)
             size -= max(entry.size, 200)  # opening a picture costs something, however small it is
         self._ahead.extend(ahead)
-        return size < 0
+        return risky or size < 0
 
     def batch(self, pictures: int) -> list[Entry]:
         """The next at most `pictures` entries, fewer when their files are large."""

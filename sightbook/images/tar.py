@@ -17,6 +17,7 @@ from functools import lru_cache
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin, storable, vanished
 from sightbook.images.find import Left, ignore, is_picture_name, suffix_of
+from sightbook.images.guards import too_large
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
 from sightbook.images.names import shown, to_text
 from sightbook.words import counted
@@ -62,13 +63,15 @@ def entries(
         yield Entry(source, path, member.size, member.mtime_ns, labels.get(path), origin, member.offset)
 
 
-def read_member(origin: Origin, path: str, offset: int | None, size: int) -> bytes:
-    """The bytes of a member; without an offset the member is looked up by name."""
+def read_member(origin: Origin, path: str, offset: int | None, size: int, limit: int | None = None) -> bytes:
+    """The bytes of a member, at most `limit` of them; without an offset the member is looked up by name."""
     if offset is None:
         member = _members(origin).get(path)
         if member is None:
             raise PictureError("the tar file has no member of this name any more")
         offset, size = member.offset, member.size
+    if limit is not None and size > limit:
+        raise too_large(size, limit)
     try:
         # Opened for each picture: some 15 µs, and nothing to share between threads or processes.
         with open(origin.root, "rb", buffering=0) as file:

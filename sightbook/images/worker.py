@@ -13,6 +13,7 @@ import os
 import pickle
 import struct
 import sys
+import time
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
-from sightbook.images.decode import Guards
 from sightbook.images.entry import Entry
 from sightbook.images.frame import Frame
+from sightbook.images.guards import Guards
 from sightbook.images.loaded import Failed, load_one
 
 _LENGTHS = struct.Struct("<QQ")
@@ -36,6 +37,10 @@ class Decoded:
     width: int
     height: int
 
+
+# Sent between two pictures of a batch, no more often than this: the process is at work, and no picture has been waited
+# for since the last word longer than the guards allow.
+TICK, TICK_SECONDS = "tick", 0.5
 
 # One for each entry, up to and including the first whose source is gone.
 Reply = list["Decoded | str | SourceError"]
@@ -86,7 +91,7 @@ def main() -> None:
         send(outward, "ready")
         while True:
             entries, _ = receive(inward)
-            send(outward, *_work(entries, frame, guards))
+            send(outward, *_work(entries, frame, guards, outward))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         # The parent stopped or was stopped; nobody is left to tell, and leaving must not fail on the broken pipe.
         os._exit(0)
@@ -97,11 +102,17 @@ def _standard_error() -> int:
     return os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
 
 
-def _work(entries: list[Entry], frame: Frame, guards: Guards) -> tuple[Reply, NDArray[np.uint8]]:
+def _work(
+    entries: list[Entry], frame: Frame, guards: Guards, outward: IO[bytes]
+) -> tuple[Reply, NDArray[np.uint8]]:
     pixels = np.empty((len(entries), frame.size, frame.size, 3), np.uint8)
     reply: Reply = []
     good = 0
+    spoke = time.monotonic()
     for entry in entries:
+        if time.monotonic() - spoke > TICK_SECONDS:
+            send(outward, TICK)
+            spoke = time.monotonic()
         try:
             outcome = load_one(entry, frame, guards)
         except SourceError as error:

@@ -30,7 +30,7 @@ from sightbook.arguments import (
 )  # fmt: skip
 from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError, MissingExtra, PictureError
-from sightbook.images.decode import measure
+from sightbook.images.decode import limits, measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, choose
 from sightbook.learn.frozen import as_shipped
@@ -353,7 +353,7 @@ def _looked_at(sources: Sequence[Path_], only: Collection[tuple[str, str]] | Non
     sides = []
     for entry in entries[:: max(1, len(entries) // _LOOKED_AT)]:
         try:
-            sides.append(min(measure(entry.read())))
+            sides.append(min(measure(entry.read(limits().bytes))))
         except PictureError:
             continue  # named later, when every picture is decoded
     return int(median(sides)) if sides else 224, len(entries)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightbook.codes.engine import Engine
     from sightbook.codes.fine import Fine
     from sightbook.codes.staged import Staged
-    from sightbook.library.query import Picture
+    from sightbook.images.picture import Picture
     from sightbook.model.model import Model
 
 _T = TypeVar("_T")
@@ -199,9 +199,11 @@ class Answers:
         for query, found in enumerate(zip(ids.tolist(), raw.tolist(), scores.tolist(), strict=True)):
             for rank, (id, total, score) in enumerate(zip(*found, strict=True), start=1):
                 if id in rows:
-                    source, path, kind, root = rows[id]
+                    source, path, kind, root, digest = rows[id]
                     where = locate(kind, root, path)
-                    hits.append(Hit(rank, id, score, total, query, source, path, where, kind, root))
+                    hits.append(
+                        Hit(rank, id, score, total, query, source, path, where, kind, root, digest.hex())
+                    )
         return hits
 
 

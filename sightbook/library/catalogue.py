@@ -137,6 +137,13 @@ class Catalogue:
             and not self.connection.execute("SELECT 1 FROM meta WHERE key = 'fine asked'").fetchone()
         )
 
+    def decoding(self, source: str) -> int:
+        """The version of decoding (`images.versions`) that the codes of a source's pictures are of."""
+        row = self.connection.execute(
+            "SELECT value FROM meta WHERE key = ?", (f"decoding {source}",)
+        ).fetchone()
+        return 1 if row is None else int(row[0])
+
     @property
     @_steady
     def ever_held(self) -> bool:
@@ -271,11 +278,13 @@ class Catalogue:
     def keys(self, ids: Sequence[int]) -> dict[int, KeyRow]:
         """Key and whereabouts by id; ids that are gone are absent."""
         rows = self._by_ids(
-            "SELECT p.id, p.source, p.path, s.kind, s.root FROM pictures p "
+            "SELECT p.id, p.source, p.path, s.kind, s.root, p.digest FROM pictures p "
             "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
             ids,
         )
-        return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4])) for row in rows}
+        return {
+            row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4]), row[5]) for row in rows
+        }
 
     @_steady
     def reader(self, source: str) -> str | None:
@@ -412,6 +421,11 @@ class Catalogue:
         """Notes who has read all of a source."""
         with transaction(self.connection):
             self._set(f"reader {source}", reader)
+
+    def put_decoding(self, source: str, version: int) -> None:
+        """Says which version of decoding the codes of a source's pictures are of."""
+        with transaction(self.connection):
+            self._set(f"decoding {source}", version)
 
     def settle(
         self,

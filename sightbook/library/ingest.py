@@ -20,6 +20,7 @@ from sightbook.images.exclude import below, within
 from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
 from sightbook.images.ours import DRAWN
+from sightbook.images.versions import VERSION
 from sightbook.interrupt import deferred_interrupt
 from sightbook.library import folder, remembered
 from sightbook.library.catalogue import Catalogue
@@ -85,9 +86,20 @@ def add(
         )
         catalogue.decline_fine()
         folder.catch_up(library, catalogue.fingerprint, catalogue.fine)
+    anew = sum(plan.anew for plan in plans)
+    if anew:
+        listener(
+            Notice(
+                f"{anew:,} of the pictures that are known were read by an older version, which took their colours "
+                "otherwise: they are read anew"
+            )
+        )
+    known = {row.id for row in catalogue.sources()}
     removed = 0
     for plan in plans:
         _settle(catalogue, plan)
+        if plan.source.id not in known:
+            catalogue.put_decoding(plan.source.id, VERSION)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])
             plan.missing, plan.gone_before = [], []
@@ -100,6 +112,8 @@ def add(
         whole = plan.source.names is None and not plan.source.inside and not plan.bystander
         if whole and catalogue.reader(plan.source.id) != reader():
             catalogue.put_reader(plan.source.id, reader())
+        if whole and plan.outdated and plan.source.id in known:
+            catalogue.put_decoding(plan.source.id, VERSION)
     ended = time.monotonic()
     return AddReport(
         added=run.added,

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightbook.images.left_out import Group
+    from sightbook.images.picture import Picture
     from sightbook.library.ingest import Prune
-    from sightbook.library.query import Picture
     from sightbook.library.schema import Counts, SourceRow
     from sightbook.library.snapshot import Snapshot
     from sightbook.model.config import ModelConfig

@@ -19,6 +19,7 @@ from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import fitting_length
+from sightbook.images.versions import VERSION
 from sightbook.library import folder
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.database import explained, transaction
@@ -222,7 +223,12 @@ def _swap(catalogue: Catalogue, model: Model, fine: int | None, started: float) 
     """One transaction: after it every search finds the new codes."""
     width = (model.bits + 7) // 8
     connection = catalogue.connection
+    sources = [row.id for row in catalogue.sources()]
     with transaction(connection):
+        connection.executemany(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+            [(f"decoding {source}", VERSION) for source in sources],
+        )
         connection.execute(
             "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
             f"height = m.height, code = m.code, state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from numpy.typing import NDArray
 from sightbook.arguments import described, path_like
 from sightbook.errors import ConfigError, PictureError
 from sightbook.images.names import existing
+from sightbook.images.picture import Picture
 from sightbook.model.model import Model
 
-# A path, the bytes of a picture file or an open one, an RGB array (H, W, 3) uint8, a Pillow image, or what data sets of
-# the hub have for a picture that is not decoded, {"bytes": ..., "path": ...}.
-Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8] | Any
 _NAMED = 3  # queries whose reasons are told, where several cannot be read
 _ASKED = "give a path, the bytes of a picture file, a Pillow image or an RGB array (H, W, 3) uint8"
 
@@ -119,31 +116,8 @@ def at_hand(query: Picture) -> Picture:
 def pixels(picture: Picture, model: Model) -> NDArray[np.uint8]:
     """One query picture → (S, S, 3) uint8. Raises PictureError when it cannot be read or is no picture."""
     try:
-        if isinstance(picture, str | os.PathLike):
-            return model.prepare(_read(Path(picture)))
-        if isinstance(picture, bytes | bytearray | memoryview):
-            return model.prepare(bytes(picture))
+        return model.prepare(picture)
     except PictureError as error:
         if isinstance(picture, str | os.PathLike):
             error.add_note(f"query picture: {os.fspath(picture)}")
         raise
-    if hasattr(picture, "getexif"):
-        from PIL import ImageOps
-
-        image: Any = picture
-        picture = ImageOps.exif_transpose(image).convert("RGB")
-    rgb = np.asarray(picture)
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
-        raise PictureError(f"a query array must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}")
-    return model.frame.apply(np.ascontiguousarray(rgb))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise PictureError("there is no such file: check the path of the query picture") from None
-    except IsADirectoryError:
-        raise PictureError("it is a folder: give a picture file as the query") from None
-    except OSError as error:
-        raise PictureError(f"the file cannot be read ({error.strerror}): check its permissions") from None

@@ -17,7 +17,8 @@ class Hit:
     searched by.
 
     rank counts from 1; query is the position of the query picture it answers; (source, path) is the picture's key;
-    locator names it for people; kind and root say what the source is and where it stood when it was last added.
+    locator names it for people; kind and root say what the source is and where it stood when it was last added;
+    digest (hex of BLAKE2b-128) is that of the picture's bytes then.
     """
 
     rank: int
@@ -30,6 +31,7 @@ class Hit:
     locator: str
     kind: Kind
     root: str
+    digest: str = ""
 
     @property
     def uri(self) -> str:
@@ -40,10 +42,11 @@ class Hit:
         return address(self.kind, self.root, self.path)
 
     def read(self) -> bytes:
-        """The picture's bytes from its source; SourceError or PictureError when they are not there any more."""
+        """The picture's bytes from its source; SourceError or PictureError when they are not there any more, or are not
+        those that the answer speaks of."""
         from sightbook.images.entry import read_stored
 
-        return read_stored(self.kind, self.root, self.path)
+        return read_stored(self.kind, self.root, self.path, bytes.fromhex(self.digest) or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
+from sightbook.images.guards import limits
 from sightbook.images.left_out import Group
-from sightbook.images.pool import Guards, digest
+from sightbook.images.pool import digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
+from sightbook.images.versions import VERSION, reads_otherwise
 from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.overlap import Overlaps
@@ -34,7 +36,7 @@ class Plan:
     forget: failures of files that are gone or good again; found: entries the source has now; taken: pictures of other
     sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done;
     drawn: paths of sheets and plots that sightbook made; aside: members of the pattern, of which the source is one,
-    that hold nothing.
+    that hold nothing; outdated: an older version read its pictures; anew: pictures of `todo` for that reason alone.
     """
 
     source: Source
@@ -52,6 +54,8 @@ class Plan:
     bystander: bool = False
     drawn: list[str] = field(default_factory=list)
     aside: list[Group] = field(default_factory=list)
+    outdated: bool = False
+    anew: int = 0
 
     @property
     def left_out(self) -> list[Group]:
@@ -235,9 +239,14 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     plan = Plan(source)
     known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
     plan.taken = overlaps.known(source, known)
-    anew = retry or _has_other_reader(catalogue, source, plan.taken)
     fresh: list[Entry] = []
     folders: set[str] = set()
+
+    def look() -> bool:
+        """Whether failures are tried again; also notes whether an older version read some of the pictures."""
+        ids = [source.id, *(taken.row.id for taken in plan.taken)]
+        plan.outdated = any(catalogue.decoding(id) < VERSION for id in ids)
+        return retry or plan.outdated or _has_other_reader(catalogue, source, plan.taken)
 
     def compare(entry: Entry, row: Known | None) -> None:
         before = plan.known_failures
@@ -246,6 +255,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
             plan.known_failures = before
             plan.drawn.append(entry.path)
 
+    anew = look()
     for entry in source.entries():
         meter.advance()
         plan.found += 1
@@ -258,7 +268,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     if fresh:
         taken, fresh = overlaps.found(source, known, fresh)
         plan.taken += taken
-        anew = retry or _has_other_reader(catalogue, source, plan.taken)
+        anew = look()
         for entry in fresh:
             compare(entry, known.pop(entry.path, None))
     if source.kind == "folder" and source.names is None:
@@ -306,7 +316,7 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
             rows = None
             if entry.path not in plan.ids and entry.size in sizes:
                 with contextlib.suppress(PictureError, SourceError):  # the encoding names it, with its reason
-                    rows = by_content.get(digest(entry.read(Guards().bytes)))
+                    rows = by_content.get(digest(entry.read(limits().bytes)))
             if rows:
                 row = rows.pop()
                 plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))
@@ -328,6 +338,11 @@ def _compare(plan: Plan, entry: Entry, row: Known | None, retry: bool) -> None:
     stat = (entry.size, entry.mtime_ns)
     if row is not None and row.id is not None and (row.size, row.mtime_ns) == stat:
         # Back as it was: the code it has is the code of this content.
+        if plan.outdated and row.state == GOOD and reads_otherwise(entry):
+            plan.todo.append(entry)
+            plan.ids[entry.path] = row.id
+            plan.anew += 1
+            return
         plan.unchanged += 1
         if row.state != GOOD:
             plan.back.append(row.id)

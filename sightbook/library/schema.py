@@ -64,12 +64,13 @@ class PictureRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """A picture's key and where its source stands."""
+    """A picture's key, where its source stands, and the digest of its content."""
 
     source: str
     path: str
     kind: Kind
     root: str
+    digest: bytes
 
 
 class FailureRow(NamedTuple):

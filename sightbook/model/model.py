@@ -26,9 +26,9 @@ from sightbook.codes.tables import Codebooks, reconstruct
 from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
-from sightbook.errors import ConfigError, ModelError, PictureError
-from sightbook.images.decode import decode
+from sightbook.errors import ConfigError, ModelError
 from sightbook.images.frame import Frame
+from sightbook.images.picture import Picture, read_picture
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import DESCRIPTION, query_files
@@ -201,13 +201,11 @@ class Model:
         """Hex digest of everything that decides a picture's code; codes of different fingerprints never mix."""
         return self.config.fingerprint
 
-    def prepare(self, data: bytes) -> NDArray[np.uint8]:
-        """A picture file's bytes → (S, S, 3) uint8, what `embed` takes. PictureError when it cannot be read."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise PictureError(
-                f"prepare takes the bytes of a picture file, not {described(data)}: read it, Path(...).read_bytes()"
-            )
-        return self.frame.apply(decode(bytes(data), side=self.frame.resize))
+    def prepare(self, picture: Picture) -> NDArray[np.uint8]:
+        """A picture (a path, a file's bytes, an RGB array, a Pillow picture) → (S, S, 3) uint8, what `embed` takes.
+        PictureError when it cannot be read."""
+        frame = self.frame
+        return frame.apply_image(read_picture(picture, side=frame.resize)[0])
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""

@@ -1,13 +1,13 @@
 """A contact sheet: each query with a frame of its own at the left of its row, its results in order, scores and names.
 
-Data flow: pictures as their owners give them (path, bytes, array) → Pillow, EXIF applied, fitted into a cell → one
-canvas → PNG, JPEG or WebP by the file's name. A picture that is gone or unreadable gets a cell that says so.
+Data flow: pictures as their owners give them (path, bytes, array, Pillow picture) → read as searches read them, fitted
+into a cell → one canvas → PNG, JPEG or WebP by the file's name. A picture that is gone or unreadable gets a cell that
+says so.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -16,14 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from sightbook.errors import ConfigError, SightbookError
+from sightbook.errors import ConfigError, PictureError, SightbookError
 from sightbook.files import MARK, replace_atomic
-
-Picture = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+from sightbook.images.picture import Picture, read_picture
 
 _PAPER = (250, 249, 246)
 _CARD = (238, 236, 231)
@@ -147,11 +145,9 @@ def check_name(out: Path) -> None:
 
 
 def _listed(queries: Picture | Sequence[Picture]) -> list[Picture]:
-    if isinstance(queries, str | bytes | os.PathLike):
-        return [queries]
     if isinstance(queries, np.ndarray):
-        return [queries] if queries.ndim == 3 else list(queries)
-    return list(queries)
+        return list(queries) if queries.ndim == 4 else [queries]
+    return list(queries) if isinstance(queries, list | tuple) else [queries]
 
 
 def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) -> list[list[Shown]]:
@@ -167,7 +163,7 @@ def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) ->
 
 def _query_cell(picture: Picture, number: int, of: int, side: int, name: str | None) -> _Cell:
     if name is None:
-        name = "" if isinstance(picture, bytes | np.ndarray) else Path(picture).name
+        name = Path(picture).name if isinstance(picture, str | os.PathLike) else ""
     label = "query" if of == 1 else f"query {number + 1}"
     return _Cell(_fitted(picture, side - 16), label, "", name, _QUERY)
 
@@ -181,35 +177,15 @@ def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cel
 
 
 def _fitted(picture: Picture, side: int) -> Image.Image | None:
-    """The whole picture, upright, on white where transparent, no larger than side × side; None when unreadable."""
+    """The whole picture as searches see it (`read_picture`), no larger than side × side; None when unreadable."""
     try:
-        if isinstance(picture, np.ndarray):
-            image = Image.fromarray(np.ascontiguousarray(picture))
-        else:
-            image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else Path(picture))
-            image.draft("RGB", (2 * side, 2 * side))
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            image = _tones(image)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image)
-        image = image.convert("RGB")
-    # Pillow raises whatever its decoders stumble over; a sheet shows an empty cell then.
-    except Exception:
+        image, _, _ = read_picture(picture, side=side)
+    except PictureError:
         return None
     # Small pictures (CIFAR's 32 pixels) are enlarged, too: a sheet is there to be looked at.
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
-
-
-def _tones(image: Image.Image) -> Image.Image:
-    """Sixteen-bit grey to eight: Pillow's own conversion clips instead of scaling."""
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
 
 
 def _paint(

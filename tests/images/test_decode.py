@@ -179,7 +179,8 @@ def test_sixteen_bit_grey_of_fewer_bits_is_as_light_as_it_was_meant(format: str)
         ([0, 8, 9, 2048, 4095], [0, 0, 1, 128, 255]),
         ([0, 8, 9, 2048, 4096], [0, 0, 0, 8, 16]),  # one value more: all 16 bits
         ([0, 1, 128, 200, 255], [0, 1, 128, 200, 255]),
-        ([0, 1, 128, 200, 256], [0, 0, 8, 12, 16]),
+        ([0, 1, 128, 200, 256], [0, 0, 32, 50, 64]),  # of 10 bits
+        ([0, 1, 128, 200, 1024], [0, 0, 8, 12, 64]),
         ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
     ):
         pixels = decode(encoded(Image.fromarray(np.array([values], np.uint16)), format))
@@ -190,6 +191,53 @@ def test_sixteen_bit_colour_png() -> None:
     # Pillow cannot write it: built by hand. 0x8040 is 128 of 255.
     row = b"\0" + struct.pack(">3H", 0x8040, 0, 0xFFFF)
     assert np.array_equal(decode(png(1, 1, row, depth=16, colour=2)), [[[128, 0, 255]]])
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_sixteen_bit_colour_of_fewer_bits_is_as_light_as_it_was_meant(bits: int, alpha: bool) -> None:
+    top = (1 << bits) - 1
+    values = np.array([[0, top // 2, top], [top, 0, top // 3]])
+    samples = np.hstack([values, [[65535], [65535]]]) if alpha else values
+    data = png(2, 1, b"\0" + samples.astype(">u2").tobytes(), depth=16, colour=6 if alpha else 2)
+    wanted = values * 255 / top if bits < 16 else values // 256
+    assert np.abs(decode(data)[0] - wanted).max() <= 0.5
+
+
+def test_sixteen_bit_colour_tiff_of_twelve_bits() -> None:
+    values = np.array([[[0, 2047, 4095], [4095, 0, 1365]]], np.uint16)
+    for order in ("<", ">"):
+        pixels = values.astype(f"{order}u2").tobytes()
+        tags = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 8),
+                (277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 12)]  # fmt: skip
+        data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 26) + pixels
+        place = 26 + 2 + 12 * len(tags) + 4
+        data += bytes(26 - len(data)) + struct.pack(order + "H", len(tags))
+        for tag, kind, count, value in tags:
+            if tag == 258:
+                data += struct.pack(order + "HHII", tag, kind, 3, place)
+            elif kind == 3:
+                data += struct.pack(order + "HHIHH", tag, kind, count, value, 0)
+            else:
+                data += struct.pack(order + "HHII", tag, kind, count, value)
+        data += bytes(4) + struct.pack(order + "3H", 16, 16, 16)
+        assert np.abs(decode(data) - values * (255 / 4095)).max() <= 0.5
+
+
+def bmp_with_alpha(rgba: np.ndarray) -> bytes:
+    """A BMP whose header (BITMAPV4HEADER) names a mask for alpha; Pillow does not write such."""
+    height, width = rgba.shape[:2]
+    pixels = np.ascontiguousarray(rgba[::-1, :, [2, 1, 0, 3]]).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    head += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
+
+
+def test_a_bmp_that_is_transparent_everywhere_is_opaque() -> None:
+    clear, half = np.dstack([RGB, 0 * GREY]), np.dstack([RGB, GREY])
+    assert np.array_equal(decode(bmp_with_alpha(clear)), RGB)
+    assert np.array_equal(decode(bmp_with_alpha(half)), decode(encoded(half)))
+    assert decode(encoded(clear)).min() == 255, "where transparency is meant, it is white"
 
 
 def test_integers_and_floats_of_32_bits_are_scaled_by_what_their_values_fit() -> None:

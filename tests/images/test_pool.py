@@ -67,6 +67,12 @@ class Made:
             raise MemoryError
         if self.act == "slow":
             time.sleep(0.3)
+        if self.act == "sleep for ever":
+            time.sleep(1000)
+        if self.act == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if self.act == "spin":  # in C, holding Python's lock: nothing in the process can interrupt it
+            pow(3, 10**9)
         if self.act == "chatty":
             os.write(1, b"a C library prints here")
         return encoded(gradient(seed=len(self.path)))
@@ -115,15 +121,58 @@ def test_what_is_loaded_is_the_framed_picture_and_the_hash_of_its_bytes(
             assert outcome.pixels.flags.writeable and outcome.pixels.shape == (16, 16, 3)
 
 
-def test_few_pictures_and_one_job_start_no_process(
+def test_few_pictures_start_no_process_unless_their_decoder_may_stand_still(
     mixed: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "Crew", lambda *_: pytest.fail("a process was started"))
-    assert len(list(load(mixed, FRAME, jobs=8))) == len(mixed)
-    monkeypatch.setattr(pool, "_FEW_BYTES", 0)
-    assert len(list(load(mixed, FRAME, jobs=1))) == len(mixed)
+    plain_kinds = [entry for entry in mixed if not entry.path.endswith(".tif")]
+    assert len(list(load(plain_kinds, FRAME, jobs=8))) == len(plain_kinds)
     with pytest.raises(pytest.fail.Exception):
-        list(load(mixed, FRAME, jobs=2))
+        list(load(mixed, FRAME, jobs=1))
+    monkeypatch.setattr(pool, "_FEW_BYTES", 0)
+    for jobs in (1, 2):
+        with pytest.raises(pytest.fail.Exception):
+            list(load(plain_kinds, FRAME, jobs=jobs))
+
+
+@pytest.mark.parametrize(
+    "act", ["sleep for ever", pytest.param("stop", marks=posix), pytest.param("spin", marks=linux)]
+)
+def test_a_picture_whose_decoder_stands_still_is_given_up_and_named(eager: None, act: str) -> None:
+    entries = [Made("a"), Made("b", act), Made("c"), Made("d"), Made("e")]
+    started = time.monotonic()
+    outcomes = list(load(entries, FRAME, jobs=1, guards=Guards(seconds=0.5)))
+    assert [type(o) for o in outcomes] == [Loaded, Failed, Loaded, Loaded, Loaded]
+    assert isinstance(outcomes[1], Failed)
+    assert outcomes[1].reason == (
+        "reading and decoding it took longer than 0.5 s (SIGHTBOOK_SECONDS raises the limit)"
+    )
+    assert time.monotonic() - started < 30
+
+
+def test_a_limit_of_time_that_was_set_holds_for_few_pictures_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    large = encoded(np.zeros((9000, 9000, 3), np.uint8))  # 240 kB, a second of work
+    entries = open_sources(
+        [write_folder(tmp_path / "f", {"a.png": encoded(gradient()), "b.png": large})]
+    ).entries()
+    monkeypatch.setenv("SIGHTBOOK_SECONDS", "0.05")
+    outcomes = list(load(entries, FRAME, jobs=1))
+    assert isinstance(outcomes[1], Failed)
+    assert (
+        outcomes[1].reason
+        == "reading and decoding it took longer than 0.05 s (SIGHTBOOK_SECONDS raises the limit)"
+    )
+
+
+def test_many_slow_pictures_are_no_picture_that_stands_still(
+    eager: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_BATCH_PICTURES", 16)
+    entries = [Made(name, "slow") for name in "abcdefghijklmnop"]  # a batch takes longer than one picture may
+    outcomes = list(load(entries, FRAME, jobs=1, guards=Guards(seconds=1.5)))
+    assert [type(o) for o in outcomes] == [Loaded] * 16
 
 
 def test_no_entries_give_nothing(eager: None) -> None:

@@ -41,7 +41,9 @@ def test_rows_come_back_as_they_went_in(catalogue: Catalogue) -> None:
     known = catalogue.known("s")
     assert known["a/b.jpg"][:4] == (1, 11, 21, 0)
     assert known["bad.jpg"] == (None, -1, -1, UNREADABLE, 7, 8)
-    assert catalogue.keys([2, 99]) == {2: KeyRow("s", "c.jpg", "folder", "/photos")}
+    assert catalogue.keys([2, 99]) == {
+        2: KeyRow("s", "c.jpg", "folder", "/photos", catalogue.digests([2])[2])
+    }
     assert catalogue.content() == {
         ("s", "a/b.jpg"): (b"\1" * 16, b"\1\xff"),
         ("s", "c.jpg"): (b"\2" * 16, b"\2\xff"),

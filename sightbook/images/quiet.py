@@ -1,0 +1,82 @@
+"""What decoders say on the side: Python warnings, and what libtiff prints on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+class _Quiet:
+    """Turns Python warnings off while at least one thread decodes. `warnings.catch_warnings` alone is not enough:
+    two threads leaving it out of order would leave warnings off for good."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._caught: Any = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._caught.__exit__(None, None, None)
+
+
+quiet = _Quiet()
+_standard_error = threading.Lock()
+
+
+@contextmanager
+def heard(name: bytes) -> Iterator[list[str]]:
+    """Catches what a C library writes to standard error about the file `name`, line by line, instead of letting it go
+    to the terminal without a picture's name; whatever others write there meanwhile is passed on afterwards.
+
+    One thread at a time: standard error is the process's.
+    """
+    lines: list[str] = []
+    with _standard_error:
+        try:
+            with suppress(OSError, ValueError, AttributeError):
+                sys.stderr.flush()
+            kept = os.dup(2)
+        except OSError:  # standard error is closed: nothing is to be heard
+            yield lines
+            return
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
+                file.seek(0)
+                for line in file.read(1 << 20).splitlines(keepends=True):
+                    start, _, text = line.partition(b": ")
+                    if name in start or _is_tiff(start):
+                        lines.append((text or line).decode("utf-8", "replace").strip())
+                    else:
+                        with suppress(OSError):
+                            os.write(2, line)
+
+
+def _is_tiff(start: bytes) -> bool:
+    """Whether a line begins as those of libtiff do that name a function of theirs in place of the file."""
+    return start.isalnum() and any(
+        part in start for part in (b"TIFF", b"Decode", b"LZW", b"Fax", b"PixarLog", b"JPEG")
+    )
