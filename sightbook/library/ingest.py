@@ -98,7 +98,7 @@ def add(
     removed = 0
     for plan in plans:
         _settle(catalogue, plan)
-        if plan.source.id not in known:
+        if plan.source.id not in known and not plan.taken:
             catalogue.put_decoding(plan.source.id, VERSION)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])
@@ -112,7 +112,7 @@ def add(
         whole = plan.source.names is None and not plan.source.inside and not plan.bystander
         if whole and catalogue.reader(plan.source.id) != reader():
             catalogue.put_reader(plan.source.id, reader())
-        if whole and plan.outdated and plan.source.id in known:
+        if whole and plan.outdated:
             catalogue.put_decoding(plan.source.id, VERSION)
     ended = time.monotonic()
     return AddReport(
