@@ -288,3 +288,20 @@ def test_a_first_add_of_an_outer_and_an_inner_folder_has_each_picture_once(
         assert (report["added"], report["added"] + report["unchanged"]) == (added, 7), done.stderr
     with Library.open(tmp_path / "library") as library:
         assert library.status().learned_from == 7 and len(by_file(library)) == 7
+
+
+def test_names_that_every_folder_has_do_not_hide_where_a_source_went(
+    library: Library, tmp_path: Path
+) -> None:
+    for number in range(6):
+        fill(tmp_path / "photos" / f"{number}", 3, first=10 * number)
+        fill(tmp_path / "photos" / "deep" / f"{number}", 3, first=100 + 10 * number)
+    library.add([tmp_path / "photos"])
+    keys = library._catalogue.content()
+    shutil.move(tmp_path / "photos", tmp_path / "new")
+    assert counts(library.add([tmp_path / "new" / "3", tmp_path / "new"])) == (0, 0, 36, 0, 0, 0)
+    assert library._catalogue.content() == keys
+    (tmp_path / "in").mkdir()
+    shutil.move(tmp_path / "new", tmp_path / "in" / "new")
+    assert counts(library.add([tmp_path / "in"])) == (0, 0, 36, 0, 0, 0)
+    assert {path for _, path in library._catalogue.content()} == {f"new/{path}" for _, path in keys}
