@@ -17,7 +17,7 @@ from sightbook.benchmark.plan import Cell
 from sightbook.errors import PictureError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.files import write_atomic
-from sightbook.images.decode import Guards
+from sightbook.images.guards import limits
 from sightbook.images.vectors import read_many, stored
 from sightbook.progress import Listener, Meter
 
@@ -98,7 +98,7 @@ def _is_vector(picture: Picture) -> bool:
 def _files(pictures: Iterator[Picture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
     for each in pictures:
         try:
-            yield each.entry.key, each.entry.read(Guards().bytes)
+            yield each.entry.key, each.entry.read(limits().bytes)
         except PictureError:
             yield each.entry.key, None
 

@@ -137,6 +137,7 @@ class Catalogue:
             and not self.connection.execute("SELECT 1 FROM meta WHERE key = 'fine asked'").fetchone()
         )
 
+    @_steady
     def decoding(self, source: str) -> int:
         """The version of decoding (`images.versions`) that the codes of a source's pictures are of."""
         row = self.connection.execute(
@@ -365,6 +366,7 @@ class Catalogue:
                 return fitting
         return set(), set()
 
+    @_steady
     def latest_sides(self, count: int) -> list[int]:
         """Shorter sides, in pixels, of the pictures that were added last."""
         rows = self.connection.execute(

@@ -22,11 +22,13 @@ from pathlib import Path
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, below
-from sightbook.images.names import to_native
-from sightbook.images.pool import Guards, digest
+from sightbook.images.guards import limits
+from sightbook.images.names import to_native, to_text
+from sightbook.images.pool import digest
 from sightbook.images.sources import Source
 from sightbook.library import remembered
 from sightbook.library.catalogue import Catalogue
+from sightbook.library.links import links_to, without_links
 from sightbook.library.schema import Known, SourceRow
 from sightbook.library.takeover import TakeOver, merge, shift, sizes_of
 
@@ -115,6 +117,9 @@ class Overlaps:
                 if prefix is not None:
                     taken.append(self._take(source, known, row, prefix))
             fresh = self._not_elsewhere(source, known, reached, fresh)
+        if source.kind == "folder":
+            taken_links, fresh = self._links(source, known, fresh)
+            taken += taken_links
         for row in self._others(source):
             left = {entry.path: entry for entry in fresh if entry.path not in known}
             if not left:
@@ -145,6 +150,20 @@ class Overlaps:
                 # A folder belongs to a source that leads to it rather than to the one that begins there.
                 if other is None or (folder and not other.inside and identity(other.root) == each):
                     self._reached[each] = source
+
+    def own(self, source: Source, new: list[Entry]) -> list[Entry]:
+        """Of entries that nothing was known of those that are no links into another source that was gone through."""
+        if source.kind != "folder" or all(other.id == source.id for other in self._reached.values()):
+            return new
+
+        def is_held(file: str) -> bool:
+            folder, name = os.path.split(file)
+            other = self._reached.get(identity(folder) or (-1, -1), source)
+            return (
+                other.id != source.id and not _is_hidden(name) and not excluded(other.exclude)(to_text(name))
+            )
+
+        return without_links(str(source.root), new, is_held)
 
     def within(self, source: Source) -> bool:
         """Whether a source that was gone through lies in another one that was."""
@@ -192,6 +211,23 @@ class Overlaps:
             self._taken.add(row.id)
         return merge(known, part, row, prefix)
 
+    def _links(
+        self, source: Source, known: dict[str, Known], fresh: list[Entry]
+    ) -> tuple[list[TakeOver], list[Entry]]:
+        """What is found here as links to files of other sources, and what these hold as links to files found here."""
+        root = str(source.root)
+        rows = [row for row in self._others(source) if row.kind == "folder" and row.id not in self._gone]
+        held = {row.id: self._catalogue.known(row.id) for row in rows}
+
+        def is_held(file: str) -> bool:
+            return any(
+                (path := _below(file, row.root)) is not None and to_text(path) in held[row.id] for row in rows
+            )
+
+        fresh = without_links(root, fresh, is_held)
+        taken = [links_to(root, known, fresh, row, held[row.id]) for row in rows]
+        return [each for each in taken if each.rekeyed], fresh
+
     def _parts(
         self,
         source: Source,
@@ -231,7 +267,7 @@ class Overlaps:
         equal = 0
         for path, entry in chosen:
             with contextlib.suppress(PictureError, SourceError):
-                equal += path in ids and digests[ids[path]] == digest(entry.read(Guards().bytes))
+                equal += path in ids and digests[ids[path]] == digest(entry.read(limits().bytes))
         return equal > 0 and equal >= _EQUAL * len(chosen)
 
     def _same_content(self, ours: Mapping[str, Known], theirs: Mapping[str, Known], prefix: str) -> bool:

@@ -13,7 +13,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Guards
+from sightbook.images.guards import limits
 from sightbook.library.schema import FailureRow
 
 # The reasons that `images` gives; tests make each of them happen.
@@ -41,7 +41,7 @@ def reader() -> str:
     """Who reads pictures here and now: what fails for it may not fail for another one."""
     from sightbook import __version__
 
-    return "; ".join([f"sightbook {__version__}", *map(_installed, _DECODERS), repr(Guards())])
+    return "; ".join([f"sightbook {__version__}", *map(_installed, _DECODERS), repr(limits())])
 
 
 def _installed(package: str) -> str:

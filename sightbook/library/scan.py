@@ -192,6 +192,10 @@ def scan_all(
     if len(outer) < len(plans):  # a link led into a source that was gone through before
         return scan_all(catalogue, given, retry=retry, meter=meter, library=library)
     plans.sort(key=lambda plan: next(n for n, source in enumerate(given) if source is plan.source))
+    for plan in plans if len(plans) > 1 else ():
+        new = [entry for entry in plan.todo if entry.path not in plan.ids]
+        kept = {id(entry) for entry in overlaps.own(plan.source, new)}
+        plan.todo = [entry for entry in plan.todo if entry.path in plan.ids or id(entry) in kept]
     for row in overlaps.bystanders(plan.source.id for plan in plans):
         source = Source(row.id, row.kind, Path(row.root))
         taken = overlaps.known(source, catalogue.known(row.id))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sightbook.library.schema import Known, SourceRow
 
 _SAMPLE = 64  # paths by which a prefix is looked for
+_TRIED = 16  # prefixes that are counted out
 _HALF = 2  # at least one in so many pictures of a source must be found again
 
 
@@ -61,7 +62,7 @@ def shift(inner: Mapping[str, int], outer: Mapping[str, int], kind: str) -> str 
     def common(prefix: str) -> int:
         return sum(outer.get(prefix + path) == size for path, size in inner.items())
 
-    candidates = Counter({"": 1})
+    candidates: Counter[str] = Counter()
     if kind == "folder":
         by_name: dict[tuple[str, int], list[str]] = {}
         for path, size in outer.items():
@@ -70,7 +71,8 @@ def shift(inner: Mapping[str, int], outer: Mapping[str, int], kind: str) -> str 
             for place in by_name.get((path.rpartition("/")[2], inner[path]), ())[:_SAMPLE]:
                 if place.endswith(f"/{path}"):
                     candidates[place.removesuffix(path)] += 1
-    best = max((prefix for prefix, _ in candidates.most_common(3)), key=common, default="")
+    # Where every folder has its IMG_0001.jpg, many prefixes fit some paths.
+    best = max(["", *(prefix for prefix, _ in candidates.most_common(_TRIED))], key=common)
     return best if inner and _HALF * common(best) >= len(inner) else None
 
 

@@ -288,3 +288,67 @@ def test_a_first_add_of_an_outer_and_an_inner_folder_has_each_picture_once(
         assert (report["added"], report["added"] + report["unchanged"]) == (added, 7), done.stderr
     with Library.open(tmp_path / "library") as library:
         assert library.status().learned_from == 7 and len(by_file(library)) == 7
+
+
+def test_names_that_every_folder_has_do_not_hide_where_a_source_went(
+    library: Library, tmp_path: Path
+) -> None:
+    for number in range(6):
+        fill(tmp_path / "photos" / f"{number}", 3, first=10 * number)
+        fill(tmp_path / "photos" / "deep" / f"{number}", 3, first=100 + 10 * number)
+    library.add([tmp_path / "photos"])
+    keys = library._catalogue.content()
+    shutil.move(tmp_path / "photos", tmp_path / "new")
+    assert counts(library.add([tmp_path / "new" / "3", tmp_path / "new"])) == (0, 0, 36, 0, 0, 0)
+    assert library._catalogue.content() == keys
+    (tmp_path / "in").mkdir()
+    shutil.move(tmp_path / "new", tmp_path / "in" / "new")
+    assert counts(library.add([tmp_path / "in"])) == (0, 0, 36, 0, 0, 0)
+    assert {path for _, path in library._catalogue.content()} == {f"new/{path}" for _, path in keys}
+
+
+@pytest.fixture
+def favourites(tmp_path: Path, photos: Path) -> Path:
+    """A picture of its own, and links to two of the photos."""
+    favourites = fill(tmp_path / "a favourites", 1, first=90)
+    for name in ("000.png", "2023/may/001.png"):
+        (favourites / f"link-{name.replace('/', '-')}").symlink_to(photos / name)
+    return favourites
+
+
+def test_a_link_to_a_picture_of_another_source_is_no_second_one(
+    library: Library, photos: Path, favourites: Path
+) -> None:
+    library.add([photos])
+    before = by_file(library)
+    assert counts(library.add([favourites])) == (1, 0, 0, 0, 0, 0)
+    assert before.items() <= by_file(library).items()
+    assert counts(library.add([photos, favourites])) == (0, 0, 8, 0, 0, 0)
+
+
+def test_a_picture_that_was_known_by_links_alone_becomes_the_files_own(
+    library: Library, photos: Path, favourites: Path
+) -> None:
+    library.add([favourites])
+    before = by_file(library)
+    assert counts(library.add([photos])) == (5, 0, 2, 0, 0, 0)
+    assert before.items() <= by_file(library).items(), "ids stay"
+    for given in ([favourites], [photos], [favourites, photos]):
+        assert library.add(given).added == 0
+        assert len(by_file(library)) == 8 and library.status().missing == 0
+
+
+@pytest.mark.parametrize("first", ["links", "files"])
+def test_links_and_their_files_at_once_are_one(
+    library: Library, photos: Path, favourites: Path, first: str
+) -> None:
+    given = [favourites, photos] if first == "links" else [photos, favourites]
+    for _ in range(3):
+        library.add(given)
+        assert len(by_file(library)) == 8 and library.status().missing == 0
+
+
+def test_links_within_one_source_stay_pictures_like_others(library: Library, photos: Path) -> None:
+    (photos / "again.png").symlink_to(photos / "000.png")
+    assert library.add([photos]).added == 8
+    assert counts(library.add([photos])) == (0, 0, 8, 0, 0, 0)
