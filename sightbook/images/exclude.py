@@ -93,11 +93,12 @@ def within(glob: str, root: str) -> str:
     return text.strip("/")
 
 
-# Globs for every source, or for each by its root.
+# Globs for every source as they were typed, or for each by its root, as seen from there.
 Exclude = Sequence[str] | Mapping[Path, Sequence[str]]
 
 
 def of_root(exclude: Exclude, root: Path) -> tuple[str, ...]:
     """The globs of one source, from its root."""
-    globs = exclude.get(root, ()) if isinstance(exclude, Mapping) else exclude
-    return tuple(dict.fromkeys(found for each in globs if (found := within(each, str(root)))))
+    if isinstance(exclude, Mapping):
+        return tuple(exclude.get(root, ()))
+    return tuple(dict.fromkeys(found for each in exclude if (found := within(each, str(root)))))
