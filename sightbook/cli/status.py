@@ -79,10 +79,11 @@ def text(found: Status, *, every_failure: bool, names: bool = False) -> str:
         parts += _left_out(source, names)
     if found.failures:
         shown = found.failed if every_failure else found.failed[:_SHOWN_FAILURES]
-        parts += ["", f"{found.failures:,} could not be read; `sightbook add --retry` tries again"]
+        parts += ["", f"{found.failures:,} could not be read"]
         parts += [f"  {failure.locator}: {failure.reason}" for failure in shown]
         if len(shown) < found.failures:
             parts.append(f"  ... and {found.failures - len(shown):,} more: --failures lists them all")
+        parts.append("  `sightbook add` with --retry tries again")
     return "\n".join(parts)
 
 

@@ -14,6 +14,7 @@ from sightbook.evaluate import classic
 from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.thumbnails import quantize
+from sightbook.words import counted, verb
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def thumbnail(reading: Reading, bits: int) -> Baseline:
         raise LeftOut("vectors have no colours")
     made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
     if made is None:
-        raise LeftOut(f"too few pictures to learn its codes ({len(reading.database)})")
+        N = len(reading.database)
+        raise LeftOut(f"{counted(N, 'picture')} {verb(N, 'are')} too few to learn its codes")
     return Baseline(
         code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )

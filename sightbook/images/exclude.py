@@ -100,11 +100,12 @@ def below(glob: str, folder: str) -> list[str]:
     return [here + glob] if "/" in glob else [here + glob, f"{here}*/{glob}"]
 
 
-# Globs for every source, or for each by its root.
+# Globs for every source as they were typed, or for each by its root, as seen from there.
 Exclude = Sequence[str] | Mapping[Path, Sequence[str]]
 
 
 def of_root(exclude: Exclude, root: Path) -> tuple[str, ...]:
     """The globs of one source, from its root."""
-    globs = exclude.get(root, ()) if isinstance(exclude, Mapping) else exclude
-    return tuple(dict.fromkeys(found for each in globs if (found := within(each, str(root)))))
+    if isinstance(exclude, Mapping):
+        return tuple(exclude.get(root, ()))
+    return tuple(dict.fromkeys(found for each in exclude if (found := within(each, str(root)))))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sightbook.words import counted
 
@@ -62,9 +62,10 @@ class LeftOut:
     @property
     def groups(self) -> list[Group]:
         """By reason in a fixed order, the largest first."""
-        order = list(_WORDS)
+        order = {reason: place for place, reason in enumerate(get_args(Reason))}
         return sorted(
-            self._groups.values(), key=lambda group: (order.index(group.reason), -group.count, group.what)
+            self._groups.values(),  # a newer program may have noted other reasons
+            key=lambda group: (order.get(group.reason, len(order)), -group.count, group.what),
         )
 
     def __bool__(self) -> bool:
@@ -75,38 +76,28 @@ def sentence(groups: Iterable[Group]) -> str:
     """'11 .arw, 2 .txt, 3 hidden, 4 by --exclude drafts', or nothing."""
     found = list(groups)
     suffixes = [group for group in found if group.reason == "suffix"]
-    said = [_words(group) for group in suffixes[:_SUFFIXES]]
+    said = [title(group) for group in suffixes[:_SUFFIXES]]
     rest = sum(group.count for group in suffixes[_SUFFIXES:])
     if rest:
         said.append(f"{rest:,} of other suffixes")
-    return ", ".join([*said, *(_words(group) for group in found if group.reason != "suffix")])
+    return ", ".join([*said, *(title(group) for group in found if group.reason != "suffix")])
 
 
 def title(group: Group) -> str:
-    """The group in a few words, to stand above its names."""
-    return _words(group)
-
-
-# In the order of the line; {what} as the group says it.
-_WORDS: dict[Reason, str] = {
-    "suffix": "{what}",
-    "hidden": "hidden",
-    "excluded": "by --exclude {what}",
-    "link": "{what}",
-    "special": "{what}",
-    "unreadable": "that cannot be entered",
-    "ours": "{what}",
-    "empty": "empty {what}",
-    "label": "without a label",
-}
-_NOUNS: dict[Reason, str] = {"unreadable": "folder"}
-
-
-def _words(group: Group) -> str:
-    if group.reason in ("link", "special", "ours"):
-        return counted(group.count, group.what)
-    if group.reason == "empty":
-        return counted(group.count, f"empty {group.what}")
-    words = _WORDS[group.reason].format(what=group.what or "without a suffix")
-    noun = _NOUNS.get(group.reason)
-    return f"{counted(group.count, noun)} {words}" if noun else f"{group.count:,} {words}"
+    """One group in a few words, with its number."""
+    count = group.count
+    match group.reason:
+        case "suffix":
+            return f"{count:,} {group.what or 'without a suffix'}"
+        case "hidden":
+            return f"{count:,} hidden"
+        case "excluded":
+            return f"{count:,} by --exclude {group.what}"
+        case "unreadable":
+            return f"{counted(count, 'folder')} that cannot be entered"
+        case "empty":
+            return counted(count, f"empty {group.what}")
+        case "label":
+            return f"{count:,} without a label"
+        case _:  # what is left out is a thing with a name
+            return counted(count, group.what)

@@ -6,7 +6,6 @@ one stream."""
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from typing import Literal
 
 from sightbook.errors import SourceError
 from sightbook.images import cifar, parquet, tar, vectors
+from sightbook.images.empty import nothing_in, quoted, refuse_hollow
 from sightbook.images.entry import EmptySource, Entry, Kind, Origin, locate, storable
 from sightbook.images.exclude import Exclude, Excludes, of_root
 from sightbook.images.find import PICTURE_SUFFIXES, Left, Walk, is_picture_name, suffix_of
-from sightbook.images.left_out import Group, LeftOut, Reason, sentence
+from sightbook.images.left_out import Group, LeftOut, Reason
 from sightbook.images.names import existing, shown, to_text
 from sightbook.images.npy import is_npy
 from sightbook.images.ours import is_ours
@@ -30,9 +30,6 @@ from sightbook.words import counted
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
-_ARCHIVES = (".parquet", ".tar", ".npy")
-_POINTER = b"version https://git-lfs.github.com/spec/"
-_LOOKED_AT = 100_000  # archives that a proposal is made from
 _Thing = Literal["folder", "tar", "parquet", "cifar", "vectors", "picture"]
 
 
@@ -188,7 +185,7 @@ def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
     if id is not None:
         if len(sources) != 1:
             raise SourceError(
-                f"{_quoted(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
+                f"{quoted(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
             )
         sources[0].id = id
     return sources
@@ -233,7 +230,7 @@ def open_sources(
         other = by_id.setdefault(source.id, source.root)
         if other != source.root:
             raise SourceError(
-                f"The sources {_quoted(other)} and {_quoted(source.root)} have one id ({source.id}): give each its own."
+                f"The sources {quoted(other)} and {quoted(source.root)} have one id ({source.id}): give each its own."
             )
     return Sources(tuple(sources), aside)
 
@@ -261,14 +258,14 @@ def _sources(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = 
         )
     if "://" in text:
         raise SourceError(
-            f"{_quoted(text)} is an address, and nothing is fetched: download it and give the path."
+            f"{quoted(text)} is an address, and nothing is fetched: download it and give the path."
         )
     path = _existing(os.path.expanduser(text))
     if path is not None:
         return [_source(path, _kind(path, text), may_be_empty)]
     if not is_pattern(text):
         raise SourceError(
-            f"There is nothing at {_quoted(text)}: check the path and that its drive is mounted."
+            f"There is nothing at {quoted(text)}: check the path and that its drive is mounted."
         )
     found = matches(text)
     # A glob may catch a README beside the shards; a file named outright must be a source.
@@ -285,10 +282,8 @@ def _sources(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = 
                 aside.add("suffix", suffix_of(path.name), shown(str(path)))
         kinds = [pair for pair in kinds if pair[1] != "vectors"]
     if not kinds:
-        what = f"only things that are no source ({_quoted(found[0])} …)" if found else "nothing"
-        raise SourceError(
-            f"The pattern {_quoted(text)} matches {what}: check it, and quote it for the shell."
-        )
+        what = f"only things that are no source ({quoted(found[0])} …)" if found else "nothing"
+        raise SourceError(f"The pattern {quoted(text)} matches {what}: check it, and quote it for the shell.")
     if "**" in text:
         # '**' yields every folder on the way besides the files in it; the files are what is meant.
         kinds = [pair for pair in kinds if pair[1] != "folder"] or kinds[:1]
@@ -302,7 +297,7 @@ def _sources(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = 
             empty = error
             _set_aside(path, aside)
     if not sources:
-        raise EmptySource(f"Nothing is left of the pattern {_quoted(text)}: {empty}") from empty
+        raise EmptySource(f"Nothing is left of the pattern {quoted(text)}: {empty}") from empty
     return sources
 
 
@@ -323,25 +318,19 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
     root = path.resolve()
     if kind == "folder":
         if root not in may_be_empty and next(iter(Walk(str(root))), None) is None:
-            raise EmptySource(_nothing_in(root))
+            raise EmptySource(nothing_in(root))
         return Source(source_id(root), kind, root)
-    if root.stat().st_size == 0:
-        raise EmptySource(f"The file {_quoted(path)} is empty, 0 bytes: check that it is the right one.")
-    if _begins(root) == _POINTER:
-        raise SourceError(
-            f"The file {_quoted(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
-            "clone."
-        )
+    refuse_hollow(root)
     if kind == "tar":
         if not tar.has_pictures(str(root)):
             raise EmptySource(
-                f"There are no pictures in the tar file {_quoted(path)}: check that it is the right one."
+                f"There are no pictures in the tar file {quoted(path)}: check that it is the right one."
             )
     elif kind == "cifar":
         cifar.check(str(root))
     elif kind == "parquet" and not len(Table(Origin.now("parquet", str(root)))):
         raise EmptySource(
-            f"There are no rows in the Parquet file {_quoted(path)}: check that it is the right one."
+            f"There are no rows in the Parquet file {quoted(path)}: check that it is the right one."
         )
     elif kind == "parquet" and vectors.holds_vectors(str(root)):
         kind = "vectors"
@@ -352,19 +341,11 @@ def _source(path: Path, kind: _Thing, may_be_empty: Collection[Path]) -> Source:
     return Source(source_id(root), kind, root)
 
 
-def _begins(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_POINTER))
-    except OSError:
-        return b""  # the reader that follows says why
-
-
 def _kind(path: Path, text: str) -> _Thing:
     kind = _kind_or_none(path)
     if kind is None:
         raise SourceError(
-            f"{_quoted(text)} is no source: give a folder, a .tar, a .parquet, a picture "
+            f"{quoted(text)} is no source: give a folder, a .tar, a .parquet, a picture "
             f"({' '.join(sorted(PICTURE_SUFFIXES))}), or a .npy of vectors."
         )
     return kind
@@ -390,36 +371,3 @@ def _existing(text: str) -> Path | None:
     """What there is of this name, in whatever Unicode normalization."""
     found = existing(text)
     return Path(found) if found is not None and os.path.exists(found) else None
-
-
-def _nothing_in(root: Path) -> str:
-    """Why a folder is no source; archives in it, at any depth, are proposed: which of them are meant is the user's."""
-    left = LeftOut()
-    archives: list[str] = []
-
-    def note(reason: Reason, what: str, path: str) -> None:
-        left.add(reason, what, path)
-        if reason == "suffix" and len(archives) < _LOOKED_AT and what in _ARCHIVES:
-            archives.append(path)
-
-    for _ in Walk(str(root), note):
-        pass
-    if archives:
-        what = max(_ARCHIVES, key=[Path(path).suffix.lower() for path in archives].count)
-        some = [path for path in archives if path.lower().endswith(what)]
-        folders = {path.rpartition("/")[0] for path in some}
-        pattern = (f"{folders.pop()}/" if len(folders) == 1 else "**/").lstrip(
-            "/"
-        ) + f"*{Path(some[0]).suffix}"
-        among = f"{glob.escape(str(root))}/{pattern}"
-        return (
-            f"There are no picture files in the folder {_quoted(root)}, but {counted(len(archives), 'archive')} such "
-            f"as {shown(archives[0])}: give {_quoted(among)}."
-        )
-    suffixes = " ".join(sorted(PICTURE_SUFFIXES))
-    held = f"; it holds {sentence(left.groups)}" if left else ""
-    return f"There are no pictures ({suffixes}) in the folder {_quoted(root)}{held}: check the path."
-
-
-def _quoted(path: str | Path) -> str:
-    return f"'{shown(os.fspath(path))}'"

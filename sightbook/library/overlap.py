@@ -160,7 +160,9 @@ class Overlaps:
             folder, name = os.path.split(file)
             other = self._reached.get(identity(folder) or (-1, -1), source)
             return (
-                other.id != source.id and not _is_hidden(name) and not excluded(other.exclude)(to_text(name))
+                other.id != source.id
+                and not _is_hidden(name)
+                and Excludes(other.exclude).fits(to_text(name)) is None
             )
 
         return without_links(str(source.root), new, is_held)

@@ -11,14 +11,17 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from sightbook.images.entry import locate
 from sightbook.images.left_out import Group, LeftOut
 from sightbook.images.ours import DRAWN
-from sightbook.images.sources import Source
 from sightbook.library.catalogue import Catalogue
 from sightbook.library.database import transaction
 from sightbook.library.schema import SourceRow, from_column
+
+if TYPE_CHECKING:
+    from sightbook.images.sources import Source
 
 _STEPS = (
     """

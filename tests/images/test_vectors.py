@@ -148,7 +148,7 @@ def test_null_rows_of_fixed_length_do_not_shift_the_others(tmp_path: Path) -> No
 
 def test_ragged_rows_are_no_array(tmp_path: Path) -> None:
     path = table(tmp_path / "v.parquet", [[1, 2], [3, 4], [5]], KINDS["list"])
-    with pytest.raises(SourceError, match=r"Row 2 .* \(1 numbers, not 2 as the first\)"):
+    with pytest.raises(SourceError, match=r"Row 2 .* \(1 number, not 2 as the first\)"):
         read_vectors(path)
 
 

@@ -1,0 +1,68 @@
+"""Why there is nothing to take where somebody named a source, and what to name instead."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from sightbook.errors import SourceError
+from sightbook.images.entry import EmptySource
+from sightbook.images.find import PICTURE_SUFFIXES, Walk
+from sightbook.images.left_out import LeftOut, Reason, sentence
+from sightbook.images.names import shown
+from sightbook.words import counted
+
+_ARCHIVES = (".parquet", ".tar", ".npy")
+_LOOKED_AT = 100_000  # archives that a proposal is made from
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def refuse_hollow(path: Path) -> None:
+    """Raises EmptySource for a file of 0 bytes, SourceError for one that stands for another which was not fetched."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_POINTER))
+    except OSError:
+        return  # the reader that follows says why
+    if not begin:
+        raise EmptySource(f"The file {quoted(path)} is empty, 0 bytes: check that it is the right one.")
+    if begin == _POINTER:
+        raise SourceError(
+            f"The file {quoted(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
+            "clone."
+        )
+
+
+def nothing_in(root: Path) -> str:
+    """Why a folder is no source; archives in it, at any depth, are proposed: which of them are meant is the user's."""
+    left = LeftOut()
+    archives: list[str] = []
+
+    def note(reason: Reason, what: str, path: str) -> None:
+        left.add(reason, what, path)
+        if reason == "suffix" and len(archives) < _LOOKED_AT and what in _ARCHIVES:
+            archives.append(path)
+
+    for _ in Walk(str(root), note):
+        pass
+    if archives:
+        what = max(_ARCHIVES, key=[Path(path).suffix.lower() for path in archives].count)
+        some = [path for path in archives if path.lower().endswith(what)]
+        folders = {path.rpartition("/")[0] for path in some}
+        pattern = (f"{folders.pop()}/" if len(folders) == 1 else "**/").lstrip(
+            "/"
+        ) + f"*{Path(some[0]).suffix}"
+        among = f"{glob.escape(str(root))}/{pattern}"
+        return (
+            f"There are no picture files in the folder {quoted(root)}, but {counted(len(archives), 'archive')} such "
+            f"as {shown(archives[0])}: give {quoted(among)}."
+        )
+    suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+    held = f"; it holds {sentence(left.groups)}" if left else ""
+    return f"There are no pictures ({suffixes}) in the folder {quoted(root)}{held}: check the path."
+
+
+def quoted(path: str | Path) -> str:
+    """A path in a sentence."""
+    return f"'{shown(os.fspath(path))}'"
