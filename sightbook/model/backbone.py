@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sightbook.config import BackboneConfig
 from sightbook.errors import ConfigError, ModelError
-from sightbook.model import builtin, hub, known, pooling
+from sightbook.model import builtin, hub, known, lite, pooling
 
 Spec = dict[str, Any]
 
@@ -81,6 +81,8 @@ def build(spec: Mapping[str, Any]) -> Backbone:
     from transformers import AutoConfig, AutoModel
 
     facts = dict(spec["transformers"])
+    if facts["model_type"] == lite.KIND:
+        return Backbone(lite.Lite(), spec["pool"], lite.FEATURES)
     config = AutoConfig.for_model(facts.pop("model_type"), **facts)
     body = AutoModel.from_config(config, **_options(config.model_type))
     if "stem" in spec:

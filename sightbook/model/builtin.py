@@ -17,7 +17,7 @@ from sightbook.images.frame import Frame
 BUILTIN = "builtin"  # in the words of --backbone
 TINY_UP_TO = 40  # pixels of the shorter side; at 64 the larger frame is the better one (docs/log.md)
 STRIDE = 32  # sizes it takes are multiples of this
-_FOLDER = Path(__file__).parent.parent / BUILTIN / "mobilenet_v2"
+_FOLDER = Path(__file__).parent.parent / BUILTIN / "efficientnet_lite0"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from sightbook.errors import ModelError
+from sightbook.model import lite
 from sightbook.model.builtin import Builtin
 
 _BODY = "backbone.body."
@@ -23,13 +24,8 @@ _CONVOLUTION, _NORM = ".convolution", ".normalization"
 
 
 def body(known: Builtin) -> nn.Module:
-    """transformers' module with the weights of the graph; ModelError when they are not those of its architecture."""
-    from transformers import AutoConfig, AutoModel
-
-    facts = dict(known.transformers)
-    config = AutoConfig.for_model(facts.pop("model_type"), **facts)
-    options: dict[str, Any] = {"add_pooling_layer": False}
-    made: nn.Module = AutoModel.from_config(config, **options)
+    """The module with the weights of the graph; ModelError when they are not those of its architecture."""
+    made = lite.Lite()
     weights = _weights(known)
     modules = dict(made.named_modules())
     with torch.no_grad():

@@ -258,7 +258,7 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
     runs = {(run["cell"], run["bits"]): run for run in json.loads(summary.results.read_text())["runs"]}
     closed, trained = runs["builtin", 32], runs["trained", 32]
     assert (closed["method"], closed["backbone"], closed["pretraining"]) == (
-        "neighbours", "mobilenet_v2", "labels",
+        "neighbours", "efficientnet_lite0", "labels",
     )  # fmt: skip
     assert (closed["declared"]["minutes"], closed["declared"]["epochs"]) == (None, None)
     assert closed["declared"]["settings"] == {}, "settings of steps are those of the trained cells alone"
@@ -268,7 +268,7 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
     assert (point["map"], point["epochs"], point["recall_at_1"]) == (closed["map"], None, None)
     text = summary.page.read_text()
     row = f"{runs['builtin', 16]['map']:.3f} | {closed['map']:.3f} |"
-    assert f"| builtin | neighbours | mobilenet_v2 | labels | last | closed form | {row}" in text
+    assert f"| builtin | neighbours | efficientnet_lite0 | labels | last | closed form | {row}" in text
     assert f"| trained | rcq | resnet | none | last | 0 epochs | – | {trained['map']:.3f} |" in text
     seen, perplexity = (trained["verdict"]["trained"][name] for name in ("recall_at_1", "perplexity"))
     assert details(text, "builtin").endswith("| – | – | – | – |")
