@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 import sightbook
 from sightbook.files import write_atomic
 from sightbook.model import backbone as backbones
-from sightbook.model import lite
+from sightbook.model import lite, pooling
 from sightbook.model.model import open_session
 from sightbook.model.network import PixelBackbone
 from sightbook.model.onnx import export_backbone
@@ -48,7 +48,7 @@ def main() -> None:
     given = options.parse_args()
     (source,) = given.source.glob("*/models/*.pth")
     body = lite.from_published(torch.load(source, map_location="cpu", weights_only=True))
-    network = backbones.Backbone(body, "mean", lite.FEATURES)
+    network = backbones.Backbone(body, pooling.choose("auto", lite.KIND), lite.FEATURES)
     folder = Path(sightbook.__file__).parent / "builtin" / given.name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
@@ -107,19 +107,10 @@ def halve(path: Path, out: Path) -> None:
 
 def free_size(model: onnx.ModelProto) -> None:
     """Pixels of any size go in. Paddings are written down in numbers and are right for multiples of 32, the network's
-    stride; the mean over all places was taken of a list of so and so many, and is taken of rows and columns instead."""
+    stride; nothing else knows the size."""
     for axis, letter in ((1, "H"), (2, "W")):
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = letter
     del model.graph.value_info[:]
-    listed, mean = model.graph.node[-2:]
-    assert (listed.op_type, mean.op_type) == ("Reshape", "ReduceMean"), "the graph ends in another way"
-    axes = next(each for each in model.graph.initializer if each.name == mean.input[1])
-    axes.CopyFrom(numpy_helper.from_array(np.array([2, 3], np.int64), axes.name))
-    mean.input[0] = listed.input[0]
-    model.graph.initializer.remove(
-        next(each for each in model.graph.initializer if each.name == listed.input[1])
-    )
-    model.graph.node.remove(listed)
 
 
 def least_cosine(one: Path, other: Path, size: int) -> float:

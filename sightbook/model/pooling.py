@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from sightbook.errors import ConfigError
+from sightbook.model import lite
 
 # Tokens that stand before those of the patches: class token, distillation token, registers.
 _CLASS_TOKEN = {
@@ -26,6 +27,9 @@ _LEADING = {"deit": 2, "dinov3_convnext": 1, "ijepa": 0}
 _BY_CLASS = {*_CLASS_TOKEN, *_REGISTERS, "deit"} - {"ijepa", "vit_mae"}
 # Norms that these models apply to the pooled vector only, not to the hidden state.
 _NORMS = {"convnext": "layernorm", "convnextv2": "layernorm", "clip_vision_model": "post_layernorm"}
+
+# Better than the mean for the built-in network, by measurement (docs/log.md).
+_OTHERWISE = {lite.KIND: "rms"}
 
 _POWER, _LEAST = 3.0, 1e-6
 
@@ -50,7 +54,7 @@ def choose(asked: str, model_type: str) -> str:
         )
     if asked != "auto":
         return asked
-    return "class" if model_type in _BY_CLASS else "mean"
+    return "class" if model_type in _BY_CLASS else _OTHERWISE.get(model_type, "mean")
 
 
 def norm_after(model_type: str) -> str | None:
@@ -61,19 +65,21 @@ def norm_after(model_type: str) -> str | None:
 def pool(hidden: Tensor, how: str, leading: int) -> Tensor:
     """hidden (B, T, F) or (B, F, H, W) → (B, F).
 
-    mean and gem look at patches or places only, not at the `leading` tokens. gem is the generalized mean
-    (mean of x³)^⅓ over positive parts (Radenović, Tolias, Chum 2018): between mean and maximum.
+    mean, rms and gem look at patches or places only, not at the `leading` tokens. gem is the generalized mean
+    (mean of x³)^⅓ over positive parts (Radenović, Tolias, Chum 2018): between mean and maximum; rms the one of squares.
     """
     if how == "class":
         return hidden[:, 0]
-    places = hidden[:, leading:] if hidden.ndim == 3 else hidden.flatten(2).transpose(1, 2)
+    places, over = (hidden[:, leading:], (1,)) if hidden.ndim == 3 else (hidden, (2, 3))
     if how == "mean":
-        return places.mean(1)
-    return places.clamp(min=_LEAST).pow(_POWER).mean(1).pow(1.0 / _POWER)
+        return places.mean(over)
+    if how == "rms":
+        return places.square().mean(over).clamp(min=_LEAST**2).sqrt()
+    return places.clamp(min=_LEAST).pow(_POWER).mean(over).pow(1.0 / _POWER)
 
 
 def check(how: str) -> str:
     """A pooling as config.json tells it; older models say map or tokens, which is the mean of all there is."""
-    if how not in ("class", "mean", "gem", "map", "tokens"):
+    if how not in ("class", "mean", "rms", "gem", "map", "tokens"):
         raise ConfigError(f"pooling {how!r} is unknown: update sightbook, or train again")
     return "mean" if how in ("map", "tokens") else how
