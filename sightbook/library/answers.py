@@ -149,7 +149,7 @@ class Answers:
         """`Library.search_embeddings`."""
         try:
             model = self.model
-            x = finite(array(x, "x", ("Q", model.D)), "x")
+            x = finite(array(x, "x (of another model?)", ("Q", model.D)), "x")
             return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
         except Migrated:
             raise LibraryError(
