@@ -14,7 +14,8 @@ import torch
 import sightbook
 from sightbook import methods
 from sightbook.benchmark.plan import Cell
-from sightbook.cli.options import complete_method, method_names
+from sightbook.cli import completion
+from sightbook.cli.options import method_names
 from sightbook.config import build
 from sightbook.errors import ConfigError
 from sightbook.learn import Method, log, register, trainer
@@ -149,7 +150,7 @@ def test_an_installed_package_brings_a_method(
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert methods.names()[-3:] == ["bad", "odd", "pull"] and "pulling" not in sys.modules
-    assert complete_method("pu") == ["pull"] and complete_method("s") == ["spq", "sscq"]
+    assert completion.method("pu") == ["pull"] and completion.method("s") == ["spq", "sscq"]
     monkeypatch.setattr(sys, "argv", ["sightbook", "train", "--help"])
     assert method_names().endswith("|dccq|bad|odd|pull|FILE.py:NAME")
     train(photos, tmp_path / "m", method="pull", epochs=1)
