@@ -219,7 +219,7 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
     image, width, height = pixels(data if unfinished is None else unfinished[0])
     if unfinished is None:
         jpeg.check_whole(data, found, _corner(image), same, is_flat)
-    elif not same(unfinished[1]):
+    elif not all(map(same, unfinished[1])):
         raise PictureError("the file is cut short: a part of the picture is missing")
     return image, width, height
 

@@ -153,7 +153,8 @@ def check_whole(
     found = found if found.end is not None else layout(data, whole=True)
     if found is None or found.end is None:
         return
-    if found.lacks_scans or not same(data[: found.end] + _FILLER + data[found.end :]):
+    fillers = _fillers(data, found.scans[-1].start, found.end)
+    if found.lacks_scans or not all(same(data[: found.end] + each + data[found.end :]) for each in fillers):
         raise PictureError("the file is cut short: a part of the picture is missing")
     if zeros >= 0 and _is_holed(data, found, same, is_flat):
         raise PictureError("a part of the file is zeros, as after a copy that failed")
@@ -184,14 +185,23 @@ def _is_holed(
     return False
 
 
-def closed(data: bytes, found: Layout) -> tuple[bytes, bytes] | None:
-    """A file whose end marker is missing with one put there, and the same with filler before it: equal pixels mean that
-    only the marker was missing. Zeros at the end (a failed copy) are not its data. None when it has one."""
+def closed(data: bytes, found: Layout) -> tuple[bytes, list[bytes]] | None:
+    """A file whose end marker is missing with one put there, and the same with fillers before it: equal pixels mean
+    that only the marker was missing. Zeros at the end (a failed copy) are not its data. None when it has one."""
     if data.find(END, found.scans[0].start) >= 0:
         return None
     body = data.rstrip(b"\0")
     body = body[:-1] if body.endswith(b"\xff") else body
-    return body + END, body + _FILLER + END
+    return body + END, [body + filler + END for filler in _fillers(body, found.scans[-1].start, len(body))]
+
+
+def _fillers(data: bytes, start: int, end: int) -> list[bytes]:
+    """What to put behind a scan's data: filler, and, where it has restart markers, filler behind the next of these,
+    which a decoder at the end of an interval waits for."""
+    restarts = len(_RESTART.findall(data, start, end))
+    if not restarts and data.find(b"\xff\xdd\0\4", 0, start) < 0:
+        return [_FILLER]
+    return [_FILLER, bytes((0xFF, 0xD0 + restarts % 8)) + _FILLER]
 
 
 def strip(data: bytes) -> bytes | None:

@@ -58,6 +58,15 @@ def test_a_jpeg_that_was_cut_is_refused_however_it_was_closed(way: str, share: f
             decode(cut + after, side=side)
 
 
+def test_a_jpeg_that_was_cut_where_an_interval_ends_is_refused() -> None:
+    data = made("restarts")
+    marker = data.index(b"\xff\xd5")
+    for cut in (data[:marker], data[: marker + 2]):
+        for after in (b"", END, bytes(900)):
+            with pytest.raises(PictureError, match=r"cut short|zeros"):
+                decode(cut + after)
+
+
 @pytest.mark.parametrize("way", ["baseline", "restarts", "optimized", "large"])
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_a_hole_of_zeros_in_a_jpeg_is_refused(way: str, share: float) -> None:
