@@ -179,7 +179,7 @@ def _trusted(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) 
             return said
         counts = catalogue.counts().values()
         good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
-        text = f"{good:,} {_noun(catalogue)}" + (f", {gone:,} missing" if gone else "")
+        text = counted(good, _noun(catalogue)[:-1]) + (f", {gone:,} missing" if gone else "")
         return [*said, Finding("catalogue", "ok", text)]
     except sqlite3.Error as error:
         return [_beyond_repair(path, str(error))]

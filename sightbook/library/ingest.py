@@ -112,7 +112,7 @@ def add(
         whole = plan.source.names is None and not plan.source.inside and not plan.bystander
         if whole and catalogue.reader(plan.source.id) != reader():
             catalogue.put_reader(plan.source.id, reader())
-        if whole and plan.outdated and not plan.source.problems:
+        if whole and (plan.outdated or plan.taken) and not plan.source.problems:
             catalogue.put_decoding(plan.source.id, VERSION)
     ended = time.monotonic()
     return AddReport(

@@ -220,7 +220,6 @@ class Library:
                 )
                 if report.added and (said := sizes.said(catalogue, self.path, report.added)):
                     listener(Notice(said))
-                return report
             finally:
                 catalogue.close()
         self._answers.follow()

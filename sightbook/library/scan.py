@@ -248,7 +248,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
 
     def look() -> bool:
         """Whether failures are tried again; also notes whether an older version read some of the pictures."""
-        ids = [source.id, *(taken.row.id for taken in plan.taken)]
+        ids = {source.id, *(taken.row.id for taken in plan.taken)} & {row.id for row in catalogue.sources()}
         plan.outdated = any(catalogue.decoding(id) < VERSION for id in ids)
         return retry or plan.outdated or _has_other_reader(catalogue, source, plan.taken)
 

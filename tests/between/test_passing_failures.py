@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sightbook.images import decode, entry
+from sightbook.images import entry, loaded, pool
 from sightbook.library import passing
 from sightbook.library.library import Library
 from sightbook.library.migrate import migrate
@@ -38,7 +38,7 @@ def once(monkeypatch: pytest.MonkeyPatch, error: Exception, where: str) -> pytes
     if where == "read":
         patch.setattr(entry, "open", fails, raising=False)
     else:
-        patch.setattr(decode, "_decoded", fails)
+        patch.setattr(loaded, "decode_image", fails)
     return patch
 
 
@@ -92,6 +92,7 @@ def test_an_extra_that_was_installed_since_reads_what_failed_for_want_of_it(
     heif.from_pillow(Image.open(photos / "000.png")).save(photos / "x.heic")
     with pytest.MonkeyPatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
+        without.setattr(pool, "_RISKY", ())  # else another process decodes it, which has the module
         without.setattr(passing, "reader", lambda: "no pillow_heif")
         for module in ("scan", "ingest"):
             without.setattr(f"sightbook.library.{module}.reader", lambda: "no pillow_heif")
