@@ -279,7 +279,9 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
     assert (tmp_path / "page" / "closed-builtin-sheet.jpg").exists()
 
     told = json.loads(summary.results.read_text())  # as of a collection that is large enough to be judged
-    for run in told["runs"]:
+    for number, run in enumerate(told["runs"]):
+        if run["cell"].startswith("strengths"):
+            run["map"] -= 0.01 * number  # so few pictures are found alike by all
         run["verdict"] |= {"agreement": run["map"] / 2} if run["method"] == "neighbours" else {}
     summary.results.write_text(json.dumps(told))
     write_page(where["results"], where["page"])
