@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from sightbook.config import ViewsConfig
 from sightbook.errors import ModelError
 from sightbook.learn import precision, trainer
 from sightbook.learn.log import read
@@ -180,7 +179,7 @@ def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> 
 def test_views_begin_smaller_where_that_is_asked_for(tmp_path: Path) -> None:
     """Half the pixels for the first part of the budget; the fixed view, and so the model, keeps its size."""
     run = run_of(config_of(epochs=5, views={"first_size": 8, "first_share": 0.5}), tmp_path)
-    run.first_views = run.views.smaller(run.config.views, 8)
+    run.first_views = run.views.smaller(8)
     seen: list[int] = []
     run.network.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
     fit(run)
@@ -196,9 +195,9 @@ def test_a_run_has_first_views_where_they_are_smaller(
     sides: list[int] = []
     smaller = Views.smaller
 
-    def seen(views: Views, config: ViewsConfig, side: int) -> Views:
+    def seen(views: Views, side: int) -> Views:
         sides.append(side)
-        return smaller(views, config, side)
+        return smaller(views, side)
 
     monkeypatch.setattr(Views, "smaller", seen)
     train(photos, tmp_path / "m", epochs=1, settings={"views": {"first_size": first}}, judge=False)
