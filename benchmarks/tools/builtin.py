@@ -32,7 +32,7 @@ from sightbook.model.onnx import export_backbone
 
 _LEAST = 64  # numbers; shorter constants are shapes and scalars
 # Side of the input for pictures of some 32 pixels: measured (docs/log.md), better than the 224 it was trained with.
-SMALL = 128
+SMALL = 160
 SIZE, RESIZE = 224, 256
 # Pixels are scaled as the network was trained: (value - 127) / 128.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3

@@ -49,7 +49,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("side", "seen"), [(32, 128), (40, 128), (41, 224), (64, 224), (300, 224)])
+@pytest.mark.parametrize(("side", "seen"), [(32, 160), (40, 160), (41, 224), (64, 224), (300, 224)])
 def test_few_pixels_are_not_enlarged_as_far_as_a_photo(tmp_path: Path, side: int, seen: int) -> None:
     write_photos(tmp_path / "photos", 9, side=side)
     with first_model([str(tmp_path / "photos")], tmp_path / "learning", jobs=1) as found:
@@ -349,7 +349,7 @@ def test_its_torch_form_is_what_the_graph_is(
     assert x.shape == (2, model.D) and np.isfinite(x).all()
 
 
-@pytest.mark.parametrize("size", [32, 128, 224, 256])
+@pytest.mark.parametrize("size", [32, 160, 224, 256])
 def test_the_torch_form_gives_the_features_of_the_graph(size: int) -> None:
     known = builtin.read()
     network, _ = backbones.pretrained("builtin")
