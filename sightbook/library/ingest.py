@@ -97,9 +97,12 @@ def add(
     known = {row.id for row in catalogue.sources()}
     removed = 0
     for plan in plans:
-        _settle(catalogue, plan)
         if plan.source.id not in known and not plan.taken:
             catalogue.put_decoding(plan.source.id, VERSION)
+        elif plan.outdated and not plan.bystander:
+            # What comes from an older source makes this one older until it was read: a kill must not hide that.
+            catalogue.put_decoding(plan.source.id, 1)
+        _settle(catalogue, plan)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])
             plan.missing, plan.gone_before = [], []

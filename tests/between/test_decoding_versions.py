@@ -8,6 +8,8 @@ import pytest
 
 from sightbook.images import versions
 from sightbook.images.entry import Entry, Origin
+from sightbook.images.sources import source_id
+from sightbook.library import ingest
 from sightbook.library.catalogue import NAME, Catalogue
 from sightbook.library.library import Library
 from sightbook.library.migrate import migrate
@@ -118,6 +120,43 @@ def test_single_pictures_of_a_new_source_are_of_the_present_version(tmp_path: Pa
         report = library.add(photos)
         assert (report.added, report.unchanged) == (6, 1)
         assert report.rate > 0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("outer_known", [False, True])
+def test_what_comes_from_an_older_source_is_read_anew_also_after_a_kill(
+    outer_known: bool, killed: bool, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = write_folder(tmp_path / "photos" / "2023", pictures())
+    place, outer = tmp_path / "library", tmp_path / "photos"
+    with Library.open(place, create_with=model) as library:
+        with monkeypatch.context() as older:
+            older.setattr("sightbook.images.rgb.profile_of", lambda image: None)
+            library.add(inner, jobs=1)
+        before = {hit.path: hit.id for hit in library.search(inner / "plain.jpg", k=9)}
+        as_of_version_1(place)
+        if outer_known:
+            (outer / "top.png").write_bytes(encoded(gradient(67, 40)))
+            catalogue = Catalogue.write(place / NAME)
+            root = Path(outer).resolve()
+            catalogue.put_source(source_id(root), "folder", str(root), 1.0)
+            catalogue.put_decoding(source_id(root), versions.VERSION)
+            catalogue.close()
+        if killed:
+            with monkeypatch.context() as stopping, pytest.raises(RuntimeError, match="killed"):
+                stopping.setattr(ingest._Run, "encode", _killed)
+                library.add(outer, jobs=1)
+        library.add(outer, jobs=1)
+        hits = {hit.path.removeprefix("2023/"): hit for hit in library.search(inner / "plain.jpg", k=9)}
+        assert {path: hit.id for path, hit in hits.items() if path in before} == before
+    with Library.open(tmp_path / "fresh", create_with=model) as fresh:
+        fresh.add(inner, jobs=1)
+        wanted = {hit.path: hit.raw for hit in fresh.search(inner / "plain.jpg", k=9)}
+    assert {path: hit.raw for path, hit in hits.items() if path in wanted} == wanted
+
+
+def _killed(*_: object) -> None:
+    raise RuntimeError("killed")
 
 
 @pytest.mark.parametrize("name", pictures())

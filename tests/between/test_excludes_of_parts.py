@@ -1,0 +1,88 @@
+"""Excludes of a part of a source that is known, and of the whole: between the command, the walk and the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sightbook.images.exclude import below
+from sightbook.library.library import Library
+from sightbook.model.model import Model
+from sightbook.progress import Notice
+from tests.library.pictures import fill, picture, write
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos [1]"
+    fill(folder, 2)
+    for place, seed in (("2023", 10), ("2023/drafts", 20), ("2023/trip/drafts", 30), ("2024/drafts", 40)):
+        write(folder / place / "a.png", picture(seed))
+    write(folder / "notes.txt", b"words")
+    return folder
+
+
+def paths(library: Library, photos: Path) -> set[str]:
+    return {hit.path for hit in library.search(photos / "000.png", k=99)}
+
+
+EVERYTHING = {
+    *("000.png", "001.png", "2023/a.png", "2023/drafts/a.png"),
+    *("2023/trip/drafts/a.png", "2024/drafts/a.png"),
+}
+DRAFTS = {"2023/drafts/a.png", "2023/trip/drafts/a.png"}
+
+
+def test_an_exclude_of_a_part_is_remembered_and_reaches_no_further(
+    place: Path, model: Model, photos: Path
+) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(photos)
+        assert paths(library, photos) == EVERYTHING
+        library.add(photos / "2023", exclude=["drafts"])
+        assert paths(library, photos) == EVERYTHING - DRAFTS
+        library.add(photos)
+        assert paths(library, photos) == EVERYTHING - DRAFTS, "and the other folder of that name stays"
+        library.add(photos, forget_excludes=True)
+        assert paths(library, photos) == EVERYTHING
+
+
+def test_a_part_goes_by_what_is_excluded_from_the_whole_and_leaves_its_counts(
+    place: Path, model: Model, photos: Path
+) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(photos, exclude=["2023/drafts"])
+        wanted = EVERYTHING - {"2023/drafts/a.png"}
+        assert paths(library, photos) == wanted
+        (told,) = library.status().sources
+        library.add(photos / "2023")
+        assert paths(library, photos) == wanted
+        assert library.status().sources[0].left_out == told.left_out != []
+
+
+def test_an_exclude_of_a_part_that_fits_nothing_is_told(place: Path, model: Model, photos: Path) -> None:
+    said: list[str] = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, Notice):
+            said.append(event.text)
+
+    with Library.open(place, create_with=model) as library:
+        library.add(photos)
+        library.add(photos / "2023", exclude=["drafts", "nowhere"], listener=listen)
+    assert [text for text in said if "fits nothing" in text] == [
+        f"the exclude 'nowhere' fits nothing in {photos}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("glob", "folder", "wanted"),
+    [
+        ("raw", "2023/", ["2023/raw", "2023/*/raw"]),
+        ("a/raw", "2023/", ["2023/a/raw"]),
+        ("*.gif", "x [1]/", ["x [[]1]/*.gif", "x [[]1]/*/*.gif"]),
+    ],
+)
+def test_a_glob_of_a_part_is_placed_in_the_whole(glob: str, folder: str, wanted: list[str]) -> None:
+    assert below(glob, folder) == wanted
