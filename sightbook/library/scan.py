@@ -11,8 +11,10 @@ from pathlib import Path
 
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
+from sightbook.images.exclude import below
 from sightbook.images.guards import limits
 from sightbook.images.left_out import Group
+from sightbook.images.names import to_text
 from sightbook.images.pool import digest
 from sightbook.images.sources import Source, Sources, open_sources, source_id
 from sightbook.images.vectors import fitting_length
@@ -107,11 +109,21 @@ def resolve(
 
 
 def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
-    """Adds the excludes of earlier times; what is named by itself is meant, whatever was excluded."""
+    """Adds the excludes of earlier times, also those of sources that lie within one and become a part of it; what is
+    named by itself is meant, whatever was excluded."""
     known = {} if forget else remembered.excludes(catalogue)
+    roots = {row.id: Path(row.root) for row in catalogue.sources() if row.kind == "folder"}
     for source in sources:
-        if source.names is None:
-            source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *source.exclude)))
+        if source.names is not None:
+            continue
+        inner = [
+            placed
+            for id, globs in known.items()
+            if id != source.id and id in roots and source.root in roots[id].parents
+            for glob in globs
+            for placed in below(glob, f"{to_text(str(roots[id].relative_to(source.root)))}/")
+        ]
+        source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *inner, *source.exclude)))
 
 
 def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:

@@ -61,6 +61,19 @@ def test_a_part_goes_by_what_is_excluded_from_the_whole_and_leaves_its_counts(
         assert library.status().sources[0].left_out == told.left_out != []
 
 
+def test_what_an_inner_source_excludes_stays_excluded_when_an_outer_one_takes_it(
+    place: Path, model: Model, photos: Path
+) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(photos / "2023", exclude=["drafts"])
+        library.add(photos)
+        assert paths(library, photos) == EVERYTHING - DRAFTS
+        (source,) = library.status().sources
+        assert source.exclude == ("2023/drafts", "2023/*/drafts")
+        library.add(photos, forget_excludes=True)
+        assert paths(library, photos) == EVERYTHING
+
+
 def test_an_exclude_of_a_part_that_fits_nothing_is_told(place: Path, model: Model, photos: Path) -> None:
     said: list[str] = []
 
