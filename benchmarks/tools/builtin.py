@@ -31,8 +31,6 @@ from sightbook.model.network import PixelBackbone
 from sightbook.model.onnx import export_backbone
 
 _LEAST = 64  # numbers; shorter constants are shapes and scalars
-# Side of the input for pictures of some 32 pixels: measured (docs/log.md), better than the 224 it was trained with.
-SMALL = 160
 SIZE, RESIZE = 224, 256
 # Pixels are scaled as the network was trained: (value - 127) / 128.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -60,7 +58,6 @@ def main() -> None:
         "name": given.name,
         "features": network.features,
         "frame": {"size": SIZE, "resize": RESIZE, "resample": "bilinear"},
-        "small": {"size": SMALL, "resize": round(SMALL * RESIZE / SIZE), "resample": "bilinear"},
         "transformers": {"model_type": lite.KIND},
         "mean": MEAN,
         "std": STD,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sightbook.config import TrainConfig
 from sightbook.learn.choice import Choice
-from sightbook.model.builtin import BUILTIN, frame_for
+from sightbook.model.builtin import BUILTIN
 from sightbook.papers import PAPERS
 from sightbook.presets import WIDE_FROM
 from sightbook.words import counted, verb
@@ -25,10 +25,7 @@ def reasons(
         found.append(f"preset {config.preset}: the shorter side of the pictures is {shorter} pixels (median)")
     if config.backbone.name and "size" not in asked:
         whose = "the built-in network" if network == BUILTIN else "the backbone"
-        why = f"what {whose} was made for"
-        if network == BUILTIN and config.size == frame_for(0).size:
-            why = f"pictures of {shorter} pixels lose by being enlarged as far as photos"
-        found.append(f"size {config.size}: {why}")
+        found.append(f"size {config.size}: what {whose} was made for")
     if "method" not in asked:
         kept = config.backbone.train == "head"
         why = "nothing of the backbone is trained" if kept else "the default where a network learns"

@@ -16,7 +16,6 @@ from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError
 from sightbook.learn.choice import by_steps
 from sightbook.methods import Method, find, names
-from sightbook.model.builtin import BUILTIN, frame_for
 from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, DEFAULT_PAPER_METHOD, WIDE_FROM
 from sightbook.presets import layers as preset_layers
 from sightbook.settings import Settings, merge, parse_path, parse_setting, read_file
@@ -91,7 +90,7 @@ def complete(
     wide = asked.get("K", 256 if suits else 16) == 256
     layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
     if pretrained:
-        layers.append(_pretrained_input(str(backbone), shorter))
+        layers.append(_pretrained_input(str(backbone)))
         if preset == "paper" and not frozen:
             layers.append(_dropout(str(backbone), find(method)))
     merged = merge(*layers, asked)
@@ -161,12 +160,9 @@ def named_backbone(asked: Mapping[str, Any]) -> str | None:
     return kind if kind in ("vit", "resnet") else None  # anything else is refused with its reason later on
 
 
-def _pretrained_input(name: str, shorter: int) -> dict[str, Any]:
+def _pretrained_input(name: str) -> dict[str, Any]:
     from sightbook.model.hub import preprocessing
 
-    if name == BUILTIN:
-        frame = frame_for(shorter)
-        return {"size": frame.size, "resize": frame.resize}
     facts = preprocessing(name)
     return {"size": facts.size, "resize": facts.resize}
 

@@ -15,7 +15,6 @@ from typing import Any
 from sightbook.images.frame import Frame
 
 BUILTIN = "builtin"  # in the words of --backbone
-TINY_UP_TO = 40  # pixels of the shorter side; at 64 the larger frame is the better one (docs/log.md)
 STRIDE = 32  # sizes it takes are multiples of this
 _FOLDER = Path(__file__).parent.parent / BUILTIN / "efficientnet_lite0"
 
@@ -23,14 +22,13 @@ _FOLDER = Path(__file__).parent.parent / BUILTIN / "efficientnet_lite0"
 @dataclass(frozen=True)
 class Builtin:
     """encoder: the graph, pixels (N, S, S, 3) uint8 → features (N, features) float32, S any multiple of 32; frame: what
-    it sees of a photo; small: what it sees of a picture of few pixels, which loses by being enlarged further; mean and
-    std: its scaling of pixels, inside the graph; transformers: its architecture, for a torch module (`torchform`)."""
+    it sees of a picture; mean and std: its scaling of pixels, inside the graph; transformers: its architecture, for a
+    torch module (`torchform`)."""
 
     name: str
     encoder: Path
     features: int
     frame: Frame
-    small: Frame
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     transformers: Mapping[str, Any]
@@ -42,11 +40,4 @@ def read() -> Builtin:
     """What is known of the network."""
     facts = json.loads((_FOLDER / "network.json").read_text(encoding="utf-8"))
     scaling = {name: tuple(facts[name]) for name in ("mean", "std")}
-    frames = {name: Frame(**facts[name]) for name in ("frame", "small")}
-    return Builtin(**{**facts, **scaling, **frames}, encoder=_FOLDER / "encoder.onnx")
-
-
-def frame_for(shorter: int) -> Frame:
-    """What the network sees of pictures whose median shorter side is `shorter` pixels."""
-    known = read()
-    return known.small if shorter <= TINY_UP_TO else known.frame
+    return Builtin(**{**facts, **scaling, "frame": Frame(**facts["frame"])}, encoder=_FOLDER / "encoder.onnx")

@@ -141,7 +141,7 @@ def test_codes_in_closed_form_and_vectors_say_what_they_are(photos: Path, tmp_pa
     found = resolve(photos, backbone="builtin", listener=heard)
     assert (found.method, found.epochs, found.minutes, found.bits) == ("neighbours", None, None, 64)
     assert heard == [
-        "size 160: pictures of 32 pixels lose by being enlarged as far as photos",
+        "size 224: what the built-in network was made for",
         "method neighbours: nothing of the backbone is trained",
         "nested 16, 32: a code in closed form has them in any case",
     ]

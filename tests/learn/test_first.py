@@ -49,16 +49,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("side", "seen"), [(32, 160), (40, 160), (41, 224), (64, 224), (300, 224)])
-def test_few_pixels_are_not_enlarged_as_far_as_a_photo(tmp_path: Path, side: int, seen: int) -> None:
-    write_photos(tmp_path / "photos", 9, side=side)
-    with first_model([str(tmp_path / "photos")], tmp_path / "learning", jobs=1) as found:
-        model = Model.open(found.folder)
-        assert model.frame.size == seen
-        (one,) = encode(list(open_sources([tmp_path / "photos" / "beach.jpg"]).entries()), model)
-        assert isinstance(one, Encoded) and np.isfinite(one.x).all()
-
-
 def test_the_network_is_small_and_says_where_it_is_from() -> None:
     known = builtin.read()
     assert known.encoder.stat().st_size < 12 * 2**20
