@@ -70,3 +70,30 @@ def test_different_pictures_are_no_copies() -> None:
     x = rows(40, 64)
     assert nearest.without_copies(x).tolist() == list(range(40))
     assert nearest.without_copies(x[:1]).tolist() == [0]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7, 64, 65, 1000, 1023, 4099])
+@pytest.mark.parametrize("k", [1, 4, 16])
+def test_the_largest_are_those_of_sorting(columns: int, k: int) -> None:
+    random = np.random.default_rng(columns)
+    scores = random.permutation(5 * columns).reshape(5, columns).astype(np.float32)
+    scores[0, : columns // 2] = -np.inf
+    k = min(k, columns)
+    places, found = nearest.largest(scores, k)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, np.take_along_axis(scores, expected, 1))
+    finite = np.isfinite(found)
+    np.testing.assert_array_equal(places[finite], expected[finite])
+
+
+@pytest.mark.parametrize("exact", [20_000, 10])
+def test_what_is_kept_has_no_earlier_copy(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two things that are not alike, and a third between them: it goes, whichever of the two it is a copy of."""
+    monkeypatch.setattr(nearest, "EXACT", exact)
+    monkeypatch.setattr(nearest, "_SCORES", 100)
+    apart = unit(np.array([[1, 0.09, 0], [1, -0.09, 0]], np.float32))
+    x = np.concatenate([rows(20, 3), apart, unit(apart.mean(axis=0, keepdims=True)), rows(3, 3, 1)])
+    kept = nearest.without_copies(x).tolist()
+    cosines = x @ x.T
+    assert kept == [i for i in range(len(x)) if not (cosines[i, :i] >= nearest.SAME).any()]
+    assert 22 not in kept
