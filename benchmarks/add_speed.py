@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from sightbook.cores import cores
 from sightbook.images.entry import Entry
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from sightbook.model import builtin
 from sightbook.model.encode import encode

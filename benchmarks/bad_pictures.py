@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from sightbook.errors import PictureError
-from sightbook.images.decode import Guards, decode_image
+from sightbook.images.pixels.decode import Guards, decode_image
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 

@@ -37,7 +37,7 @@ from sightbook.evaluate import classic
 from sightbook.evaluate.protocols import protocol
 from sightbook.evaluate.relevance import Truth
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.model import builtin
 from sightbook.model.model import open_session, run

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import Entry, open_sources
 
 _SHARE = """
 import pickle, sys
-from sightbook.images.pool import load
+from sightbook.images.load.pool import load
 entries, frame = pickle.load(sys.stdin.buffer)
 for picture in load(entries, frame, jobs=1):
     pass

@@ -31,14 +31,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests' tiny model
 import numpy as np
 from PIL import Image
 
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.errors import SightbookError
-from sightbook.images.pool import digest
-from sightbook.library import ingest
-from sightbook.library import migrate as migrating
-from sightbook.library.catalogue import Catalogue
-from sightbook.library.check import check, compact
+from sightbook.images.load.pool import digest
+from sightbook.ingest import add as ingest
+from sightbook.ingest import migrate as migrating
+from sightbook.ingest.migrate import migrate
+from sightbook.library.care.check import check, compact
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 
 OPERATIONS = ("add", "prune", "remove", "migrate", "compact")

@@ -23,14 +23,14 @@ import torch
 
 from sightbook.allocator import TRAINING, keep_freed_memory, own_process
 from sightbook.config import build
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from sightbook.learn import features, session, store
 from sightbook.learn.precision import autocast
 from sightbook.learn.views import Views
-from sightbook.model.backbone import channels_last
 from sightbook.model.hub import preprocessing
+from sightbook.model.torch.backbone import channels_last
 from sightbook.presets import layers
 from sightbook.progress import silent
 

@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from faults import _shim  # noqa: E402
 
-from sightbook.library.check import check  # noqa: E402
+from sightbook.library.care.check import check  # noqa: E402
 from sightbook.library.library import Library  # noqa: E402
 from tests.pictures import write_photos  # noqa: E402
 

@@ -31,7 +31,7 @@ from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading, read
 from sightbook.evaluate.relevance import Truth
 from sightbook.model.model import Model
-from sightbook.model.network import load
+from sightbook.model.torch.network import load
 from sightbook.presets import METHODS
 
 R = 100

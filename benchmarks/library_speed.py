@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.rows import PictureRow
 from sightbook.library.library import Library
-from sightbook.library.schema import PictureRow
 
 # Prints what is resident when the answer is there: seconds since the process began are the parent's to take.
 PROGRAM = """

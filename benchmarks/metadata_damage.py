@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
 from sightbook.errors import PictureError
-from sightbook.images import riff
-from sightbook.images.decode import decode
+from sightbook.images.pixels import riff
+from sightbook.images.pixels.decode import decode
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + b"<rdf:li>a word</rdf:li>" * 60 + b"</x:xmpmeta>"

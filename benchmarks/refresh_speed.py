@@ -15,11 +15,11 @@ from statistics import median
 
 import numpy as np
 
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.rows import PictureRow
+from sightbook.catalogue.snapshot import Snapshot, load
 from sightbook.codes.engine import Engine
 from sightbook.codes.fine import Fine
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.schema import PictureRow
-from sightbook.library.snapshot import Snapshot, load
 
 BATCH = 512
 

@@ -30,10 +30,10 @@ from typing import Any, NamedTuple
 import faiss
 import numpy as np
 
-from sightbook.codes import oracle, prefixes
-from sightbook.codes.engine import QUERIES, Engine
+from sightbook.codes import oracle
+from sightbook.codes.engine import QUERIES, Engine, prefixes
+from sightbook.codes.engine.sieve import BLOCK, Sieve
 from sightbook.codes.pack import pack, unpack
-from sightbook.codes.sieve import BLOCK, Sieve
 from sightbook.codes.tables import tables
 
 D = 128

@@ -32,8 +32,8 @@ ADD = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.schema import PictureRow
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.rows import PictureRow
 library, batches, seconds, width = Path(sys.argv[1]), *map(float, sys.argv[2:])
 catalogue = Catalogue.write(library / NAME)
 (source,) = catalogue.sources()

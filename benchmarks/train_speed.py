@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from sightbook.allocator import TRAINING, keep_freed_memory, own_process
 from sightbook.config import build
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn import session, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
@@ -34,7 +34,7 @@ from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.precision import autocast
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
-from sightbook.model.backbone import channels_last
+from sightbook.model.torch.backbone import channels_last
 from sightbook.presets import layers as preset_layers
 from sightbook.progress import Meter, silent
 from sightbook.settings import parse_setting

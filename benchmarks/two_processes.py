@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from sightbook.codes import oracle
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.library.library import Library
 from sightbook.model.model import Model
@@ -32,8 +32,8 @@ QUERIES = 50
 # Writes "pictures committed" after each batch; the pictures are copied into a folder beforehand.
 WRITER = """
 import sys
-from sightbook.library import ingest
-from sightbook.library.catalogue import Catalogue
+from sightbook.ingest import add as ingest
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.library.library import Library
 ingest._BATCH = 64
 put = Catalogue.put

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sightbook.errors import PictureError
-from sightbook.images.decode import decode
+from sightbook.images.pixels.decode import decode
 
 FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     "JPEG": ("JPEG", {}),

@@ -145,7 +145,7 @@ def test_evaluation_is_the_slow_definition(world: World) -> None:
     assert (document["bits"], document["protocol"], document["pretraining"]) == (32, "labelled", "none")
 
     # The protocol: every 10th key in key order is a query; ids follow the content hash; definition (i) inside R.
-    from sightbook.images.pool import digest
+    from sightbook.images.load.pool import digest
 
     names = sorted(world.kinds)
     queries, database = names[::10], [name for place, name in enumerate(names) if place % 10]

@@ -13,7 +13,7 @@ from sightbook import __version__
 from sightbook.codes.tables import Metric
 from sightbook.describe.description import Description
 from sightbook.describe.learn import Strength
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import Fitted, fit, write
 from sightbook.model.folder import write_codebooks, write_config

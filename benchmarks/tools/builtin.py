@@ -24,11 +24,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 import sightbook
 from sightbook.files import write_atomic
-from sightbook.model import backbone as backbones
-from sightbook.model import lite, pooling
 from sightbook.model.model import open_session
-from sightbook.model.network import PixelBackbone
-from sightbook.model.onnx import export_backbone
+from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch import lite, pooling
+from sightbook.model.torch.network import PixelBackbone
+from sightbook.model.torch.onnx import export_backbone
 
 _LEAST = 64  # numbers; shorter constants are shapes and scalars
 SIZE, RESIZE = 224, 256

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from sightbook.config import ViewsConfig
-from sightbook.images.pool import Loaded, load
+from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.learn.views import Views
 from sightbook.model.model import Model

@@ -21,8 +21,8 @@ from safetensors.torch import save
 import sightbook
 from sightbook.files import write_atomic
 from sightbook.model.folder import write_codebooks, write_config
-from sightbook.model.network import PixelEncoder, load
-from sightbook.model.onnx import export
+from sightbook.model.torch.network import PixelEncoder, load
+from sightbook.model.torch.onnx import export
 
 LIMIT = 16 * 2**20
 

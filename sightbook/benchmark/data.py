@@ -17,7 +17,7 @@ from sightbook.benchmark.plan import Cell
 from sightbook.errors import PictureError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.files import write_atomic
-from sightbook.images.guards import limits
+from sightbook.images.pixels.guards import limits
 from sightbook.images.vectors import read_many, stored
 from sightbook.progress import Listener, Meter
 

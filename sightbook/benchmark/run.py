@@ -24,6 +24,7 @@ from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.tracking import criteria
+from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import ConfigError, SightbookError
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Figures, Report
@@ -31,7 +32,6 @@ from sightbook.evaluate.run import evaluate
 from sightbook.evaluate.split import Split
 from sightbook.files import write_atomic
 from sightbook.learn import snapshots
-from sightbook.library.lock import writer_lock
 from sightbook.model.config import ModelConfig
 from sightbook.model.model import Model
 from sightbook.progress import Listener, Notice, silent

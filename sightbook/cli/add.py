@@ -14,7 +14,7 @@ from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources, Wait
 
 if TYPE_CHECKING:
-    from sightbook.library.results import AddPlan
+    from sightbook.ingest.report import AddPlan
 
 _SHOWN = 20
 
@@ -98,6 +98,8 @@ def add(
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
       sightbook add vectors-library/ embeddings.parquet --model vectors-model/
     """
+    from sightbook.catalogue import folder
+    from sightbook.catalogue.lock import waiting
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing, tell
@@ -105,10 +107,8 @@ def add(
     from sightbook.images.entry import noun
     from sightbook.images.left_out import sentence
     from sightbook.images.sources import open_sources
-    from sightbook.library import folder
+    from sightbook.ingest.scan import refuse_other_kind, refuse_other_length
     from sightbook.library.library import Library
-    from sightbook.library.lock import waiting
-    from sightbook.library.scan import refuse_other_kind, refuse_other_length
     from sightbook.model.config import ModelConfig
     from sightbook.words import counted, none_read
 

@@ -30,12 +30,12 @@ def check(
       sightbook check library/
       sightbook check library/ --salvage
     """
+    from sightbook.catalogue.lock import waiting
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.output import columns, emit, emit_json, note
     from sightbook.errors import typed
-    from sightbook.library.check import check as look
-    from sightbook.library.lock import waiting
-    from sightbook.library.salvage import salvage as save
+    from sightbook.library.care.check import check as look
+    from sightbook.library.care.salvage import salvage as save
 
     if salvage:
         with waiting(wait, note):
@@ -65,9 +65,9 @@ def compact(library: LibraryFolder, *, wait: Wait = 0, as_json: Json = False) ->
     Example:
       sightbook compact library/
     """
+    from sightbook.catalogue.lock import waiting
     from sightbook.cli.output import emit, emit_json, note
-    from sightbook.library.check import compact as rewrite
-    from sightbook.library.lock import waiting
+    from sightbook.library.care.check import compact as rewrite
 
     with waiting(wait, note):
         before, after = rewrite(library)

@@ -30,7 +30,7 @@ def readable(name: str) -> str | None:
     """None when pictures of this format are read correctly here, else the reason."""
     import numpy as np
 
-    from sightbook.images.decode import decode
+    from sightbook.images.pixels.decode import decode
 
     try:
         pixels = decode(_sample(name))

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sightbook.catalogue.folder import LEARNING
+from sightbook.catalogue.lock import writer_lock
 from sightbook.images.exclude import Exclude
 from sightbook.learn.first import First, first_model
-from sightbook.library.folder import LEARNING
-from sightbook.library.lock import writer_lock
 from sightbook.progress import Listener
 
 

@@ -47,13 +47,13 @@ def migrate(
     """
     from contextlib import ExitStack
 
+    from sightbook.catalogue.lock import waiting
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing, tell
     from sightbook.errors import ConfigError, LibraryError
     from sightbook.images.entry import noun
+    from sightbook.ingest.migrate import migrate as change
     from sightbook.library.library import Library
-    from sightbook.library.lock import waiting
-    from sightbook.library.migrate import migrate as change
     from sightbook.model.model import Model
     from sightbook.words import counted, verb
 

@@ -33,9 +33,9 @@ def remove(
       sightbook remove library/ holiday/img_0001.jpg
       sightbook remove library/ "holiday/*"
     """
+    from sightbook.catalogue.lock import waiting
     from sightbook.cli.output import emit, emit_json, note
     from sightbook.library.library import Library
-    from sightbook.library.lock import waiting
 
     with waiting(wait, note), Library.open(library) as opened:
         removed = opened.remove(key)

@@ -12,7 +12,7 @@ from sightbook.cli.options import Json, LibraryFolder
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
-    from sightbook.library.results import Hit
+    from sightbook.search.hit import Hit
 
 
 def search(
@@ -74,7 +74,7 @@ def search(
     from sightbook.library.library import Library
 
     if sheet is not None:
-        from sightbook.search.sheet import check_name
+        from sightbook.present.sheet import check_name
 
         check_name(sheet)
     asked: list[str] = []
@@ -103,7 +103,7 @@ def search(
             hits += answers
             asked += names
     if sheet is not None and asked:
-        from sightbook.search.sheet import sheet as draw_sheet
+        from sightbook.present.sheet import sheet as draw_sheet
 
         draw_sheet(
             [existing(query) or query for query in asked], [hit for found in hits for hit in found], sheet
@@ -130,7 +130,7 @@ def search(
 def _check_kind(library: Library, queries: list[str], sheet: Path | None) -> bool:
     """Whether the library is one of vectors. ModelError when it is asked with the other kind of thing."""
     from sightbook.errors import ConfigError, ModelError
-    from sightbook.images.npy import is_npy
+    from sightbook.images.kinds.npy import is_npy
 
     vectors = library.model.takes_vectors
     if vectors and sheet is not None:
@@ -150,7 +150,7 @@ def _search_vectors(
     library: Library, path: str, k: int, scan_bits: int | None, fine: bool | None
 ) -> tuple[list[str], list[Hit]]:
     """One search for each vector of a file: what the queries are called, and all their hits."""
-    from sightbook.images.npy import read_query
+    from sightbook.images.kinds.npy import read_query
 
     rows = read_query(path)
     names = [path] if len(rows) == 1 else [f"{path} row {row}" for row in range(len(rows))]

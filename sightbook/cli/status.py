@@ -9,7 +9,7 @@ import typer
 from sightbook.cli.options import Json, LibraryFolder
 
 if TYPE_CHECKING:
-    from sightbook.library.results import SourceStatus, Status
+    from sightbook.library.status import SourceStatus, Status
 
 _SHOWN_FAILURES = 20
 

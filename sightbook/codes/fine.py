@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.codes.engine import Engine
-from sightbook.codes.filtered import Chosen
+from sightbook.codes.engine import Engine, Staged
+from sightbook.codes.engine.filtered import Chosen
 from sightbook.codes.ranking import keys, rows_of, scores_of
-from sightbook.codes.staged import Staged
 from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 

@@ -26,9 +26,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.codes.engine.stored import CHUNK, ROUNDING
 from sightbook.codes.fine import Fines, totals
 from sightbook.codes.pack import Codes
-from sightbook.codes.stored import CHUNK, ROUNDING
 from sightbook.codes.tables import Floats
 
 # Bytes of codes, and of fine codes, that the average is taken of: all up to 524,288 codes of 64 bits, 16,384 fine codes

@@ -24,11 +24,11 @@ from sightbook.images.sources import open_source
 from sightbook.learn.choice import able
 from sightbook.learn.train import resolve, train
 from sightbook.library.library import Library
-from sightbook.library.results import Hit
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.model import Model
+from sightbook.present.sheet import sheet
 from sightbook.progress import Listener, Notice, silent
-from sightbook.search.sheet import sheet
+from sightbook.search.hit import Hit
 
 SHOWN, ANSWERS = 6, 8  # queries on the sheet, answers to each
 OWN_MINUTES = 1.0  # of own pictures that are learned from scratch

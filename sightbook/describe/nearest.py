@@ -119,7 +119,7 @@ def without_copies(x: Floats) -> NDArray[np.int64]:
     step = max(1, _SCORES // max(1, len(x)))
     for start in range(0, len(x), step):
         some = slice(start, start + step)
-        scores = short[some] @ short[:start + step].T
+        scores = short[some] @ short[: start + step].T
         scores[:, start:][np.triu_indices(len(scores))] = -np.inf  # itself, and later ones
         nearest = scores.argmax(axis=1)
         kept[some] = np.einsum("nf,nf->n", x[some], x[nearest]) < SAME

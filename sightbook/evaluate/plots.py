@@ -12,8 +12,8 @@ from sightbook.errors import ConfigError, MissingExtra
 from sightbook.evaluate.details import Answer, Curve, Details
 from sightbook.evaluate.report import Report, title_of
 from sightbook.files import MARK, replace_atomic
-from sightbook.images.guards import limits
-from sightbook.search.sheet import sheet
+from sightbook.images.pixels.guards import limits
+from sightbook.present.sheet import sheet
 
 NAMES = ("precision.png", "recall.png", "codewords.png", "sheet.png")
 

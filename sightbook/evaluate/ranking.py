@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.codes.engine import Engine
+from sightbook.codes.engine.stored import Stored
 from sightbook.codes.fine import CANDIDATES, sums, totals
 from sightbook.codes.pack import pack
 from sightbook.codes.ranking import keys, rows_of
-from sightbook.codes.stored import Stored
 from sightbook.codes.tables import Metric
 
 Scores = NDArray[np.float32]

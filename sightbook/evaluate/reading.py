@@ -15,9 +15,9 @@ from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.images.entry import Entry, noun
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, digest, load
-from sightbook.images.thumbnail import thumbnail
+from sightbook.images.load.pool import Failed, Loaded, digest, load
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.thumbnail import thumbnail
 from sightbook.images.vectors import read_many, stored
 from sightbook.model.encode import fitting
 from sightbook.model.model import Model

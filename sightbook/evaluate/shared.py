@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sightbook.errors import ConfigError, PictureError
 from sightbook.evaluate.split import Picture, Split
-from sightbook.images.guards import limits
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
+from sightbook.images.pixels.guards import limits
 from sightbook.words import counted, verb
 
 

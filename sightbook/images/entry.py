@@ -11,10 +11,10 @@ from hashlib import blake2b
 from typing import Literal
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.content import open_waiting_for_nobody, read_handle
-from sightbook.images.guards import limits, too_large
 from sightbook.images.label import Label
 from sightbook.images.names import shown, to_native
+from sightbook.images.pixels.content import open_waiting_for_nobody, read_handle
+from sightbook.images.pixels.guards import limits, too_large
 
 Kind = Literal["folder", "tar", "parquet", "cifar", "vectors"]
 
@@ -93,18 +93,18 @@ class Entry:
             return _read_file(self.origin.root, self.path, limit)
         self.origin.check()
         if self.origin.kind == "tar":
-            from sightbook.images.tar import read_member
+            from sightbook.images.kinds.tar import read_member
 
             return read_member(self.origin, self.path, self.offset, self.size, limit)
         if self.origin.kind == "cifar":
-            from sightbook.images.cifar import read_record
+            from sightbook.images.kinds.cifar import read_record
 
             return read_record(self.origin, self.path)
         if self.origin.kind == "vectors":
             from sightbook.images.vectors import read_row as read_vector
 
             return read_vector(self.origin, int(self.path))
-        from sightbook.images.parquet import read_row
+        from sightbook.images.kinds.parquet import read_row
 
         data = read_row(self.origin, int(self.path))
         if limit is not None and len(data) > limit:

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Literal
 
 from sightbook.errors import SourceError
-from sightbook.images import cifar, parquet, tar, vectors
+from sightbook.images import vectors
 from sightbook.images.empty import nothing_in, quoted, refuse_hollow
 from sightbook.images.entry import EmptySource, Entry, Kind, Origin, locate, storable
 from sightbook.images.exclude import Exclude, Excludes, of_root
 from sightbook.images.find import PICTURE_SUFFIXES, Left, Walk, is_picture_name, suffix_of
+from sightbook.images.kinds import cifar, parquet, tar
+from sightbook.images.kinds.npy import is_npy
+from sightbook.images.kinds.table import Table
 from sightbook.images.left_out import Group, LeftOut, Reason
 from sightbook.images.names import existing, shown, to_text
-from sightbook.images.npy import is_npy
 from sightbook.images.ours import is_ours
 from sightbook.images.patterns import is_pattern, matches
-from sightbook.images.table import Table
 from sightbook.words import counted
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]

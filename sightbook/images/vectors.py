@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import EmptySource, Entry, Origin
+from sightbook.images.kinds.npy import is_npy, open_npy, read_npy
+from sightbook.images.kinds.parquet import picture_column
+from sightbook.images.kinds.table import Table
 from sightbook.images.names import shown
-from sightbook.images.npy import is_npy, open_npy, read_npy
-from sightbook.images.parquet import picture_column
 from sightbook.images.patterns import matches
-from sightbook.images.table import Table
 from sightbook.words import counted
 
 Vector = NDArray[np.float32]

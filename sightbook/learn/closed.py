@@ -22,7 +22,7 @@ from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError, SourceError
 from sightbook.files import write_atomic
 from sightbook.images.entry import Entry
-from sightbook.images.pool import Failed, Loaded, load
+from sightbook.images.load.pool import Failed, Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card

@@ -32,7 +32,7 @@ from sightbook.files import write_atomic
 from sightbook.learn.precision import PICTURES, autocast, faster
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
-from sightbook.model.backbone import Backbone
+from sightbook.model.torch.backbone import Backbone
 from sightbook.progress import Listener, Meter, Notice
 
 DATA, STATE = ".f16", ".json"

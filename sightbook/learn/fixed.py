@@ -1,7 +1,7 @@
 """Features of the fixed view of every picture, computed once: what a described model is learned from.
 
-Data flow: entries → `images.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the network on
-a GPU → float16 in a mapped file, a row a picture, beside it whose they are (`model.seen`) → `Fixed`.
+Data flow: entries → `images.load.pool.load` (decoded to the encoder's view) → encoder.onnx by onnxruntime, or the
+network on a GPU → float16 in a mapped file, a row a picture, beside it whose they are (`model.seen`) → `Fixed`.
 
 The file belongs to what made it (encoder, pictures, frame); a run that was stopped goes on with the pictures that are
 left, anything else is made anew.
@@ -27,8 +27,8 @@ from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.images.entry import Entry
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, load
+from sightbook.images.load.pool import Failed, Loaded, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.interrupt import deferred_interrupt
 from sightbook.model.seen import RECORD, Seen, records
 from sightbook.progress import Listener, Meter

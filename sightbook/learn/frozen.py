@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sightbook.config import TrainConfig
 from sightbook.cores import cores
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
 from sightbook.model.model import open_session, run

@@ -21,7 +21,7 @@ from PIL import Image, ImageEnhance
 
 from sightbook.codes import oracle
 from sightbook.codes.tables import Metric, assign, tables
-from sightbook.images.thumbnail import thumbnail
+from sightbook.images.pixels.thumbnail import thumbnail
 
 NEAREST = 10
 PICTURES = 300  # judged by, at most

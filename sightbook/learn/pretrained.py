@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from sightbook.config import TrainConfig
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.learn.frozen import Frozen, by_graph
 from sightbook.learn.session import device_named
-from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
-from sightbook.model.network import PixelBackbone
-from sightbook.model.onnx import export_backbone
+from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.network import PixelBackbone
+from sightbook.model.torch.onnx import export_backbone
 
 
 def frozen_pretrained(config: TrainConfig, device_name: str) -> Frozen:

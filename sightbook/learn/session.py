@@ -16,7 +16,7 @@ from sightbook.config import TrainConfig, dump
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn import checkpoint, features, precision, snapshots, statistics, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
@@ -27,10 +27,10 @@ from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
 from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, shape_of, write_model
 from sightbook.methods import find
-from sightbook.model import backbone as backbones
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
-from sightbook.model.network import Network, assemble
+from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.network import Network, assemble
 from sightbook.progress import Listener, Notice
 from sightbook.words import counted
 

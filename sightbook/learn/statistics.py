@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sightbook.codes.products import SEED, clusters
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
-from sightbook.model.network import Network
+from sightbook.model.torch.network import Network
 
 _PICTURES = 1024
 _CHUNK = 128

@@ -1,7 +1,7 @@
 """Decoded pictures of a training run, uint8, in memory or in a memory-mapped file: decoding is paid once.
 
-Data flow: sources → `images.pool.load` → one array (N, R, R, 3) with the digest of each picture → a held-out part for
-the verdict and a training part, both chosen by digest alone, so that neither names nor labels can matter.
+Data flow: sources → `images.load.pool.load` → one array (N, R, R, 3) with the digest of each picture → a held-out
+part for the verdict and a training part, both chosen by digest alone, so that neither names nor labels can matter.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError, SourceError
-from sightbook.images.frame import Frame
 from sightbook.images.left_out import Group
-from sightbook.images.pool import Failed, load
+from sightbook.images.load.pool import Failed, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from sightbook.progress import Listener, Meter, Notice
 from sightbook.words import counted, none_read

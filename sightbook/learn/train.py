@@ -30,7 +30,7 @@ from sightbook.arguments import (
 )  # fmt: skip
 from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError, MissingExtra, PictureError
-from sightbook.images.decode import limits, measure
+from sightbook.images.pixels.decode import limits, measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, choose
 from sightbook.learn.frozen import as_shipped

@@ -34,8 +34,8 @@ from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import VIEW_SEED
 from sightbook.learn.views import Views
-from sightbook.model.backbone import freeze_statistics
-from sightbook.model.network import Network
+from sightbook.model.torch.backbone import freeze_statistics
+from sightbook.model.torch.network import Network
 from sightbook.progress import Listener, Meter
 
 # A collapse is called one when so many looks in a row see it, within an epoch.

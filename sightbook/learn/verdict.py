@@ -15,7 +15,7 @@ from sightbook.codes.tables import assign, tables
 from sightbook.learn.halves import resized
 from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
-from sightbook.model.network import Network
+from sightbook.model.torch.network import Network
 from sightbook.words import counted
 
 _CHUNK = 256

@@ -16,18 +16,18 @@ import torch
 
 from sightbook.config import TrainConfig
 from sightbook.files import write_atomic
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn import halves, judged, statistics
 from sightbook.learn.card import card
 from sightbook.learn.halves import Encoder, Pixels, by_codes
 from sightbook.learn.store import Store
 from sightbook.learn.trainer import Run, held_out_loss
 from sightbook.learn.verdict import Figures, Verdict, embedder, from_json, measure
-from sightbook.model.backbone import Spec
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
-from sightbook.model.network import Network, PixelEncoder, Shape
-from sightbook.model.onnx import export
+from sightbook.model.torch.backbone import Spec
+from sightbook.model.torch.network import Network, PixelEncoder, Shape
+from sightbook.model.torch.onnx import export
 from sightbook.presets import SMALL_UP_TO
 
 Scaling = tuple[

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.catalogue.rows import SourceRow
 from sightbook.codes.tables import Floats, Metric
 from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
 from sightbook.images.names import shown
 from sightbook.images.sources import open_sources
-from sightbook.library.scan import is_there
-from sightbook.library.schema import SourceRow
+from sightbook.ingest.scan import is_there
 from sightbook.library.state import State, of_one_state
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted, verb

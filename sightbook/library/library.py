@@ -26,30 +26,32 @@ from sightbook.arguments import (
     takes,
     texts,
 )
+from sightbook.catalogue import folder, remembered
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.database import closed, explained
+from sightbook.catalogue.folder import Facts
+from sightbook.catalogue.lock import waiting, writer_lock
+from sightbook.catalogue.rows import FORMAT
 from sightbook.errors import ConfigError, LibraryError, ModelError, typed
 from sightbook.images.entry import locate, noun
 from sightbook.images.ours import DRAWN
-from sightbook.library import folder, remembered
-from sightbook.library.answers import Answers
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.database import closed, explained
-from sightbook.library.folder import Facts
-from sightbook.library.lock import waiting, writer_lock
-from sightbook.library.results import AddPlan, AddReport, Failure, Hit, SourceStatus, Status
-from sightbook.library.schema import FORMAT
+from sightbook.ingest.report import AddPlan, AddReport, Failure
 from sightbook.library.selection import Wanted, select, wanted
+from sightbook.library.status import SourceStatus, Status
 from sightbook.progress import Listener, Notice, silent
+from sightbook.search.hit import Hit
+from sightbook.search.searcher import Answers
 from sightbook.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightbook.catalogue.rows import Counts, SourceRow
+    from sightbook.catalogue.snapshot import Snapshot
     from sightbook.images.left_out import Group
-    from sightbook.images.picture import Picture
-    from sightbook.library.ingest import Prune
-    from sightbook.library.schema import Counts, SourceRow
-    from sightbook.library.snapshot import Snapshot
+    from sightbook.images.pixels.picture import Picture
+    from sightbook.ingest.add import Prune
     from sightbook.model.config import ModelConfig
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
@@ -196,7 +198,8 @@ class Library:
         self._refuse_closed()
         if model is not None:
             self._check_model(model)
-        from sightbook.library import ingest, sizes
+        from sightbook.ingest import add as ingest
+        from sightbook.ingest import sizes
 
         tell = lambda text: listener(Notice(text))  # noqa: E731
         specs = paths(sources, "sources")
@@ -243,7 +246,7 @@ class Library:
         listener: Listener = silent,
     ) -> AddPlan:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
-        from sightbook.library import ingest
+        from sightbook.ingest import add as ingest
 
         path, specs = Path(path), paths(sources, "sources")
         with explained(path):
@@ -320,7 +323,7 @@ class Library:
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
-        from sightbook.library.scan import is_there
+        from sightbook.ingest.scan import is_there
         from sightbook.model import released
         from sightbook.model.config import ModelConfig
 
@@ -422,7 +425,7 @@ class Library:
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
-        from sightbook.library.snapshot import load
+        from sightbook.catalogue.snapshot import load
 
         def read() -> Snapshot:
             fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine

@@ -13,10 +13,10 @@ from typing import cast
 
 import numpy as np
 
+from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.ids import id_of, ids_of, is_number
 from sightbook.errors import ConfigError, LibraryError
 from sightbook.images.names import to_text
-from sightbook.library.catalogue import Catalogue
-from sightbook.library.ids import id_of, ids_of, is_number
 
 # An id, a key (source, path), or a text that names pictures or a source.
 Wanted = str | int | tuple[str, str]

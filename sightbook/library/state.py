@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.catalogue import folder
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.database import explained
+from sightbook.catalogue.folder import Facts
+from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, ModelError
-from sightbook.library import folder
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.database import explained
-from sightbook.library.folder import Facts
-from sightbook.library.schema import SourceRow
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
@@ -49,7 +49,7 @@ class State:
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """As `Library.codes`."""
-        from sightbook.library.snapshot import of_rows
+        from sightbook.catalogue.snapshot import of_rows
 
         found = of_rows(self._catalogue, self.facts.code_bytes)
         return found.ids, found.packed

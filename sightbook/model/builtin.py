@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 
 BUILTIN = "builtin"  # in the words of --backbone
 STRIDE = 32  # sizes it takes are multiples of this

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.model.released import find, names, near
 
 # 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no `frame`). A model is
@@ -28,7 +28,7 @@ Selection = Literal["last", "label-free", "train-labels"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model is. `network` describes backbone and head for `sightbook.model.network.build`."""
+    """What a model is. `network` describes backbone and head for `sightbook.model.torch.network.build`."""
 
     method: str
     M: int

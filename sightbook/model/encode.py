@@ -1,8 +1,8 @@
 """Many pictures → embeddings and codes, decoding and encoding at the same time.
 
-Data flow: entries → `images.pool.load` (worker processes read, hash, decode and frame, some batches ahead) → batches of
-pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the entries. The encoder
-gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not their maximum
+Data flow: entries → `images.load.pool.load` (worker processes read, hash, decode and frame, some batches ahead) →
+batches of pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the
+entries. The encoder gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not their maximum
 on separate machines: with c cores and p pictures the best possible time is p · (1/decode + 1/forward).
 
 Entries of vectors, for a model that takes such: `images.vectors.read_many` → batches (B, F) → `model.describe` → x,
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, digest, load
+from sightbook.images.load.pool import Failed, Loaded, digest, load
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
 from sightbook.model.seen import Known, Seen

@@ -25,7 +25,7 @@ from sightbook.describe.learn import SEED, Strength, learn, sample
 from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.model.config import FORMAT, ModelConfig
 from sightbook.model.folder import write_codebooks, write_config, write_description
 from sightbook.threads import own_cores

@@ -27,8 +27,8 @@ from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
 from sightbook.errors import ConfigError, ModelError
-from sightbook.images.frame import Frame
-from sightbook.images.picture import Picture, read_picture
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.picture import Picture, read_picture
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import DESCRIPTION, query_files

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.images.entry import Entry
-from sightbook.images.loaded import Loaded
+from sightbook.images.load.loaded import Loaded
 
 # A row for each picture: which entry it was, the digest of its bytes, its size upright and in full.
 RECORD = np.dtype([("stamp", "u1", 16), ("digest", "u1", 16), ("width", "<u4"), ("height", "<u4")])

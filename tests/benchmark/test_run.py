@@ -14,8 +14,8 @@ from sightbook.benchmark import run as running
 from sightbook.benchmark.page import mean, one_table, write_page
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
+from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import ConfigError, LibraryError
-from sightbook.library.lock import writer_lock
 from tests.evaluate.collections import draw, write_parquet
 
 PLAN = """

@@ -17,7 +17,7 @@ import pytest
 from sightbook.errors import SourceError
 from sightbook.evaluate.protocols import load_labelled
 from sightbook.images.entry import read_stored
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import Source, open_sources
 from sightbook.images.vectors import read_vectors
 from sightbook.learn.store import fill

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sightbook.images import versions
+from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.images.entry import Entry, Origin
+from sightbook.images.pixels import versions
 from sightbook.images.sources import source_id
-from sightbook.library import ingest
-from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.ingest import add as ingest
+from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 from sightbook.progress import Notice
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
@@ -60,7 +60,7 @@ def test_the_next_add_reads_the_pictures_anew_whose_colours_are_taken_otherwise(
     }[kind]()
     place = tmp_path / "library"
     with monkeypatch.context() as older:
-        older.setattr("sightbook.images.rgb.profile_of", lambda image: None)
+        older.setattr("sightbook.images.pixels.rgb.profile_of", lambda image: None)
         with Library.open(place, create_with=model) as library:
             library.add(source, jobs=1)
             before = {hit.path: (hit.id, hit.raw) for hit in library.search(files["plain.jpg"], k=9)}
@@ -131,7 +131,7 @@ def test_what_comes_from_an_older_source_is_read_anew_also_after_a_kill(
     place, outer = tmp_path / "library", tmp_path / "photos"
     with Library.open(place, create_with=model) as library:
         with monkeypatch.context() as older:
-            older.setattr("sightbook.images.rgb.profile_of", lambda image: None)
+            older.setattr("sightbook.images.pixels.rgb.profile_of", lambda image: None)
             library.add(inner, jobs=1)
         before = {hit.path: hit.id for hit in library.search(inner / "plain.jpg", k=9)}
         as_of_version_1(place)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from sightbook.errors import LibraryError
-from sightbook.library import engines
-from sightbook.library.engines import Engines
+from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
+from sightbook.search import engines
+from sightbook.search.engines import Engines
 from tests.library.pictures import fill, picture
 
 

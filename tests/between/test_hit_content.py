@@ -12,7 +12,7 @@ from PIL import Image
 from sightbook.errors import PictureError, SightbookError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from sightbook.search.sheet import sheet
+from sightbook.present.sheet import sheet
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 from tests.tiny import tiny_model
 

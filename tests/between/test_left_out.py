@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.remembered import excludes
 from sightbook.cli.status import text
 from sightbook.errors import SourceError
 from sightbook.evaluate.plots import new_figure, save
 from sightbook.evaluate.run import evaluate
 from sightbook.images.sources import open_sources
-from sightbook.library.catalogue import NAME, Catalogue
+from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
-from sightbook.library.remembered import excludes
-from sightbook.library.salvage import salvage
 from sightbook.model.model import Model
+from sightbook.present.sheet import sheet
 from sightbook.progress import Notice, Progress
-from sightbook.search.sheet import sheet
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 from tests.library.pictures import fill, picture, write
 from tests.tiny import tiny_model

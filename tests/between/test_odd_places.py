@@ -16,10 +16,10 @@ import pytest
 from sightbook.errors import PictureError
 from sightbook.images.find import Walk
 from sightbook.images.names import existing
-from sightbook.library.check import check
+from sightbook.ingest.migrate import migrate
+from sightbook.library.care.check import check
+from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
-from sightbook.library.salvage import salvage
 from sightbook.model.model import Model
 from tests.library.pictures import fill, picture, write
 

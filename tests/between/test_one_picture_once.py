@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sightbook.images.sources import open_sources
-from sightbook.library import overlap
+from sightbook.ingest import overlap
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from tests.ingest.test_add import counts
 from tests.library.pictures import fill, picture, write
-from tests.library.test_add import counts
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from PIL import Image
 
 import sightbook
 from sightbook.errors import PictureError
-from sightbook.images.guards import Guards
-from sightbook.images.picture import read_picture
+from sightbook.images.pixels.guards import Guards
+from sightbook.images.pixels.picture import read_picture
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from sightbook.search.sheet import sheet
+from sightbook.present.sheet import sheet
 from tests.images.pictures import encoded, gradient, with_orientation, write_folder
 from tests.tiny import tiny_model
 
@@ -240,4 +240,4 @@ def test_nothing_opens_pictures_but_the_one_way() -> None:
         for path in root.rglob("*.py")
         if re.search(r"Image\.open\(|ImageFile\(|exif_transpose", path.read_text())
     ]
-    assert opens == ["images/decode.py"]
+    assert opens == ["images/pixels/decode.py"]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sightbook.images import entry, loaded, pool
-from sightbook.library import passing
+from sightbook.images import entry
+from sightbook.images.load import loaded, pool
+from sightbook.ingest import passing
+from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 from tests.library.pictures import fill, write
 
@@ -94,8 +95,8 @@ def test_an_extra_that_was_installed_since_reads_what_failed_for_want_of_it(
         without.setitem(sys.modules, "pillow_heif", None)
         without.setattr(pool, "_RISKY", ())  # else another process decodes it, which has the module
         without.setattr(passing, "reader", lambda: "no pillow_heif")
-        for module in ("scan", "ingest"):
-            without.setattr(f"sightbook.library.{module}.reader", lambda: "no pillow_heif")
+        for module in ("scan", "add"):
+            without.setattr(f"sightbook.ingest.{module}.reader", lambda: "no pillow_heif")
         assert len(library.add([photos], jobs=1).failed) == 1
         assert library.add([photos], jobs=1).known_failures == 1
     report = library.add([photos])
@@ -109,8 +110,8 @@ def test_another_version_tries_each_failure_once(
     other = fill(photos.parent / "other", 1, first=9)
     write(other / "broken.png", b"\x89PNG no picture either")
     library.add([photos, other])
-    for module in ("scan", "ingest"):
-        monkeypatch.setattr(f"sightbook.library.{module}.reader", lambda: "a newer one")
+    for module in ("scan", "add"):
+        monkeypatch.setattr(f"sightbook.ingest.{module}.reader", lambda: "a newer one")
     assert [len(library.add([photos]).failed) for _ in range(2)] == [1, 0]
     assert [len(library.add([other]).failed) for _ in range(2)] == [1, 0], "each source by itself"
 
@@ -118,7 +119,7 @@ def test_another_version_tries_each_failure_once(
 def test_a_library_of_an_older_program_has_its_failures_tried_once(library: Library, photos: Path) -> None:
     write(photos / "broken.png", b"\x89PNG no picture")
     library.add([photos])
-    from sightbook.library.catalogue import NAME, Catalogue
+    from sightbook.catalogue.catalogue import NAME, Catalogue
 
     older = Catalogue.write(library.path / NAME)
     older.connection.execute("DELETE FROM meta WHERE key LIKE 'reader %'")

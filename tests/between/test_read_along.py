@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sightbook.catalogue import database
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.errors import LibraryError
-from sightbook.library import check as checking
-from sightbook.library import database, export
-from sightbook.library.catalogue import Catalogue
+from sightbook.ingest.migrate import migrate
+from sightbook.library import export
+from sightbook.library.care import check as checking
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 from tests.library.pictures import fill, picture
 

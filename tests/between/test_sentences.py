@@ -9,9 +9,9 @@ import pytest
 from sightbook.cli.status import text
 from sightbook.errors import ConfigError, LibraryError, SourceError
 from sightbook.evaluate.protocols import load_labelled
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn.store import fill as decode
-from sightbook.library.check import check
+from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import silent

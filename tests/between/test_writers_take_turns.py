@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from sightbook.catalogue.lock import waiting, writer_lock
 from sightbook.errors import ConfigError, LibraryError
-from sightbook.library.check import check
+from sightbook.ingest.migrate import migrate
+from sightbook.library.care.check import check
 from sightbook.library.library import Library
-from sightbook.library.lock import waiting, writer_lock
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
+from tests.ingest.test_add import held
 from tests.library.pictures import content, fill, picture
-from tests.library.test_add import held
 
 
 @pytest.fixture

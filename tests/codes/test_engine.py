@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightbook.codes import engine as engine_room
-from sightbook.codes import exact, groups, oracle, stored
-from sightbook.codes.engine import Engine
-from sightbook.codes.exact import Exact
-from sightbook.codes.groups import Groups
+from sightbook.codes import oracle
+from sightbook.codes.engine import Engine, exact, groups, stored
+from sightbook.codes.engine import engine as engine_room
+from sightbook.codes.engine.exact import Exact
+from sightbook.codes.engine.groups import Groups
+from sightbook.codes.engine.sieve import Sieve, margins
+from sightbook.codes.engine.stored import Stored
 from sightbook.codes.pack import pack
-from sightbook.codes.sieve import Sieve, margins
-from sightbook.codes.stored import Stored
 from sightbook.errors import ConfigError
 
 

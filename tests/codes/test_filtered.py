@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from sightbook.codes import oracle
 from sightbook.codes.engine import Engine
-from sightbook.codes.exact import Exact
-from sightbook.codes.groups import Groups
+from sightbook.codes.engine.exact import Exact
+from sightbook.codes.engine.groups import Groups
+from sightbook.codes.engine.sieve import Sieve
 from sightbook.codes.pack import pack
-from sightbook.codes.sieve import Sieve
 from sightbook.errors import ConfigError
 
 

@@ -7,10 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sightbook.codes import oracle
-from sightbook.codes.engine import Engine
+from sightbook.codes.engine import Engine, Staged
 from sightbook.codes.fine import CANDIDATES, Fine, candidates, gain, quantize, sums
 from sightbook.codes.pack import pack
-from sightbook.codes.staged import Staged
 from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 

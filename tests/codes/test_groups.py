@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from sightbook.codes import groups
-from sightbook.codes.groups import Groups
+from sightbook.codes.engine import groups
+from sightbook.codes.engine.groups import Groups
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 8, 9, 16])

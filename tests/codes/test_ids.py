@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sightbook.codes.ids import Ids
+from sightbook.codes.engine.ids import Ids
 
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 

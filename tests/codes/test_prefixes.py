@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sightbook.codes import exact, oracle, prefixes
-from sightbook.codes.engine import Engine
+from sightbook.codes import oracle
+from sightbook.codes.engine import Engine, exact, prefixes
+from sightbook.codes.engine.prefixes import Layout, Prefixed, Watch, may_pay
+from sightbook.codes.engine.sieve import margins
+from sightbook.codes.engine.stored import Stored
 from sightbook.codes.pack import pack
-from sightbook.codes.prefixes import Layout, Prefixed, Watch, may_pay
-from sightbook.codes.sieve import margins
-from sightbook.codes.stored import Stored
 
 Array = NDArray[np.float32]
 

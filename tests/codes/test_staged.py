@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from sightbook.codes import oracle
-from sightbook.codes.engine import Engine
+from sightbook.codes.engine import Engine, Staged
 from sightbook.codes.pack import pack
-from sightbook.codes.staged import Staged
 
 
 def made(N: int, M: int, K: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from sightbook.evaluate.protocols import PROTOCOLS, load_labelled
 from sightbook.evaluate.published import load_cifar10, load_cifar10_ii, load_flickr25k, load_nus_wide_21
 from sightbook.evaluate.run import evaluate
 from sightbook.evaluate.split import Split
-from sightbook.images.decode import decode
+from sightbook.images.pixels.decode import decode
 from sightbook.images.sources import open_source
 from tests.evaluate.collections import draw, write_files, write_parquet
 from tests.tiny import tiny_model

@@ -19,7 +19,7 @@ from sightbook.evaluate.metrics import expected_average_precision
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
 from tests.evaluate.collections import Drawn, draw, write_csv, write_files, write_parquet

@@ -7,7 +7,7 @@ import pytest
 
 from sightbook.evaluate.ranking import code_scorer
 from sightbook.evaluate.thumbnails import assign_nearest, k_means, quantize
-from sightbook.images.thumbnail import thumbnail
+from sightbook.images.pixels.thumbnail import thumbnail
 from tests.pictures import KINDS, picture
 
 

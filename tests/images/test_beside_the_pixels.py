@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sightbook.errors import PictureError
-from sightbook.images.decode import decode
+from sightbook.images.pixels.decode import decode
 from tests.images.pictures import encoded, gradient, with_orientation
 from tests.images.test_colour import chunk, with_chunks
 

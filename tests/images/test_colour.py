@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from sightbook.images.colour import differs_from_srgb, from_code_points, from_gamma, to_srgb
-from sightbook.images.decode import decode
-from sightbook.images.png import SIGNATURE
+from sightbook.images.pixels.colour import differs_from_srgb, from_code_points, from_gamma, to_srgb
+from sightbook.images.pixels.decode import decode
+from sightbook.images.pixels.png import SIGNATURE
 from tests.images.pictures import encoded, gradient
 
 RGB = gradient(60, 40, 3)

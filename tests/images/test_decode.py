@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from sightbook.errors import PictureError
-from sightbook.images.decode import Guards, decode, decode_image
+from sightbook.images.pixels.decode import Guards, decode, decode_image
 from tests.images.pictures import encoded, gradient, with_orientation
 
 RGB = gradient()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sightbook.errors import ConfigError
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from tests.images.pictures import gradient
 
 

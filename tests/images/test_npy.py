@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightbook.errors import SourceError
-from sightbook.images.npy import open_npy, read_npy, read_query
+from sightbook.images.kinds.npy import open_npy, read_npy, read_query
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", "u1", "<i8"])

@@ -18,11 +18,11 @@ import pytest
 
 from sightbook.cores import cores
 from sightbook.errors import ConfigError, PictureError, SightbookError, SourceError
-from sightbook.images import crew, pool
-from sightbook.images.decode import Guards, decode
 from sightbook.images.entry import Entry
-from sightbook.images.frame import Frame
-from sightbook.images.pool import Failed, Loaded, digest, load
+from sightbook.images.load import crew, pool
+from sightbook.images.load.pool import Failed, Loaded, digest, load
+from sightbook.images.pixels.decode import Guards, decode
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 
@@ -292,7 +292,9 @@ def children() -> list[int]:
     for folder in Path("/proc").iterdir():
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            mine = parent == os.getpid() and b"sightbook.images.worker" in (folder / "cmdline").read_bytes()
+            mine = (
+                parent == os.getpid() and b"sightbook.images.load.worker" in (folder / "cmdline").read_bytes()
+            )
         except (OSError, ValueError, IndexError):  # not a process, or gone meanwhile
             continue
         if mine:
@@ -338,7 +340,7 @@ def test_no_process_remains_when_the_stream_ends(how: str, eager: None) -> None:
 
 PROGRAM = """
 import os, signal, sys
-from sightbook.images import pool
+from sightbook.images.load import pool
 from tests.images.test_pool import FRAME, Made, children
 pool._FEW_BYTES = 0
 for n, outcome in enumerate(pool.load((Made(str(n)) for n in range(10**9)), FRAME, jobs=2)):
@@ -408,7 +410,7 @@ def test_a_process_imports_nothing_heavy() -> None:
         "transformers",
         "pillow_heif",
     ]
-    code = f"import sys, sightbook.images.worker; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, sightbook.images.load.worker; print([m for m in {heavy} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images import table as tables
 from sightbook.images.entry import Entry, read_stored
+from sightbook.images.kinds import table as tables
+from sightbook.images.kinds.table import Table
 from sightbook.images.sources import open_source, open_sources, source_id
-from sightbook.images.table import Table
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 
 PNG = encoded(gradient())

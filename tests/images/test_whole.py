@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from sightbook.errors import PictureError
-from sightbook.images import jpeg
-from sightbook.images.decode import Guards, decode, decode_image
+from sightbook.images.pixels import jpeg
+from sightbook.images.pixels.decode import Guards, decode, decode_image
 from tests.images.pictures import encoded
 
 END = b"\xff\xd9"

@@ -70,7 +70,7 @@ def test_the_model_is_that_of_the_fixed_views_features(trained: Path, source: Pa
 
 
 def fixed_digest(path: Path) -> bytes:
-    from sightbook.images.loaded import digest
+    from sightbook.images.load.loaded import digest
 
     return digest(path.read_bytes())
 

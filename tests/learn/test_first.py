@@ -21,22 +21,22 @@ import pytest
 import torch
 
 import sightbook
+from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import MissingExtra, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.loaded import load_one
+from sightbook.images.load.loaded import load_one
 from sightbook.images.sources import open_sources
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
-from sightbook.library.check import check
+from sightbook.library.care.check import check
 from sightbook.library.library import Library
-from sightbook.library.lock import writer_lock
-from sightbook.model import backbone as backbones
 from sightbook.model import builtin
 from sightbook.model.encode import Encoded, encode
 from sightbook.model.model import Model, open_session
 from sightbook.model.model import run as run_encoder
-from sightbook.model.network import PixelBackbone
 from sightbook.model.seen import Seen
+from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.network import PixelBackbone
 from sightbook.progress import Notice, silent
 from sightbook.settings import read_file
 from tests.pictures import write_photos
@@ -141,7 +141,7 @@ def test_pictures_are_seen_once_and_their_codes_are_those_of_a_second_look(
         with Library.open(tmp_path / "l", create_with=found.folder) as library:
             with monkeypatch.context() as patch:
                 patch.setattr(Model, "embed", None)  # would raise, and so would reading
-                patch.setattr("sightbook.images.pool.load_one", None)
+                patch.setattr("sightbook.images.load.pool.load_one", None)
                 assert library.add([photos], jobs=1, seen=found.seen).added == 12
             kept = rows_of(library)
         with Library.open(tmp_path / "m", create_with=found.folder) as library:
@@ -184,7 +184,7 @@ def test_what_changed_since_it_was_learned_from_is_read_again(photos: Path, tmp_
                     read.append(entry.path)
                     return load_one(entry, *rest)
 
-                patch.setattr("sightbook.images.pool.load_one", reading)
+                patch.setattr("sightbook.images.load.pool.load_one", reading)
                 report = library.add([copied], jobs=1, seen=found.seen)
             assert sorted(read) == sorted([changed, touched, "z.jpg", spoiled, "new.jpg"])
             assert (report.added, len(report.failed)) == (11, 1)
@@ -259,9 +259,9 @@ def test_known_and_unknown_pictures_come_in_their_order(photos: Path, tmp_path: 
         "sightbook.learn.fixed._File.record",
         "sightbook.learn.closed.fit",
         "sightbook.learn.closed.write",
-        "sightbook.library.folder.create",
-        "sightbook.library.ingest._settle",
-        "sightbook.library.ingest._Run._write",
+        "sightbook.catalogue.folder.create",
+        "sightbook.ingest.add._settle",
+        "sightbook.ingest.add._Run._write",
     ],
 )
 @pytest.mark.parametrize("after", [False, True])
@@ -271,7 +271,7 @@ def test_the_next_add_finishes_what_was_killed(photos: Path, tmp_path: Path, whe
         "import os, signal, sys\n"
         "from pkgutil import resolve_name\n"
         "from sightbook.cli.app import main\n"
-        "import sightbook.learn.closed, sightbook.library.ingest\n"
+        "import sightbook.learn.closed, sightbook.ingest.add\n"
         f"owner, name = {where.rpartition('.')[0]!r}, {where.rpartition('.')[2]!r}\n"
         "owner = resolve_name(owner)\n"
         "real = getattr(owner, name)\n"

@@ -17,7 +17,7 @@ from sightbook.learn.ranks import ALONE, Ranks
 from sightbook.learn.reasons import reasons
 from sightbook.learn.resolved import complete
 from sightbook.learn.views import Views
-from sightbook.model import backbone as backbones
+from sightbook.model.torch import backbone as backbones
 from sightbook.papers import PAPERS
 from sightbook.presets import METHODS, layers
 from tests import reference

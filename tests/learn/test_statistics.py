@@ -12,8 +12,8 @@ from sightbook.config import BackboneConfig, ViewsConfig
 from sightbook.learn import statistics
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
-from sightbook.model.backbone import build, spec_of
-from sightbook.model.network import Network, Shape, assemble
+from sightbook.model.torch.backbone import build, spec_of
+from sightbook.model.torch.network import Network, Shape, assemble
 
 SIZE = 16
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sightbook.errors import ConfigError, SourceError
-from sightbook.images.frame import Frame
+from sightbook.images.pixels.frame import Frame
 from sightbook.learn import store
 from sightbook.progress import Notice, Progress, silent
 from tests.learn.conftest import GOOD, SIZE

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from sightbook.errors import PictureError
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.model.model import Model
 
 

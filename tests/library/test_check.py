@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.lock import writer_lock
+from sightbook.catalogue.rows import PictureRow
 from sightbook.errors import LibraryError
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.check import check, compact
+from sightbook.library.care.check import check, compact
+from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
-from sightbook.library.lock import writer_lock
-from sightbook.library.salvage import salvage
-from sightbook.library.schema import PictureRow
 from sightbook.model.model import Model
+from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
-from tests.library.test_add import held, ids
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_bad_cache_is_made_anew(library: Path, photos: Path, damage: str) -> N
 
 def test_a_cache_that_lies_is_found_out(library: Path) -> None:
     """Sound by its checksum and of the right state, but not what the catalogue says."""
-    from sightbook.library.snapshot import Snapshot, _write, load
+    from sightbook.catalogue.snapshot import Snapshot, _write, load
 
     with Library.open(library) as opened:
         found = load(opened._catalogue, library / "cache", opened.facts.code_bytes)

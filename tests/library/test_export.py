@@ -13,7 +13,7 @@ import pytest
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ConfigError
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.library import export
 from sightbook.library.library import Library
 from sightbook.model.model import Model

@@ -15,22 +15,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sightbook.catalogue import fine as keeping
+from sightbook.catalogue import folder, snapshot
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.snapshot import FINE_NAME
 from sightbook.codes import oracle
 from sightbook.errors import ConfigError, LibraryError, ModelError
-from sightbook.library import export, folder, ingest, snapshot
-from sightbook.library import fine as keeping
+from sightbook.ingest import add as ingest
+from sightbook.ingest import migrate as migrating
+from sightbook.ingest.migrate import migrate
+from sightbook.library import export
 from sightbook.library import library as libraries
-from sightbook.library import migrate as migrating
-from sightbook.library.catalogue import NAME, Catalogue
-from sightbook.library.check import check, compact
+from sightbook.library.care.check import check, compact
+from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library, _advice
-from sightbook.library.migrate import migrate
-from sightbook.library.salvage import salvage
-from sightbook.library.snapshot import FINE_NAME
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
-from tests.library.test_add import held, ids
 from tests.library.test_processes import start, wait_for
 from tests.tiny import tiny_described
 
@@ -535,7 +537,7 @@ _TURN = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
-from sightbook.library import ingest
+from sightbook.ingest import add as ingest
 from sightbook.library.library import Library
 from tests.library.pictures import picture, write
 ingest._BATCH = 5

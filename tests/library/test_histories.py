@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.images.sources import source_id
 from sightbook.library.library import Library
 from sightbook.model.model import Model

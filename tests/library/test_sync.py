@@ -15,8 +15,8 @@ from sightbook.images.exclude import Excludes, within
 from sightbook.images.find import ignore
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
-from tests.library.test_add import held, ids
 
 
 @pytest.fixture

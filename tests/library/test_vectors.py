@@ -12,11 +12,11 @@ import pytest
 from sightbook.codes.tables import Metric
 from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.evaluate.run import evaluate
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
+from sightbook.ingest.migrate import migrate
 from sightbook.library import export
-from sightbook.library.check import check
+from sightbook.library.care.check import check
 from sightbook.library.library import Library
-from sightbook.library.migrate import migrate
 from sightbook.model.model import Model
 from tests.library.pictures import fill, picture
 from tests.tiny import tiny_described_model, tiny_model, tiny_vectors_model

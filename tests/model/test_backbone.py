@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import session, writing
-from sightbook.model import backbone, hub, known, pooling
-from sightbook.model.backbone import pretrained
+from sightbook.model import hub, known
 from sightbook.model.hub import Preprocessing, preprocessing
 from sightbook.model.model import Model
-from sightbook.model.network import PixelEncoder, load
+from sightbook.model.torch import backbone, pooling
+from sightbook.model.torch.backbone import pretrained
+from sightbook.model.torch.network import PixelEncoder, load
 from tests.learn.conftest import pictures
 from tests.pictures import write_photos
 

@@ -9,7 +9,7 @@ import pytest
 
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.images.sources import open_sources
 from sightbook.model import encode as encoding
 from sightbook.model.encode import Encoded, Failed, encode
@@ -69,7 +69,7 @@ def test_decoding_runs_ahead_of_the_forward_pass(
 ) -> None:
     """While the first batch is in the encoder, worker processes decode pictures of later batches."""
     photos = fill(tmp_path / "p", 60, side=160)
-    from sightbook.images import crew
+    from sightbook.images.load import crew
 
     decoded = 0
     ahead = threading.Event()

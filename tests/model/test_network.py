@@ -15,7 +15,7 @@ import sightbook
 from sightbook.errors import ModelError
 from sightbook.learn import session, trainer, writing
 from sightbook.model.model import Model
-from sightbook.model.network import PixelEncoder, load
+from sightbook.model.torch.network import PixelEncoder, load
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, config_of
 from tests.pictures import KINDS, picture, write_photos
 
@@ -195,7 +195,7 @@ def test_weights_of_another_shape_are_refused(trained: Trained, tmp_path: Path) 
 
 
 def test_an_encoder_that_disagrees_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightbook.model import onnx as exporting
+    from sightbook.model.torch import onnx as exporting
 
     class Off:
         def run(self, *_: object) -> list[NDArray[np.float32]]:

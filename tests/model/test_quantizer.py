@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sightbook.codes.tables import assign
-from sightbook.model.head import Head
-from sightbook.model.quantizer import Quantizer
+from sightbook.model.torch.head import Head
+from sightbook.model.torch.quantizer import Quantizer
 from tests import reference
 
 M, K, d, ALPHA = 3, 16, 4, 10.0

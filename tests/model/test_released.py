@@ -45,7 +45,7 @@ def test_its_card_says_how_it_was_made_and_measured(name: str) -> None:
 @pytest.mark.parametrize("name", released.names())
 def test_its_weights_make_the_codes_of_its_encoder(name: str) -> None:
     torch = pytest.importorskip("torch")
-    from sightbook.model.network import PixelEncoder, load
+    from sightbook.model.torch.network import PixelEncoder, load
 
     model = Model.open(name)
     network, config = load(model.folder)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sightbook.errors import ConfigError, ModelError, SourceError
-from sightbook.images.pool import digest
+from sightbook.images.load.pool import digest
 from sightbook.images.sources import open_sources
 from sightbook.model import encode as encoding
 from sightbook.model.encode import Encoded, Failed, encode

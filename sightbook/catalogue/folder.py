@@ -1,0 +1,294 @@
+"""The LIBRARY folder: what makes a folder a library, making one so that no interruption can leave a trap, opening one.
+
+library.json is written last: a folder without it holds no library yet. Each step before it can be repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightbook.catalogue import catalogue as tables
+from sightbook.catalogue import fine as keeping
+from sightbook.catalogue import lock
+from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.database import explained
+from sightbook.catalogue.lock import writer_lock
+from sightbook.errors import LibraryError, ModelError, typed
+from sightbook.files import write_atomic
+
+if TYPE_CHECKING:
+    from sightbook.model.model import Model
+
+# 1: codes only; 2: with fine codes. A library without them stays 1: older programs go on with it, and never add
+# pictures without a fine code to one that keeps them.
+PLAIN, WITH_FINE = 1, 2
+FORMAT = WITH_FINE  # read up to
+JSON = "library.json"
+NEW_MODEL = "model.new"  # of a migration that is under way
+LEARNING = "learning"  # while the model of a new library is learned
+
+# What an interrupted making may have left; anything else in a folder means that it belongs to somebody else.
+_OURS = ("model", tables.NAME, lock.NAME, "cache", LEARNING)
+_OURS_BEGIN = (f"{tables.NAME}-", ".model.", f".{JSON}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """library.json: what must be known before anything else is touched. fine: as `catalogue.fine` says."""
+
+    fingerprint: str
+    M: int
+    K: int
+    created: str
+    fine: int | None = None
+
+    @property
+    def format(self) -> int:
+        """The library's format."""
+        return WITH_FINE if self.fine else PLAIN
+
+    @property
+    def fine_bytes(self) -> int:
+        """Bytes of a fine code; 0: none are kept."""
+        return self.fine or 0
+
+    @property
+    def bits(self) -> int:
+        """Length of a code: M · log2 K."""
+        return self.M * (self.K.bit_length() - 1)
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of a packed code."""
+        return (self.bits + 7) // 8
+
+
+def read_facts(path: Path) -> Facts:
+    """Reads library.json; LibraryError says why `path` is no library that this program can use."""
+    try:
+        content: Any = json.loads((path / JSON).read_text(encoding="utf-8"))
+        newer = content["format"] > FORMAT
+    except (FileNotFoundError, NotADirectoryError):
+        raise LibraryError(_no_library(path)) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LibraryError(
+            f"{path / JSON} cannot be read ({type(error).__name__}: {error}): restore it from a copy of the library"
+        ) from None
+    if newer:
+        raise LibraryError(
+            f"{path} has library format {content['format']}, this program reads up to {FORMAT}: update sightbook "
+            "(pip install -U sightbook)"
+        )
+    try:
+        fine = content.get("fine")
+        facts = Facts(
+            str(content["fingerprint"]),
+            int(content["M"]),
+            int(content["K"]),
+            str(content["created"]),
+            None if fine is None else int(fine),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LibraryError(
+            f"{path / JSON} is damaged ({type(error).__name__}: {error}): restore it from a copy of the library"
+        ) from None
+    if not (path / tables.NAME).is_file():
+        raise LibraryError(
+            f"{path} has lost its {tables.NAME}: copy the whole library again, or build a new one from the same sources"
+        )
+    return facts
+
+
+def facts_of(path: Path, fingerprint: str, fine: int | None) -> Facts:
+    """What library.json says, or will say once the swap of a migration is finished: the facts of the model whose
+    fingerprint the catalogue names, with the fine codes that are in it. LibraryError when that model is not here."""
+    facts = read_facts(path)
+    if facts.fingerprint == fingerprint:
+        return replace(facts, fine=fine)
+    from sightbook.model.config import ModelConfig
+
+    with contextlib.suppress(ModelError):
+        config = ModelConfig.read(model_of(path, fingerprint))
+        if config.fingerprint == fingerprint:
+            return Facts(fingerprint, config.M, config.K, facts.created, fine)
+    raise LibraryError(
+        f"the catalogue of {path} does not belong to its library.json: copy the whole library again, "
+        "or build a new one from the same sources"
+    )
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` holds a finished library; an absent, empty or half-made folder does not."""
+    if (path / JSON).exists():
+        return True
+    if path.is_dir() and all(_is_ours(item.name) for item in path.iterdir()):
+        return False
+    if not path.exists():
+        return False
+    raise LibraryError(_no_library(path))
+
+
+def model_of(path: Path, fingerprint: str) -> Path:
+    """The folder of the model whose fingerprint the catalogue names: `model`, or `model.new` while the swap of a
+    migration is being finished, or cannot be because the disk is read-only."""
+    from sightbook.model.config import ModelConfig
+
+    with contextlib.suppress(ModelError):
+        if ModelConfig.read(path / NEW_MODEL).fingerprint == fingerprint:
+            return path / NEW_MODEL
+    return path / "model"
+
+
+def size(path: Path) -> int:
+    """Bytes the folder's files take; those that a writer removes meanwhile (SQLite's side files) do not count."""
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
+def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
+    """Makes a library for the codes of `model`, or finishes one whose making was interrupted. Copies the model in.
+
+    fine: whether it keeps fine codes; None: where the model has them. Raises LibraryError when the folder holds other
+    things, or an unfinished library with pictures of another model, or with other fine codes than asked for;
+    ModelError when the model has none that are asked for.
+    """
+    wanted = keeping.at_making(model, fine)
+    with explained(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise LibraryError(f"{path} is a file, not a folder: give the library another place") from None
+        except PermissionError as error:
+            raise LibraryError(
+                f"{path} cannot be made ({error.strerror}): give the library another place"
+            ) from None
+        with writer_lock(path):
+            if exists(path):  # another process was faster
+                return read_facts(path)
+            opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
+            try:
+                held = any(row.good for row in opened.counts().values())
+                if held and opened.fingerprint != model.fingerprint:
+                    raise LibraryError(
+                        f"{path} has lost its {JSON} and holds codes of another model (fingerprint "
+                        f"{opened.fingerprint[:12]}): give that model, or another place for a new library"
+                    )
+                if held and fine is not None and bool(opened.fine) != fine:
+                    raise LibraryError(
+                        f"{path} has lost its {JSON} and holds pictures {_with_fine(opened.fine)} fine codes: leave "
+                        f"{'--fine' if fine else '--no-fine'} out, or give another place for a new library"
+                    )
+                if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
+                    opened.close()
+                    for name in (tables.NAME, f"{tables.NAME}-wal", f"{tables.NAME}-shm"):
+                        (path / name).unlink(missing_ok=True)
+                    opened = Catalogue.create(
+                        path / tables.NAME, model.fingerprint, wanted, asked=fine is True
+                    )
+                wanted = opened.fine
+            finally:
+                opened.close()
+            copy_model(model, path / "model")
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            write_atomic(path / JSON, _told(Facts(model.fingerprint, model.M, model.K, created, wanted)))
+    return read_facts(path)
+
+
+def check_fine(path: Path, facts: Facts, asked: bool | None) -> None:
+    """LibraryError when fine codes are asked for, or declined, and the library that is there does otherwise."""
+    if asked is not None and asked != bool(facts.fine):
+        raise LibraryError(
+            f"{path} was made {_with_fine(facts.fine)} fine codes, which stays so: leave "
+            f"{'--fine' if asked else '--no-fine'} out, or give another place for a new library"
+        )
+
+
+def _with_fine(fine: int | None) -> str:
+    return "with" if fine else "without"
+
+
+def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
+    """Finishes the swap of a migration that was committed: the model and library.json become those that the catalogue,
+    whose fingerprint and fine codes these are, has codes of. Whether there was something to do; the caller holds the
+    writer lock.
+    """
+    from sightbook.model.config import ModelConfig
+
+    waiting = path / NEW_MODEL
+    if not (waiting / "config.json").exists() or ModelConfig.read(waiting).fingerprint != fingerprint:
+        facts = read_facts(path)
+        if facts.fingerprint != fingerprint or facts.fine == fine:
+            return False
+        write_atomic(path / JSON, _told(replace(facts, fine=fine)))  # declined just before a crash
+        return True
+    config = ModelConfig.read(waiting)
+    told = _told(Facts(config.fingerprint, config.M, config.K, read_facts(path).created, fine))
+    # Each step leaves a state that this function goes on from.
+    old = path / ".model.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if (path / "model").exists():
+        (path / "model").rename(old)
+    write_atomic(path / JSON, told)
+    waiting.rename(path / "model")
+    shutil.rmtree(old, ignore_errors=True)
+    return True
+
+
+def _told(facts: Facts) -> str:
+    content: dict[str, Any] = {
+        "format": facts.format,
+        "fingerprint": facts.fingerprint,
+        "M": facts.M,
+        "K": facts.K,
+        "bits": facts.bits,
+        "created": facts.created,
+    }
+    if facts.fine is not None:
+        content["fine"] = facts.fine
+    return json.dumps(content, indent=2) + "\n"
+
+
+def copy_model(model: Model, target: Path) -> None:
+    """Copies the model beside its place and renames it there: `target` is a whole model or absent."""
+    for left in target.parent.glob(".model.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".model.", dir=target.parent))
+    try:
+        model.copy_to(temporary)
+        for file in temporary.iterdir():
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
+        temporary.chmod(target.parent.stat().st_mode & 0o777)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or name.startswith(_OURS_BEGIN)
+
+
+def _no_library(path: Path) -> str:
+    if not path.exists():
+        return f"there is no library at {path}: `sightbook add {typed(path)} SOURCE` makes one"
+    if path.is_dir() and any(path.iterdir()) and all(_is_ours(item.name) for item in path.iterdir()):
+        return (
+            f"the making of the library {path} was interrupted: run "
+            f"`sightbook add {typed(path)} SOURCE` again to finish it"
+        )
+    if path.is_dir() and not any(path.iterdir()):
+        return f"{path} is empty, not a library: `sightbook add {typed(path)} SOURCE` makes one in it"
+    return f"{path} is not a sightbook library (no {JSON}): give the folder that `sightbook add` made, or a new one"

@@ -1,0 +1,263 @@
+"""The decoding processes: one thread here looks after each, feeds it batches, and replaces it when it dies."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+
+import numpy as np
+
+from sightbook.errors import SightbookError, SourceError
+from sightbook.images.entry import Entry
+from sightbook.images.load.loaded import Failed, Loaded
+from sightbook.images.load.worker import TICK, TICK_SECONDS, Decoded, receive, send
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.guards import SECONDS, Guards
+
+Outcome = Loaded | Failed | SourceError
+_Task = tuple[list[Entry], Future[list[Outcome]]]
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from sightbook.images.load.worker import main; main()"
+)
+_WINDOWS = sys.platform == "win32"
+_NEW_PROCESS_GROUP = 0x200  # subprocess.CREATE_NEW_PROCESS_GROUP, a name that exists on Windows only
+_STARTS = 3
+_PIPE_BYTES = 1 << 20
+
+
+class _Died(Exception):
+    """The process ended; the message says how."""
+
+
+class Crew:
+    """`jobs` decoding processes. `submit` a batch, get a future of its outcomes; `close` ends every process."""
+
+    def __init__(self, jobs: int, frame: Frame, guards: Guards) -> None:
+        self._frame, self._guards = frame, guards
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._serving = jobs
+        self._alive: set[_Process] = set()
+        # Daemons: a program that is stopped in mid-air must not wait for them.
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"sightbook-decode-{n}", daemon=True)
+            for n in range(jobs)
+        ]
+        self._ended = threading.Event()
+        self._threads.append(threading.Thread(target=self._watch, name="sightbook-watch", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, entries: list[Entry]) -> Future[list[Outcome]]:
+        """One outcome for each entry in order; the list ends early with a SourceError when a source is gone."""
+        future: Future[list[Outcome]] = Future()
+        self._tasks.put((entries, future))
+        return future
+
+    def close(self) -> None:
+        """Ends all processes at once; batches in work are dropped."""
+        with self._lock:
+            self._closing = True
+            alive = list(self._alive)
+        self._ended.set()
+        for process in alive:
+            process.kill()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _watch(self) -> None:
+        """Kills a process that has been over one picture for too long; whoever waits for it then knows why."""
+        while not self._ended.wait(min(1.0, self._guards.seconds / 4)):
+            with self._lock:
+                late = [process for process in self._alive if process.is_late]
+            for process in late:
+                process.kill()
+
+    def _serve(self) -> None:
+        process: _Process | None = None
+        task: _Task | None = None
+        try:
+            process = self._start()
+            while (task := self._tasks.get()) is not None and not self._closing:
+                outcomes, process = self._run(process, task[0])
+                task[1].set_result(outcomes)
+                task = None
+        except Exception as error:  # handed to whoever waits for the batch
+            self._leave(task, error)
+        finally:
+            if process is not None:
+                self._end(process)
+
+    def _leave(self, task: _Task | None, error: Exception) -> None:
+        """Gives up this thread. Without memory for one more process the others go on, with its batch too; the last one
+        answers everything that is still asked with the reason."""
+        with self._lock:
+            self._serving -= 1
+            last = self._serving == 0
+        if self._closing:
+            return
+        if task is not None:
+            if last or not isinstance(error, SightbookError):
+                task[1].set_exception(error)
+            else:
+                self._tasks.put(task)
+        while last and (refused := self._tasks.get()) is not None and not self._closing:
+            refused[1].set_exception(error)
+
+    def _run(self, process: _Process, entries: list[Entry]) -> tuple[list[Outcome], _Process]:
+        """The outcomes of a batch, and the process to go on with.
+
+        When the process dies, or is killed because it stands still, its batch is done again one by one, so that only a
+        picture that does so by itself is given up, and is named.
+        """
+        try:
+            return process.run(entries), process
+        except _Died:
+            process = self._replace(process)
+        outcomes: list[Outcome] = []
+        for entry in entries:
+            try:
+                outcomes += process.run([entry])
+            except _Died as died:
+                outcomes.append(Failed(entry, self._reason(process, died)))
+                process = self._replace(process)
+            if isinstance(outcomes[-1], SourceError):
+                break
+        return outcomes, process
+
+    def _reason(self, process: _Process, died: _Died) -> str:
+        if not process.is_late:
+            return f"the process decoding it died ({died})"
+        return f"reading and decoding it took longer than {self._guards.seconds:g} s ({SECONDS} raises the limit)"
+
+    def _replace(self, dead: _Process) -> _Process:
+        self._end(dead)
+        return self._start()
+
+    def _start(self) -> _Process:
+        for attempt in range(_STARTS):
+            with self._lock:
+                if self._closing:
+                    raise _Died("stopped")
+                process = _Process(self._frame, self._guards)
+                self._alive.add(process)
+            try:
+                process.greet()
+                return process
+            except _Died as died:
+                self._end(process)
+                if attempt == _STARTS - 1:
+                    raise SightbookError(
+                        f"The processes that decode pictures do not start ({died}): free memory, or run with --jobs 1."
+                    ) from died
+        raise AssertionError("unreachable")
+
+    def _end(self, process: _Process) -> None:
+        process.kill()
+        process.reap()
+        with self._lock:
+            self._alive.discard(process)
+
+
+class _Process:
+    """One child process running worker.py."""
+
+    def __init__(self, frame: Frame, guards: Guards) -> None:
+        self._settings = (frame, guards)
+        self._deadline = math.inf
+        self._shape = (-1, frame.size, frame.size, 3)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # A group of its own: Ctrl-C at the terminal reaches the parent alone, which then ends its children.
+                process_group=None if _WINDOWS else 0,
+                creationflags=_NEW_PROCESS_GROUP if _WINDOWS else 0,
+            )
+        except OSError as error:
+            raise SightbookError(
+                f"A process that decodes pictures cannot be started ({error.strerror}): run with --jobs 1."
+            ) from error
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._to, self._from = self._child.stdin, self._child.stdout
+        _widen(self._from.fileno())
+
+    def greet(self) -> None:
+        """Waits until the process is ready."""
+        try:
+            send(self._to, self._settings)
+            receive(self._from)
+        except (EOFError, OSError) as error:
+            raise _Died(self._how()) from error
+
+    def run(self, entries: list[Entry]) -> list[Outcome]:
+        """The outcomes of a batch; raises _Died when the process ends instead of answering."""
+        patience = self._settings[1].seconds + TICK_SECONDS
+        try:
+            self._deadline = time.monotonic() + patience
+            send(self._to, entries)
+            while (received := receive(self._from))[0] == TICK:
+                self._deadline = time.monotonic() + patience
+            self._deadline = math.inf
+        except (EOFError, OSError) as error:
+            raise _Died(self._how()) from error
+        reply, raw = received
+        pixels = np.frombuffer(raw, np.uint8).reshape(self._shape)
+        outcomes: list[Outcome] = []
+        good = 0
+        for entry, answer in zip(entries, reply, strict=False):
+            if isinstance(answer, Decoded):
+                outcomes.append(Loaded(entry, answer.digest, pixels[good], answer.width, answer.height))
+                good += 1
+            elif isinstance(answer, str):
+                outcomes.append(Failed(entry, answer))
+            else:
+                outcomes.append(answer)
+        return outcomes
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has not answered in time."""
+        return time.monotonic() > self._deadline
+
+    def kill(self) -> None:
+        with suppress(OSError):
+            self._child.kill()
+
+    def reap(self) -> None:
+        """Waits for the killed process and closes the pipes."""
+        self._child.wait()
+        for stream in (self._to, self._from):
+            with suppress(OSError):  # what was still to be written has no reader
+                stream.close()
+
+    def _how(self) -> str:
+        self.kill()
+        code = self._child.wait()
+        if code >= 0:
+            return f"exit {code}"
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+        return f"signal {-code}"
+
+
+def _widen(pipe: int) -> None:
+    """Lets a pipe hold more (Linux), so that pixels come in few reads; only speed hangs on it."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):  # the user's allowance of pipe memory is spent
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

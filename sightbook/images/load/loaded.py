@@ -1,0 +1,62 @@
+"""What becomes of an entry: `Loaded` with framed pixels, or `Failed` with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightbook.errors import PictureError, SourceError
+from sightbook.images.entry import Entry
+from sightbook.images.names import shown
+from sightbook.images.ours import DRAWN, is_drawn
+from sightbook.images.pixels.decode import decode_image
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.guards import Guards
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A picture ready for the encoder: pixels (size, size, 3) uint8, `digest` of the file's bytes, and the width and
+    height of the picture itself, upright and in full."""
+
+    entry: Entry
+    digest: bytes
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A picture that could not be loaded, and why in a few words."""
+
+    entry: Entry
+    reason: str
+
+
+def digest(data: bytes) -> bytes:
+    """BLAKE2b of a file's content, 16 bytes."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
+    """Reads, hashes, decodes and frames one picture; raises SourceError when its whole source is gone, or one of
+    vectors."""
+    if entry.origin is not None and entry.origin.kind == "vectors":
+        raise SourceError(
+            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: give vectors and "
+            "pictures apart, and vectors to a model that was learned from such."
+        )
+    try:
+        data = entry.read(guards.bytes)
+        if is_drawn(data):
+            return Failed(entry, DRAWN)
+        image, width, height = decode_image(data, side=frame.resize, guards=guards)
+        return Loaded(entry, digest(data), frame.apply_image(image), width, height)
+    except PictureError as error:
+        return Failed(entry, str(error))
+    except MemoryError:
+        return Failed(entry, "there is not enough memory to load it")

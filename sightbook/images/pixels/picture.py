@@ -1,0 +1,94 @@
+"""Anything that is a picture → RGB: the one way from what users and sources hand over to pixels.
+
+Data flow: a path, bytes, an array or a Pillow picture → bytes where there are any (a path is read within the guards, a
+Pillow picture that was opened and not touched is read again) → `decode`; else pixels as they are → `rgb`. So a file and
+`Image.open` of it give equal pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sightbook.errors import PictureError
+from sightbook.images.pixels.content import read_file
+from sightbook.images.pixels.decode import decode_image, draft_scale, explained, is_known, upright
+from sightbook.images.pixels.guards import Guards, limits
+from sightbook.images.pixels.quiet import quiet
+
+# A path, the bytes of a picture file, an RGB array (H, W, 3) uint8, or a Pillow picture.
+Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Any
+
+
+def read_picture(
+    picture: Picture, *, side: int | None = None, guards: Guards | None = None
+) -> tuple[Image.Image, int, int]:
+    """Any picture as a Pillow picture of mode RGB, upright, in sRGB, on white, with its full width and height.
+
+    side, guards: as in `decode`. PictureError when it cannot be read, is no picture, or is larger than the guards.
+    """
+    guards = guards or limits()
+    if isinstance(picture, str | os.PathLike):
+        return decode_image(read_file(picture, guards.bytes), side=side, guards=guards)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return decode_image(bytes(picture), side=side, guards=guards)
+    if isinstance(picture, Image.Image):
+        return _of_pillow(picture, side, guards)
+    return _of_array(picture, guards)
+
+
+def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+    with quiet():
+        try:
+            data = _file_of(image, guards.bytes)
+            if data is None:
+                guards.check_size(*image.size)
+                image.load()
+                width, height = image.size
+                if side is not None and image.format in ("JPEG", "MPO"):
+                    scale = draft_scale(width, height, side)  # what its file would have been decoded at
+                    image = _reduced(image, scale) if scale > 1 else image
+                return upright(image, width, height)
+        except Exception as error:
+            raise explained(error) from error
+    return decode_image(data, side=side, guards=guards)
+
+
+def _reduced(image: Image.Image, scale: int) -> Image.Image:
+    small = image.reduce(scale)
+    small.info = image.info
+    return small
+
+
+def _file_of(image: Image.Image, limit: int) -> bytes | None:
+    """The bytes that an opened Pillow picture stands for, as long as it was neither loaded nor moved to another frame,
+    and is of a format that we read."""
+    file = getattr(image, "fp", None)
+    if getattr(image, "_im", None) is not None or file is None or not callable(getattr(file, "seek", None)):
+        return None
+    if image.format not in ("HEIF", "AVIF") and image.tell() != 0:
+        return None
+    place = file.tell()
+    try:
+        file.seek(0)
+        data = file.read(limit + 1)
+    finally:
+        file.seek(place)
+    return data if isinstance(data, bytes) and is_known(data) else None
+
+
+def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, int, int]:
+    """RGB and nothing else: what the numbers of other arrays mean is not agreed on."""
+    try:
+        rgb = np.asarray(picture)
+    except (TypeError, ValueError) as error:
+        raise PictureError(f"a {type(picture).__name__} is no picture ({error})") from None
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise PictureError(f"a query array must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}")
+    height, width = rgb.shape[:2]
+    guards.check_size(width, height)
+    return Image.fromarray(np.ascontiguousarray(rgb)), width, height

@@ -1,0 +1,259 @@
+"""`migrate`: codes of another model for every picture, while the old library goes on answering until the swap.
+
+Data flow: NEW model → LIBRARY/model.new · sources → encode → table `migration` in the catalogue, committed in batches →
+one transaction that gives every picture its new code and the catalogue its new fingerprint (the swap) → model.new
+becomes model, library.json is rewritten. The catalogue's fingerprint is the truth: whoever finds model and library.json
+behind it after a crash finishes the renaming (`folder.catch_up`). A migration that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightbook.catalogue import folder
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.database import explained, transaction
+from sightbook.catalogue.fine import at_migration
+from sightbook.catalogue.lock import waiting, writer_lock
+from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow, to_column
+from sightbook.errors import LibraryError, typed
+from sightbook.images.entry import Entry, noun
+from sightbook.images.pixels.versions import VERSION
+from sightbook.images.sources import open_sources
+from sightbook.images.vectors import fitting_length
+from sightbook.ingest.add import planned
+from sightbook.ingest.passing import failure
+from sightbook.ingest.scan import is_there, refuse_other_kind
+from sightbook.progress import Listener, Notice, silent
+from sightbook.words import counted, verb
+
+if TYPE_CHECKING:
+    from sightbook.model.model import Model
+    from sightbook.model.seen import Seen
+
+_BATCH, _SECONDS = 512, 5.0
+# `fine` stands in it only where fine codes come: a migration to any other model can be gone on with by older programs.
+_COLUMNS = ("id", "size", "mtime_ns", "digest", "width", "height", "code")
+_TABLE = """CREATE TABLE IF NOT EXISTS migration (
+    id INTEGER PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL{fine}
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateReport:
+    """encoded: pictures with a code of the new model; missing: not in their source any more, left out of searches until
+    an `add` finds them; failed: in their source, but not readable now."""
+
+    encoded: int
+    missing: int
+    failed: int
+    seconds: float
+
+
+def migrate(
+    path: Path,
+    model: Model,
+    *,
+    jobs: int | None = None,
+    seen: Seen | None = None,
+    wait: float = 0.0,
+    listener: Listener = silent,
+) -> MigrateReport:
+    """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
+
+    Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
+    until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
+    on. seen, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
+    library has that model already or the model takes another kind of thing, or another process writes it.
+    """
+    started = time.monotonic()
+    with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
+        folder.read_facts(path)
+        catalogue = Catalogue.write(path / NAME)
+        try:
+            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+            if catalogue.fingerprint == model.fingerprint:
+                raise LibraryError(
+                    f"{path} has the codes of {model.folder} already: there is nothing to migrate"
+                )
+            away = [row.root for row in catalogue.sources() if not is_there(row.root)]
+            if away:
+                what = noun(model.takes_vectors)
+                raise LibraryError(
+                    f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
+                    f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
+                )
+            refuse_other_kind(catalogue.sources(), model.config, path)
+            _refuse_other_length(catalogue, model)
+            _follow_moved(catalogue, path, model, listener)
+            fine = at_migration(catalogue, model)
+            _begin(catalogue, path, model, bool(fine))
+            _encode(catalogue, model, bool(fine), jobs=jobs, seen=seen, listener=listener)
+            report = _swap(catalogue, model, fine, started)
+            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+            return report
+        finally:
+            catalogue.close()
+
+
+def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
+    """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
+    for row in catalogue.sources():
+        wanted = model.config.features
+        if row.kind == "vectors" and (F := fitting_length(row.root, wanted)) != wanted:
+            raise LibraryError(
+                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {wanted}: give a "
+                "model that was learned from such vectors"
+            )
+
+
+def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: Listener) -> None:
+    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
+    roots = [row.root for row in catalogue.sources()]
+    if not roots:
+        return
+    plans = planned(
+        catalogue, path, roots,
+        moved_from=None, retry=False, exclude=(), prune="all", listener=listener, config=model.config,
+    )  # fmt: skip
+    for plan in plans:
+        for taken in plan.taken:
+            catalogue.take_over(
+                plan.source.id,
+                taken.row.id,
+                rekeyed=taken.rekeyed,
+                doubles=taken.doubles,
+                failures=taken.failures,
+            )
+        if plan.moved:
+            catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
+
+
+def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
+    """Starts a migration to the model, or goes on with one that was begun; one to another model, or without the fine
+    codes that are wanted, is dropped."""
+    table = _TABLE.format(fine=", fine BLOB NOT NULL" if fine else "")
+    with transaction(catalogue.connection):
+        catalogue.connection.execute(table)
+        begun = catalogue.connection.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
+        columns = {row[1] for row in catalogue.connection.execute("PRAGMA table_info(migration)")}
+        if begun is None or begun[0] != model.fingerprint or ("fine" in columns) != fine:
+            catalogue.connection.execute("DROP TABLE migration")
+            catalogue.connection.execute(table)
+            catalogue.connection.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('migration', ?)", (model.fingerprint,)
+            )
+    folder.copy_model(model, path / folder.NEW_MODEL)
+
+
+def _encode(
+    catalogue: Catalogue,
+    model: Model,
+    fine: bool,
+    *,
+    jobs: int | None,
+    seen: Seen | None,
+    listener: Listener,
+) -> None:
+    """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
+    from sightbook.model.encode import Encoded, encode
+
+    done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
+    todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
+    if done:
+        what = counted(len(done), noun(model.takes_vectors)[:-1])
+        listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
+    if not todo:
+        return
+    ids = {entry.key: id for id, entry in todo}
+    good: list[tuple[object, ...]] = []
+    bad: list[FailureRow] = []
+    committed = time.monotonic()
+    marks = ", ".join("?" * (len(_COLUMNS) + fine))
+
+    def commit() -> None:
+        with transaction(catalogue.connection):
+            catalogue.connection.executemany(f"INSERT OR REPLACE INTO migration VALUES ({marks})", good)
+            catalogue.connection.executemany(
+                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [(row.source, to_column(row.path), *row[2:]) for row in bad],
+            )
+        good.clear()
+        bad.clear()
+
+    entries = [entry for _, entry in todo]
+    results = encode(entries, model, jobs=jobs, listener=listener, total=len(todo), seen=seen)
+    with closing(results):
+        try:
+            for result in results:
+                entry = result.entry
+                if isinstance(result, Encoded):
+                    code = model.pack(result.codes[None])[0].tobytes()
+                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
+                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
+                    good.append((ids[entry.key], *facts, code, *more))
+                else:
+                    bad.append(failure(entry, result.reason))
+                if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
+                    commit()
+                    committed = time.monotonic()
+        finally:
+            commit()
+
+
+def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
+    """(id, entry) of the known pictures that their sources hold now."""
+    for source in catalogue.sources():
+        known = catalogue.known(source.id)
+        root = Path(source.root)
+        for entry in open_sources([root], {root: source.id}, may_be_empty=[root]).entries():
+            row = known.get(entry.path)
+            if row is not None and row.id is not None:
+                yield row.id, entry
+
+
+def _swap(catalogue: Catalogue, model: Model, fine: int | None, started: float) -> MigrateReport:
+    """One transaction: after it every search finds the new codes."""
+    width = (model.bits + 7) // 8
+    connection = catalogue.connection
+    sources = [row.id for row in catalogue.sources()]
+    with transaction(connection):
+        connection.executemany(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+            [(f"decoding {source}", VERSION) for source in sources],
+        )
+        connection.execute(
+            "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
+            f"height = m.height, code = m.code, state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
+            "FROM migration m WHERE m.id = pictures.id"
+        )
+        # One that was missing stays so until an `add` sees it; one without a new code must be read before it is found
+        # again: no size or time fits it.
+        failed = (
+            "EXISTS (SELECT 1 FROM failures f WHERE f.source = pictures.source AND f.path = pictures.path)"
+        )
+        connection.execute(
+            f"UPDATE pictures SET code = zeroblob({width}), size = -1, mtime_ns = -1, "
+            f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
+            "WHERE id NOT IN (SELECT id FROM migration)"
+        )
+        catalogue.keep_fine(fine)
+        if fine:
+            connection.execute(
+                "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
+            )
+        encoded = connection.execute("SELECT count(*) FROM migration").fetchone()[0]
+        states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
+        connection.execute("DROP TABLE migration")
+        connection.execute("DELETE FROM meta WHERE key = 'migration'")
+        catalogue.adopt(model.fingerprint)
+    return MigrateReport(
+        encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0), time.monotonic() - started
+    )

@@ -1,0 +1,372 @@
+"""What an `add` has to do: the sources as they are now against what the catalogue knows, by sizes and times alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from sightbook.catalogue import remembered
+from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
+from sightbook.errors import LibraryError, PictureError, SourceError, typed
+from sightbook.images.entry import Entry
+from sightbook.images.exclude import below
+from sightbook.images.left_out import Group
+from sightbook.images.load.pool import digest
+from sightbook.images.names import to_text
+from sightbook.images.pixels.guards import limits
+from sightbook.images.pixels.versions import VERSION, reads_otherwise
+from sightbook.images.sources import Source, Sources, open_sources, source_id
+from sightbook.images.vectors import fitting_length
+from sightbook.ingest.overlap import Overlaps
+from sightbook.ingest.passing import reader
+from sightbook.ingest.takeover import TakeOver
+from sightbook.model.config import ModelConfig
+from sightbook.progress import Listener, Meter, Notice
+
+
+@dataclass
+class Plan:
+    """One source's share of an `add`.
+
+    todo: entries to read; ids: those that some of their paths have already; back: ids that are good again without
+    reading; missing: ids whose file is gone; moved: ids found again under another path, each with where it was;
+    forget: failures of files that are gone or good again; found: entries the source has now; taken: pictures of other
+    sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done;
+    drawn: paths of sheets and plots that sightbook made; aside: members of the pattern, of which the source is one,
+    that hold nothing; outdated: an older version read its pictures; anew: pictures of `todo` for that reason alone.
+    """
+
+    source: Source
+    todo: list[Entry] = field(default_factory=list)
+    ids: dict[str, int] = field(default_factory=dict)
+    back: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    moved: list[tuple[Moved, MissingRow]] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    known_failures: int = 0
+    gone_before: list[int] = field(default_factory=list)
+    found: int = 0
+    taken: list[TakeOver] = field(default_factory=list)
+    bystander: bool = False
+    drawn: list[str] = field(default_factory=list)
+    aside: list[Group] = field(default_factory=list)
+    outdated: bool = False
+    anew: int = 0
+
+    @property
+    def left_out(self) -> list[Group]:
+        """What the source holds and is not taken."""
+        return remembered.with_drawn(self.source, self.source.left_out.groups, self.drawn)
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that was known of the source is gone: perhaps its drive is not mounted."""
+        return self.found == 0 and bool(self.missing or self.gone_before)
+
+
+def resolve(
+    catalogue: Catalogue,
+    library: Path,
+    specs: Sequence[str | Path],
+    moved_from: str | Path | None,
+    *,
+    exclude: Sequence[str] = (),
+    forget_excludes: bool = False,
+    may_be_empty: bool = False,
+) -> Sources:
+    """Opens the sources under the ids they have in this library; a new root gets an id that no other source has.
+
+    exclude: globs of what is not taken, beside those of earlier times, unless forget_excludes; may_be_empty: a source
+    that is known may have lost all its pictures.
+    With `moved_from` the one source of `specs` takes over the id of the source that stood there. Raises LibraryError
+    when nothing stood there, or `specs` is more than one source or one that has a place in the library of its own.
+    """
+    rows = catalogue.sources()
+    ids = {Path(row.root): row.id for row in rows}
+    roots = {row.id: Path(row.root) for row in rows}
+    for spec in specs:
+        # The default id of a place whose former source moved away is taken.
+        for place in (Path(spec).expanduser().resolve(), Path(spec).expanduser().resolve().parent):
+            if place not in ids and source_id(place) in roots:
+                ids[place] = _fresh_id(place, roots)
+    known = {Path(row.root) for row in rows} if may_be_empty else set()
+    sources = open_sources(specs, ids, exclude=exclude, may_be_empty=known)
+    if moved_from is not None:
+        _take_over(sources, library, rows, moved_from)
+        _recall(catalogue, sources, forget_excludes)
+        return sources
+    for source in sources:
+        if roots.get(source.id, source.root) != source.root:
+            source.id = _fresh_id(source.root, roots)
+    _recall(catalogue, sources, forget_excludes)
+    return sources
+
+
+def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
+    """Adds the excludes of earlier times, also those of sources that lie within one and become a part of it; what is
+    named by itself is meant, whatever was excluded."""
+    known = {} if forget else remembered.excludes(catalogue)
+    roots = {row.id: Path(row.root) for row in catalogue.sources() if row.kind == "folder"}
+    for source in sources:
+        if source.names is not None:
+            continue
+        inner = [
+            placed
+            for id, globs in known.items()
+            if id != source.id and id in roots and source.root in roots[id].parents
+            for glob in globs
+            for placed in below(glob, f"{to_text(str(roots[id].relative_to(source.root)))}/")
+        ]
+        source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *inner, *source.exclude)))
+
+
+def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:
+    old = Path(os.path.realpath(Path(moved_from).expanduser()))
+    stood = [row for row in rows if row.id == str(moved_from) or Path(row.root) in (old, Path(moved_from))]
+    if not stood:
+        known = ", ".join(row.root for row in rows) or "none"
+        raise LibraryError(f"no source of {library} stood at {moved_from}: its sources are {known}")
+    if len(sources) != 1 or sources.sources[0].names is not None:
+        raise LibraryError(
+            f"moved-from {moved_from} needs one whole source, and {len(sources)} or single pictures were given: name "
+            "the folder, tar or Parquet file that stood there"
+        )
+    (source,) = sources
+    for row in rows:
+        if Path(row.root) == source.root and row.id != stood[0].id:
+            raise LibraryError(
+                f"{source.root} is in {library} already as a source of its own: remove one of the two first "
+                f"(sightbook remove {library} {source.root})"
+            )
+    if source.kind != stood[0].kind:
+        raise LibraryError(
+            f"{source.root} is a {source.kind} and {stood[0].root} was a {stood[0].kind}: its pictures have other "
+            "keys, add it without moved-from"
+        )
+    source.id = stood[0].id
+
+
+def _fresh_id(root: Path, taken: Mapping[str, Path]) -> str:
+    number = 1
+    while True:
+        id = blake2b(os.fsencode(root) + b"\0%d" % number, digest_size=6).hexdigest()
+        if id not in taken:
+            return id
+        number += 1
+
+
+def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
+    """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
+    for source in sources:
+        if source.kind == "vectors" and config.frame is not None:
+            raise LibraryError(
+                f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
+                "with a model that was learned from vectors"
+            )
+        if source.kind != "vectors" and config.frame is None:
+            raise LibraryError(
+                f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
+                "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
+            )
+
+
+def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
+    """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
+    for source in sources:
+        root = str(source.root)
+        if source.kind == "vectors" and (F := fitting_length(root, config.features)) != config.features:
+            raise LibraryError(
+                f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
+                "vectors of the network that it was learned from, or a library of its own, with a model of these"
+            )
+
+
+def scan_all(
+    catalogue: Catalogue, sources: Iterable[Source], *, retry: bool, meter: Meter, library: Path
+) -> list[Plan]:
+    """The plan of each source, such that no picture is in two; and of sources that were not given, but hold doubles."""
+    sources = list(sources)
+    overlaps = Overlaps(catalogue, sources)
+    plans = [
+        scan(catalogue, source, overlaps, retry=retry, meter=meter)
+        # Outer folders first: what lies in one is its part.
+        for source in sorted(sources, key=lambda source: len(source.root.parts))
+        if overlaps.place(source)
+    ]
+    outer = [plan.source for plan in plans if not overlaps.within(plan.source)]
+    given = [source for source in sources if any(source is each for each in outer)]
+    if len(outer) < len(plans):  # a link led into a source that was gone through before
+        return scan_all(catalogue, given, retry=retry, meter=meter, library=library)
+    plans.sort(key=lambda plan: next(n for n, source in enumerate(given) if source is plan.source))
+    for plan in plans if len(plans) > 1 else ():
+        new = [entry for entry in plan.todo if entry.path not in plan.ids]
+        kept = {id(entry) for entry in overlaps.own(plan.source, new)}
+        plan.todo = [entry for entry in plan.todo if entry.path in plan.ids or id(entry) in kept]
+    for row in overlaps.bystanders(plan.source.id for plan in plans):
+        source = Source(row.id, row.kind, Path(row.root))
+        taken = overlaps.known(source, catalogue.known(row.id))
+        if taken:
+            plans.append(Plan(source, taken=taken, bystander=True))
+    _tell(catalogue, plans, overlaps, library, meter.listener)
+    return plans
+
+
+def _tell(
+    catalogue: Catalogue, plans: Sequence[Plan], overlaps: Overlaps, library: Path, listener: Listener
+) -> None:
+    for row, source in overlaps.moved:
+        listener(Notice(f"{row.root} is {source.root} now: its pictures keep their ids"))
+    for plan in plans:
+        for taken in plan.taken:
+            doubles = f", {len(taken.doubles):,} were there twice" if taken.doubles else ""
+            listener(
+                Notice(
+                    f"{taken.pictures:,} pictures of {taken.row.root} are part of {plan.source.root} and keep their "
+                    f"ids{doubles}"
+                )
+            )
+    away = {row.id for row, _ in overlaps.moved} | {taken.row.id for plan in plans for taken in plan.taken}
+    known = catalogue.sources()
+    if all(plan.source.id in {row.id for row in known} for plan in plans):
+        return
+    for row in known:
+        if row.id not in away and not is_there(row.root):
+            listener(
+                Notice(
+                    f"{row.root} is not there now, and its pictures were not found here; if it is gone for good, "
+                    f"`sightbook remove {typed(library)} {typed(row.root)}` takes them out"
+                )
+            )
+
+
+def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: bool, meter: Meter) -> Plan:
+    """Compares one source with the catalogue. A picture counts as unchanged when size and time (ns) are equal.
+
+    retry: read files again that failed before, though unchanged; so are those that another reader could not read
+    (passing.py). Pictures that are not found are missing only when the
+    whole source was seen: not when single pictures were named or a sub-folder could not be read.
+    """
+    plan = Plan(source)
+    known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
+    plan.taken = overlaps.known(source, known)
+    fresh: list[Entry] = []
+    folders: set[str] = set()
+
+    def look() -> bool:
+        """Whether failures are tried again; also notes whether an older version read some of the pictures."""
+        ids = {source.id, *(taken.row.id for taken in plan.taken)} & {row.id for row in catalogue.sources()}
+        plan.outdated = any(catalogue.decoding(id) < VERSION for id in ids)
+        return retry or plan.outdated or _has_other_reader(catalogue, source, plan.taken)
+
+    def compare(entry: Entry, row: Known | None) -> None:
+        before = plan.known_failures
+        _compare(plan, entry, row, anew)
+        if plan.known_failures > before and entry.path in drawn:
+            plan.known_failures = before
+            plan.drawn.append(entry.path)
+
+    anew = look()
+    for entry in source.entries():
+        meter.advance()
+        plan.found += 1
+        folders.add(entry.path[: entry.path.rfind("/") + 1])
+        row = known.pop(entry.path, None)
+        if row is None:
+            fresh.append(entry)
+        else:
+            compare(entry, row)
+    if fresh:
+        taken, fresh = overlaps.found(source, known, fresh)
+        plan.taken += taken
+        anew = look()
+        for entry in fresh:
+            compare(entry, known.pop(entry.path, None))
+    if source.kind == "folder" and source.names is None:
+        overlaps.reach(source, folders)
+    for problem in source.problems:
+        meter.listener(Notice(problem))
+    if source.names is None and not source.problems:
+        for path, row in known.items():
+            if not path.startswith(source.inside):
+                continue
+            if row.failed_size is not None:
+                plan.forget.append(path)
+            if row.id is not None and row.state != MISSING:
+                plan.missing.append(row.id)
+            elif row.id is not None:
+                plan.gone_before.append(row.id)
+    return plan
+
+
+def _has_other_reader(catalogue: Catalogue, source: Source, taken: Sequence[TakeOver]) -> bool:
+    """Whether what is known of a source was not all read by who reads now."""
+    ids = {source.id} & {row.id for row in catalogue.sources()} | {each.row.id for each in taken}
+    return any(catalogue.reader(id) != reader() for id in ids)
+
+
+def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
+    """Recognizes new paths whose content is that of a picture that is missing: moved or renamed, they keep their ids.
+
+    Only files as large as a missing picture are read. Pictures missing from sources that are not in `plans` count, too:
+    files move between folders. Of several equal files the first takes the id.
+    """
+    gone = catalogue.rows([id for plan in plans for id in plan.missing])
+    seen = {row.id for row in gone}
+    gone += [row for row in catalogue.missing() if row.id not in seen]
+    taken = {id for plan in plans for id in plan.back}  # missing until now, and there again
+    by_content: dict[bytes, list[MissingRow]] = {}
+    for row in sorted(gone, reverse=True):
+        if row.id not in taken:
+            by_content.setdefault(row.digest, []).append(row)
+    sizes = {row.size for rows in by_content.values() for row in rows}
+    moved: set[int] = set()
+    for plan in plans:
+        kept = []
+        for entry in plan.todo:
+            rows = None
+            if entry.path not in plan.ids and entry.size in sizes:
+                with contextlib.suppress(PictureError, SourceError):  # the encoding names it, with its reason
+                    rows = by_content.get(digest(entry.read(limits().bytes)))
+            if rows:
+                row = rows.pop()
+                plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))
+                moved.add(row.id)
+            else:
+                kept.append(entry)
+        plan.todo = kept
+    for plan in plans:
+        plan.missing = [id for id in plan.missing if id not in moved]
+        plan.gone_before = [id for id in plan.gone_before if id not in moved]
+
+
+def is_there(root: str | Path) -> bool:
+    """Whether a source's root can be reached now; one behind a folder we may not enter cannot."""
+    return os.path.exists(root)  # noqa: PTH110  Path.exists raises PermissionError then
+
+
+def _compare(plan: Plan, entry: Entry, row: Known | None, retry: bool) -> None:
+    stat = (entry.size, entry.mtime_ns)
+    if row is not None and row.id is not None and (row.size, row.mtime_ns) == stat:
+        # Back as it was: the code it has is the code of this content.
+        if plan.outdated and row.state == GOOD and reads_otherwise(entry):
+            plan.todo.append(entry)
+            plan.ids[entry.path] = row.id
+            plan.anew += 1
+            return
+        plan.unchanged += 1
+        if row.state != GOOD:
+            plan.back.append(row.id)
+        if row.failed_size is not None:
+            plan.forget.append(entry.path)
+    elif row is not None and (row.failed_size, row.failed_mtime_ns) == stat and not retry:
+        plan.known_failures += 1
+    else:
+        plan.todo.append(entry)
+        if row is not None and row.id is not None:
+            plan.ids[entry.path] = row.id

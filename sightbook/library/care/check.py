@@ -1,0 +1,357 @@
+"""`check`: is everything in a LIBRARY as it should be? What can be derived from the catalogue is repaired on the way.
+
+Data flow: library.json → model (digests) → catalogue (SQLite's own check, then ours: codes, keys, states) → cache
+(rebuilt when it is not the catalogue's) → sources (are they there, and do files still look as they did). Nothing but
+the catalogue is the only copy of anything, so nothing but a damaged catalogue is beyond repair (salvage.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sightbook.catalogue import folder
+from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.database import explained
+from sightbook.catalogue.folder import Facts
+from sightbook.catalogue.lock import writer_lock
+from sightbook.catalogue.rows import FORMAT, GOOD, MISSING, UNREADABLE
+from sightbook.catalogue.snapshot import FINE_NAME as FINE_CODES
+from sightbook.catalogue.snapshot import NAME as CODES
+from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
+from sightbook.errors import LibraryError, ModelError, SightbookError, typed
+from sightbook.images.entry import noun, storable
+from sightbook.images.names import to_native
+from sightbook.model.config import ModelConfig
+from sightbook.words import counted
+
+Verdict = Literal["ok", "repaired", "note", "broken"]
+_NAMED = 5
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. repaired: it was wrong and is right now; note: worth knowing, no fault of the library;
+    broken: what must be done stands in the text."""
+
+    what: str
+    verdict: Verdict
+    text: str
+
+
+def check(path: Path) -> list[Finding]:
+    """Looks at everything, repairs what is derivable, and tells what was found; where the library cannot be written it
+    only looks. LibraryError when this is no library, or another process writes it."""
+    if not (path / folder.JSON).exists():
+        folder.read_facts(path)  # says why this is no library
+    with explained(path), writer_lock(path, or_read_only=True) as ours:
+        if ours:
+            return [*_leftovers(path), *_migration(path, ours), *_look(path, ours)]
+        for _ in range(_ROUNDS):  # whoever may write may do so meanwhile, as no lock tells
+            before = _stamp(path)
+            found = [*_migration(path, ours), *_look(path, ours)]
+            if _stamp(path) == before:
+                break
+        text = "it cannot be written from here (read-only disk, or no right to): nothing was repaired"
+        return [Finding("folder", "note", text), *found]
+
+
+def _look(path: Path, ours: bool) -> list[Finding]:
+    """Model, catalogue, cache and sources. ours: the writer lock is held, and what can be repaired is."""
+    facts, found = model_of(path)
+    catalogue, said = _catalogue(path, facts, ours)
+    found += said
+    if catalogue is None or facts is None:
+        return found
+    try:
+        # One state; by the lock it is one in any case, and a repair must not wait for the end of a reading.
+        read = _at_once if ours else catalogue.steadily
+        return found + read(lambda: [*_cache(path, facts, catalogue, ours), *_sources(catalogue)])
+    finally:
+        catalogue.close()
+
+
+def _at_once(read: Callable[[], list[Finding]]) -> list[Finding]:
+    return read()
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
+            return catalogue.stamp
+    except (sqlite3.Error, TypeError):
+        return None
+
+
+def _leftovers(path: Path) -> Iterator[Finding]:
+    """Temporary files of writers that were killed; the lock says that none is at work."""
+    left = [
+        each for pattern in (".model.*", f".{folder.JSON}.*", f".{NAME}.*") for each in path.glob(pattern)
+    ]
+    with contextlib.suppress(LibraryError, FileNotFoundError), writer_lock(path / folder.LEARNING):
+        left.append(path / folder.LEARNING)  # nobody is learning there
+    left += [each for name in (CODES, FINE_CODES) for each in (path / "cache").glob(f".{name}.*")]
+    for each in left:
+        shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
+    if left:
+        yield Finding("folder", "repaired", f"{len(left)} leftovers of an interrupted writer were removed")
+
+
+def _migration(path: Path, ours: bool) -> Iterator[Finding]:
+    """Finishes the swap of a migration, and tells of one that was stopped before it."""
+    try:
+        with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
+            if ours:
+                folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+            if not (path / folder.NEW_MODEL).exists():
+                return
+            done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
+            known = catalogue.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+            what = _noun(catalogue)
+    except (sqlite3.Error, SightbookError, TypeError):
+        return  # what is wrong is found where it belongs
+    yield Finding(
+        "migration",
+        "note",
+        f"a migration to another model was stopped with {done:,} of {known:,} {what} encoded: the same "
+        "`sightbook migrate` goes on with it",
+    )
+
+
+def model_of(path: Path) -> tuple[Facts | None, list[Finding]]:
+    """library.json and the model in it."""
+    found = []
+    facts: Facts | None = None
+    try:
+        config = ModelConfig.read(path / "model")
+        for name, told in config.files.items():
+            data = (path / "model" / name).read_bytes()
+            if hashlib.blake2b(data, digest_size=16).hexdigest() != told["blake2b"]:
+                raise ModelError(f"{path / 'model' / name} is not what it was: copy the model here again")
+        found.append(
+            Finding("model", "ok", f"{config.method}, {config.bits} bits, {config.fingerprint[:12]}")
+        )
+    except (SightbookError, OSError, LookupError, TypeError) as error:
+        config = None
+        found.append(Finding("model", "broken", str(error)))
+    try:
+        facts = folder.read_facts(path)
+        if config is not None and facts.fingerprint != config.fingerprint:
+            text = f"{path / 'model'} is another model than {folder.JSON} names: copy the whole library again"
+            found.append(Finding(folder.JSON, "broken", text))
+            return None, found
+        found.append(Finding(folder.JSON, "ok", f"made {facts.created}"))
+    except LibraryError as error:
+        found.append(Finding(folder.JSON, "broken", str(error)))
+    return facts, found
+
+
+def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue | None, list[Finding]]:
+    """The catalogue, open for reading, when it can be trusted."""
+    try:
+        catalogue = Catalogue.read(path / NAME)
+    except sqlite3.Error as error:
+        return None, [_beyond_repair(path, str(error))]
+    said = _trusted(path, catalogue, facts, ours)
+    if any(finding.verdict == "broken" for finding in said):
+        catalogue.close()
+        return None, said
+    return catalogue, said
+
+
+def _trusted(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
+    try:
+        faults = catalogue.steadily(lambda: _faults(catalogue))
+        if faults:
+            return [_beyond_repair(path, faults[0])]
+        said = list(_rows(path, catalogue, facts))
+        if facts is not None and not said:
+            said += _fine(path) if ours else _lacking_fine(catalogue)
+        if any(finding.verdict == "broken" for finding in said):
+            return said
+        counts = catalogue.counts().values()
+        good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
+        text = counted(good, _noun(catalogue)[:-1]) + (f", {gone:,} missing" if gone else "")
+        return [*said, Finding("catalogue", "ok", text)]
+    except sqlite3.Error as error:
+        return [_beyond_repair(path, str(error))]
+
+
+def _faults(catalogue: Catalogue) -> list[str]:
+    """SQLite's own check."""
+    faults = [row[0] for row in catalogue.connection.execute("PRAGMA integrity_check(20)")]
+    if faults != ["ok"]:
+        return faults
+    return [
+        f"a row of {row[0]} has no source" for row in catalogue.connection.execute("PRAGMA foreign_key_check")
+    ]
+
+
+def _beyond_repair(path: Path, reason: str) -> Finding:
+    return Finding(
+        "catalogue",
+        "broken",
+        f"{path / NAME} is damaged ({reason}): restore it from a copy, or run "
+        f"`sightbook check {typed(path)} --salvage`, which saves what can be read into a new one; the next "
+        "`sightbook add` completes it",
+    )
+
+
+def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Finding]:
+    """What SQLite cannot know: format, model, length of codes, states."""
+    if catalogue.format > FORMAT:
+        yield Finding("catalogue", "broken", f"its format is {catalogue.format}: update sightbook")
+        return
+    if facts is None:
+        return
+    if catalogue.fingerprint != facts.fingerprint:
+        yield Finding("catalogue", "broken", f"its codes are of another model than {path / 'model'}")
+        return
+    for what, condition in (
+        ("codes of another length", f"length(code) != {facts.code_bytes}"),
+        ("an unknown state", f"state NOT IN ({GOOD}, {MISSING}, {UNREADABLE})"),
+        ("a digest of another length", "length(digest) != 16"),
+    ):
+        count = catalogue.connection.execute(f"SELECT count(*) FROM pictures WHERE {condition}").fetchone()[0]
+        if count:
+            yield _beyond_repair(path, f"{count} {_noun(catalogue)} have {what}")
+
+
+def _fine(path: Path) -> Iterator[Finding]:
+    """Every picture that can be found has its fine code, where the library keeps them; they are made of pictures, so
+    the next `add` makes what is lacking."""
+    catalogue = Catalogue.write(path / NAME)
+    try:
+        lacking, stray = catalogue.mend_fine()
+        what = _noun(catalogue)
+    finally:
+        catalogue.close()
+    if lacking:
+        yield Finding(
+            "fine codes",
+            "repaired",
+            f"{lacking:,} {what} had none, or a damaged one: the next `sightbook add` reads them again, until then "
+            "they are left out of searches",
+        )
+    if stray:
+        yield Finding("fine codes", "repaired", f"{stray:,} of {what} that are gone were removed")
+
+
+def _lacking_fine(catalogue: Catalogue) -> Iterator[Finding]:
+    """The same where nothing can be mended."""
+    count = catalogue.lacking_fine()
+    if count:
+        yield Finding(
+            "fine codes", "broken", f"{count:,} {_noun(catalogue)} have none: run this where you may write"
+        )
+
+
+def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterator[Finding]:
+    """The engine's copy of all codes: made anew unless it is the catalogue's, row for row."""
+    cache, width = path / "cache", catalogue.fine or 0
+    stamp, ids, joined = catalogue.codes()
+    fine = catalogue.fine_codes()[2] if width else None
+    fresh = (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes)
+    if fresh and (not width or is_fine_fresh(cache, stamp, len(ids), width)):
+        snapshot = load(catalogue, cache, facts.code_bytes, save=False, fine=True)
+        if (
+            snapshot.ids.tobytes() == ids.tobytes()
+            and snapshot.packed.tobytes() == joined
+            and (fine is None or (snapshot.fine is not None and snapshot.fine.tobytes() == fine))
+        ):
+            yield Finding(
+                "cache", "ok", f"{counted(len(ids), 'code')}" + (" and fine codes" if width else "")
+            )
+            return
+        if not ours:
+            text = (
+                "it does not hold the catalogue's codes: run this where you may write, or remove its folder"
+            )
+            yield Finding("cache", "broken", text)
+            return
+        yield Finding("cache", "repaired", "it did not hold the catalogue's codes and was made anew")
+    elif ours:
+        yield Finding("cache", "ok", "made anew from the catalogue")
+    else:
+        yield Finding(
+            "cache", "note", "there is none of this state: each program that searches makes its own"
+        )
+        return
+    _make_anew(cache, catalogue, facts)
+
+
+def _noun(catalogue: Catalogue) -> str:
+    return noun(any(source.kind == "vectors" for source in catalogue.sources()))
+
+
+def _make_anew(cache: Path, catalogue: Catalogue, facts: Facts) -> None:
+    for name in (CODES, FINE_CODES):
+        (cache / name).unlink(missing_ok=True)
+    load(catalogue, cache, facts.code_bytes, fine=True)
+
+
+def _sources(catalogue: Catalogue) -> Iterator[Finding]:
+    """Whether the pictures are still where they were, by size and time alone."""
+    counts = catalogue.counts()
+    for source in catalogue.sources():
+        what = noun(source.kind == "vectors")
+        if not os.path.exists(source.root):  # noqa: PTH110  Path.exists raises PermissionError
+            yield Finding(
+                "source",
+                "note",
+                f"{source.root} is not there now: {counted(counts[source.id].good, what[:-1])} can be found, not shown",
+            )
+            continue
+        if source.kind != "folder":
+            yield Finding("source", "ok", f"{source.root}: {counted(counts[source.id].good, what[:-1])}")
+            continue
+        changed = []
+        for path, row in catalogue.known(source.id).items():
+            if row.id is not None and row.state == GOOD:
+                with contextlib.suppress(OSError):
+                    status = os.stat(os.path.join(source.root, to_native(path)))  # noqa: PTH116, PTH118
+                    if (status.st_size, storable(status.st_mtime_ns)) == (row.size, row.mtime_ns):
+                        continue
+                changed.append(path)
+        if changed:
+            named = ", ".join(sorted(changed)[:_NAMED])
+            more = " …" if len(changed) > _NAMED else ""
+            yield Finding(
+                "source",
+                "note",
+                f"{source.root}: {counted(len(changed), 'picture')} changed or went since the last `sightbook add` "
+                f"({named}{more})",
+            )
+        else:
+            yield Finding(
+                "source", "ok", f"{source.root}: {counted(counts[source.id].good, 'picture')} as they were"
+            )
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Rewrites the catalogue without the space of deleted rows and drops the cache: bytes before and after.
+
+    Searches go on meanwhile. LibraryError when another process writes.
+    """
+    folder.read_facts(path)
+    with explained(path), writer_lock(path):
+        before = folder.size(path)
+        for _ in _leftovers(path):
+            pass
+        catalogue = Catalogue.write(path / NAME)
+        try:
+            catalogue.connection.execute("VACUUM")
+            catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            facts = folder.read_facts(path)
+            _make_anew(path / "cache", catalogue, facts)
+        finally:
+            catalogue.close()
+        return before, folder.size(path)
