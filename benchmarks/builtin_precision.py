@@ -187,7 +187,7 @@ def judge(
     for name, rows in made.items():
         features = np.concatenate(rows)
         data = Collection(features[asks], features[~asks], truth, None)
-        centred = classic._centred(data.asked, data.stored)
+        centred = classic.centre(data.asked, data.stored)
         floats = data.judge("features", centred[0] @ centred[1].T)
         description = learn(data.stored).description
         x, q = (description.apply(each) for each in (data.stored, data.asked))

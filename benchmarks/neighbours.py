@@ -85,7 +85,7 @@ def classical(data: Collection) -> Iterator[Row]:
     """The rows of the main table that no seed changes, or that are of other people's methods."""
     asked, stored = data.asked, data.stored
     yield data.judge("features, cosine", unit(asked) @ unit(stored).T)
-    centred = classic._centred(asked, stored)
+    centred = classic.centre(asked, stored)
     yield data.judge("features, centred, cosine", centred[0] @ centred[1].T)
     white = classic.whitened(asked, stored)
     yield data.judge("features, 128 whitened components", white[0] @ white[1].T)
@@ -110,7 +110,7 @@ def classical(data: Collection) -> Iterator[Row]:
 def learned(data: Collection, seed: int) -> Iterator[Row]:
     """The rows of what is learned from neighbourhoods, and of other quantizers of it."""
     asked, stored = data.asked, data.stored
-    centred = classic._centred(asked, stored)
+    centred = classic.centre(asked, stored)
     found = learn(stored, seed=seed)
     print(f"  seed {seed}: {found.strength}", flush=True)
     x, q = (found.description.apply(each) for each in (stored, asked))
@@ -219,8 +219,8 @@ def later(data: Collection, seed: int) -> Iterator[Row]:
         yield data.judge(f"{name}, 64 bits", scores)
         p, y = (each + description.middle for each in (q, x))
         yield data.judge(f"{name}, 64 bits + fine code", with_fine(scores, p, y))
-        asked, _ = classic._centred(data.asked, first)
-        stored, own = classic._centred(data.stored, first)
+        asked, _ = classic.centre(data.asked, first)
+        stored, own = classic.centre(data.stored, first)
         yield data.judge(f"{name}, features centred by them, cosine", asked @ stored.T)
         parts = clusters(own, 8, 256)
         squares = (parts**2).sum(axis=2)

@@ -63,7 +63,7 @@ def main() -> None:
 def contenders(data: Collection, bits: int) -> dict[str, Callable[[], Any]]:
     """By name: what learns, codes and scores (Q, N)."""
     asked, stored = data.asked, data.stored
-    q, x = classic._centred(asked, stored)
+    q, x = classic.centre(asked, stored)
     M, d = bits // 8, x.shape[1]
 
     def ours() -> Any:

@@ -1,6 +1,8 @@
-"""Words of sentences: a number with its noun."""
+"""Words of sentences, a number with its noun; rows as aligned text."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 _PLURALS = {"query": "queries", "class": "classes", "batch": "batches", "process": "processes"}
 
@@ -29,3 +31,18 @@ def none_read(count: int, noun: str, where: str = "") -> str:
     if count == 1:
         return f"the only {noun}{place} could not be read"
     return f"none of the {counted(count, noun)}{place} could be read"
+
+
+def columns(rows: Sequence[Sequence[str]], *, indent: str = "", right: tuple[int, ...] = ()) -> str:
+    """Rows of equally many cells as aligned text; the columns numbered in `right` are right-aligned."""
+    if not rows:
+        return ""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(lines)

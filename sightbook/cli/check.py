@@ -32,10 +32,11 @@ def check(
     """
     from sightbook.catalogue.lock import waiting
     from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import columns, emit, emit_json, note
+    from sightbook.cli.output import emit, emit_json, note
     from sightbook.errors import typed
     from sightbook.library.care.check import check as look
     from sightbook.library.care.salvage import salvage as save
+    from sightbook.words import columns
 
     if salvage:
         with waiting(wait, note):

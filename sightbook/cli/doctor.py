@@ -20,7 +20,8 @@ def doctor(as_json: Json = False) -> None:
 
     from sightbook.cli.guard import PartialFailure
     from sightbook.cli.machine import checks
-    from sightbook.cli.output import columns, emit, emit_json
+    from sightbook.cli.output import emit, emit_json
+    from sightbook.words import columns
 
     found = list(checks())
     broken = [check.name for check in found if check.verdict == "broken"]

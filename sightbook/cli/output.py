@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 # C0 and C1 controls, and what changes the direction of writing.
@@ -43,21 +42,6 @@ def emit_json(document: Any) -> None:
 def harmless(text: str) -> str:
     """The text with control characters escaped, but for line ends and tabs: a file's name must not steer a terminal."""
     return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
-
-
-def columns(rows: Sequence[tuple[str, ...]], *, indent: str = "", right: tuple[int, ...] = ()) -> str:
-    """Rows of equally many cells as aligned text; the columns numbered in `right` are right-aligned."""
-    if not rows:
-        return ""
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
 
 
 def note(text: str) -> None:

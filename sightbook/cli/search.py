@@ -67,11 +67,12 @@ def search(
       sightbook search vectors-library/ query.npy
     """
     from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import columns, emit, emit_json, note
+    from sightbook.cli.output import emit, emit_json, note
     from sightbook.errors import ConfigError, PictureError, SourceError
     from sightbook.images.entry import noun
     from sightbook.images.names import existing, shown
     from sightbook.library.library import Library
+    from sightbook.words import columns
 
     if sheet is not None:
         from sightbook.present.sheet import check_name

@@ -48,8 +48,7 @@ def status(
 
 def text(found: Status, *, every_failure: bool, names: bool = False) -> str:
     """The status for people. names: also of what was left out."""
-    from sightbook.cli.output import columns
-    from sightbook.words import counted
+    from sightbook.words import columns, counted
 
     facts = [
         ("library", found.path),

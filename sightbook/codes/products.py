@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +31,23 @@ def clusters(x: Floats, M: int, K: int) -> Floats:
         quantizer.train(rows)
         words: Floats = faiss.vector_to_array(quantizer.centroids).reshape(M, K, -1)
     return words
+
+
+def deal(variances: Sequence[float], M: int, d: int) -> list[int]:
+    """Where each principal component (of variances descending, M · d or fewer) stands among M sub-vectors of d numbers.
+
+    Always in the sub-vector whose variances have the smallest product so far, so that all have about the same one
+    (parametric OPQ, Ge and others 2013).
+    """
+    filled, sums, places = [0] * M, [0.0] * M, []
+    floor = max(variances, default=0.0) * 1e-9 + 1e-30
+    least = math.log(floor)
+    for variance in variances:
+        part = min((m for m in range(M) if filled[m] < d), key=lambda m: sums[m])
+        places.append(part * d + filled[part])
+        filled[part] += 1
+        sums[part] += math.log(max(variance, floor)) - least
+    return places
 
 
 def clusterings(x: Floats, M: int, K: int, seed: int = SEED) -> Floats:

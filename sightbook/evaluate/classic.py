@@ -40,7 +40,7 @@ def unit(x: Floats) -> Floats:
 
 def whitened(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
     """Principal components of variance 1, at most 128 of them, as rows of length 1."""
-    asked, stored = _centred(asked, stored)
+    asked, stored = centre(asked, stored)
     count = min(_MOST_COMPONENTS, stored.shape[1], len(stored) - 1)
     with one_thread() as faiss:
         transform = faiss.PCAMatrix(stored.shape[1], count, -0.5)
@@ -50,7 +50,7 @@ def whitened(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
 
 def lsh(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Signs of random projections (Charikar 2002)."""
-    asked, stored = _centred(asked, stored)
+    asked, stored = centre(asked, stored)
     directions = np.random.default_rng(SEED).normal(size=(stored.shape[1], bits)).astype(np.float32)
     return _signs(asked @ directions, stored @ directions)
 
@@ -74,16 +74,16 @@ def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
 
 def pq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Product quantization by k-means on the features as they stand (Jegou and others 2011)."""
-    asked, stored = _centred(asked, stored)
+    asked, stored = centre(asked, stored)
     M, nbits = _shape(len(stored), bits)
     room = -stored.shape[1] % M  # zeros where the features cannot be cut into M equal parts
     asked, stored = (np.pad(x, ((0, 0), (0, room))) for x in (asked, stored))
-    return _products(asked, stored, M, nbits)
+    return products(asked, stored, M, nbits)
 
 
 def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Product quantization after a learned rotation (Ge and others 2013) to at most 16 numbers a sub-vector."""
-    asked, stored = _centred(asked, stored)
+    asked, stored = centre(asked, stored)
     M, nbits = _shape(len(stored), bits)
     # faiss writes beyond its memory when it is to turn fewer rows than there are numbers to turn them to.
     width = min(_WIDE, stored.shape[1] // M, len(stored) // M)
@@ -98,10 +98,11 @@ def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
         rotation.pq = quantizer  # a bare pointer: `quantizer` must live as long as it is used
         rotation.train(stored)
         asked, stored = rotation.apply(asked), rotation.apply(stored)
-    return _products(asked, stored, M, nbits)
+    return products(asked, stored, M, nbits)
 
 
-def _centred(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
+def centre(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
+    """Both as rows of length 1, less the mean of those stored, and of length 1 again."""
     mean = unit(stored).mean(axis=0, dtype=np.float64).astype(np.float32)
     return unit(unit(asked) - mean), unit(unit(stored) - mean)
 
@@ -112,7 +113,7 @@ def _components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floa
             f"{counted(len(stored), 'picture')} of {stored.shape[1]} features {verb(len(stored), 'have')} fewer than "
             f"{count} principal components"
         )
-    asked, stored = _centred(asked, stored)
+    asked, stored = centre(asked, stored)
     with one_thread() as faiss:
         transform = faiss.PCAMatrix(stored.shape[1], count)
         transform.train(stored)
@@ -142,11 +143,12 @@ def _shape(count: int, bits: int) -> tuple[int, int]:
     return bits // nbits, nbits
 
 
-def _products(asked: Floats, stored: Floats, M: int, nbits: int) -> Coded:
-    words = clusters(stored, M, 1 << nbits)
+def products(asked: Floats, stored: Floats, M: int, nbits: int, learned: Floats | None = None) -> Coded:
+    """Codes of M k-means of 2^nbits codewords, from the rows `learned` (default: all stored): the score is minus the
+    squared distance, up to a constant of the query."""
+    words = clusters(stored if learned is None else learned, M, 1 << nbits)
     codes = assign(stored, words, "distance")
     squares = (words**2).sum(axis=2)
-    # Minus the squared distance, up to a constant of the query.
     return Coded(
         2 * tables(asked, words) - squares,
         2 * symmetric_tables(assign(asked, words, "distance"), words) - squares,

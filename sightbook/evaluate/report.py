@@ -13,7 +13,7 @@ from sightbook.errors import ConfigError
 from sightbook.evaluate.details import Details
 from sightbook.evaluate.metrics import definition
 from sightbook.images.left_out import Group, sentence
-from sightbook.words import counted, verb
+from sightbook.words import columns, counted, verb
 
 FORMAT = 1
 _NOT_TOLD = ("per_query", "details")
@@ -164,7 +164,7 @@ class Report:
             f"{counted(self.classes, 'class')}",
             f"{score} ({self.ap_definition}): {definition(self.ap_definition).sentence}",
             "",
-            *_table(rows),
+            columns(rows, right=tuple(range(1, len(rows[0])))),
             "",
         ]
         lines.extend(
@@ -232,13 +232,3 @@ def _row(title: str, figures: Figures, ranks: list[str]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Columns in line: the first to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
-    return lines

@@ -6,15 +6,13 @@ All see pictures only, in numbers that do not depend on names or labels.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sightbook.codes.products import SEED, clusters
+from sightbook.codes.products import SEED, clusters, deal
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.torch.network import Network
@@ -127,7 +125,7 @@ def _components(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _of_all(covariance: Tensor, M: int, d: int) -> Tensor:
     """Weights (M·d, F): the principal components of all features, dealt to the parts."""
     variance, components = _components(covariance, M * d)
-    places = _dealt(variance.clamp(min=0).tolist(), M, d)
+    places = deal(variance.clamp(min=0).tolist(), M, d)
     weights = covariance.new_zeros(M * d, len(covariance))
     weights[places] = components.T
     return weights
@@ -146,19 +144,6 @@ def _of_halves(covariance: Tensor, M: int, d: int) -> Tensor:
         _, components = _components(covariance[half][:, half], d)
         weights[m * d : m * d + components.shape[1], half] = components.T
     return weights
-
-
-def _dealt(variances: list[float], M: int, d: int) -> list[int]:
-    """Where each component (descending variances) stands among M parts of d: always the part with the least so far."""
-    filled, sums, places = [0] * M, [0.0] * M, []
-    floor = max(variances, default=0.0) * 1e-9 + 1e-30
-    least = math.log(floor)
-    for variance in variances:
-        part = min((m for m in range(M) if filled[m] < d), key=lambda m: sums[m])
-        places.append(part * d + filled[part])
-        filled[part] += 1
-        sums[part] += math.log(max(variance, floor)) - least
-    return places
 
 
 def _patches(pixels: Tensor, kernel: int) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sightbook.evaluate.ranking import code_scorer
-from sightbook.evaluate.thumbnails import assign_nearest, k_means, quantize
+from sightbook.evaluate.thumbnails import quantize
 from sightbook.images.pixels.thumbnail import thumbnail
 from tests.pictures import KINDS, picture
 
@@ -41,25 +41,6 @@ def test_large_databases_get_8_bit_codebooks() -> None:
     assert made is not None
     assert made.tables.shape == (5, 2, 256)
     assert len(np.unique(made.codes[:, 0])) > 200
-
-
-def test_k_means_finds_clusters_that_lie_apart() -> None:
-    random = np.random.default_rng(0)
-    centres = np.array([[0, 0], [100, 0], [0, 100], [100, 100]], np.float32)
-    x = np.repeat(centres, 50, axis=0) + random.uniform(-1, 1, (200, 2)).astype(np.float32)
-    words = k_means(x, 4, random)
-    by_hand = x.reshape(4, 50, 2).mean(axis=1)
-    assert np.abs(np.array(sorted(words.tolist())) - sorted(by_hand.tolist())).max() < 1e-4
-
-
-def test_codes_are_the_nearest_codewords() -> None:
-    random = np.random.default_rng(1)
-    x, words = (
-        random.normal(size=(30, 6)).astype(np.float32),
-        random.normal(size=(2, 16, 3)).astype(np.float32),
-    )
-    distance = ((x.reshape(30, 2, 1, 3) - words) ** 2).sum(axis=3)
-    assert (assign_nearest(x, words) == distance.argmin(axis=2)).all()
 
 
 def test_scores_are_minus_squared_distances_up_to_the_querys_constant() -> None:
