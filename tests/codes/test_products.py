@@ -22,7 +22,5 @@ def test_components_are_dealt_to_where_least_is() -> None:
     assert deal([8.0, 4.0, 2.0, 1.0], 2, 2) == [0, 2, 3, 1]
 
 
-def test_an_emptier_part_is_never_the_fuller_one() -> None:
-    places = deal([1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3, 2)
-    assert sorted(places) == list(range(6))
-    assert [place // 2 for place in places[:3]] == [0, 1, 2]
+def test_components_of_no_variance_fill_up_what_has_least() -> None:
+    assert deal([1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3, 2) == [0, 2, 3, 4, 5, 1]
