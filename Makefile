@@ -16,8 +16,8 @@ help:  ## this list
 demo: $(VENV)/.for-training  ## draw pictures, train, add, search, judge: about two minutes
 	$(BIN)/sightbook demo
 
-test: $(VENV)/.for-development  ## every test, the commands of the documentation among them
-	$(BIN)/python -m pytest
+test: $(VENV)/.for-development  ## every test, the commands of the documentation among them, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/.for-development  ## ruff, formatting and the import contract
 	$(BIN)/ruff check .
