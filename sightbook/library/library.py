@@ -1,8 +1,8 @@
 """A collection of pictures with their codes, on disk: open, add, search, status, remove.
 
-Data flow: `add` scans sources and writes rows and codes into the catalogue (ingest.py); `search` encodes the query,
-scores it against a snapshot of all codes (answers.py, engines.py, snapshot.py) and looks up the keys of the best.
-Any number of processes may read while one writes; readers see whole batches.
+Data flow: `add` scans sources and writes rows and codes into the catalogue (`ingest`); `search` encodes the query,
+scores it against all codes of one state and looks up the keys of the best (`search`). Any number of processes may read
+while one writes; readers see whole batches.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ from sightbook.library.selection import Wanted, select, wanted
 from sightbook.library.status import SourceStatus, Status
 from sightbook.progress import Listener, Notice, silent
 from sightbook.search.hit import Hit
-from sightbook.search.searcher import Answers
+from sightbook.search.request import Request
+from sightbook.search.searcher import Searcher
 from sightbook.words import counted
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Library:
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
         self.path, self._catalogue, self._closed = path, catalogue, False
         self._lock = threading.RLock()
-        self._answers = Answers(path, facts, catalogue, self._lock)
+        self._searcher = Searcher(path, facts)
 
     @classmethod
     @takes(path=path_like, create_with=optional(model_like), fine=optional(flag))
@@ -129,7 +130,7 @@ class Library:
             except BaseException:
                 catalogue.close()
                 raise
-        library = cls(path, facts, catalogue)
+            library = cls(path, facts, catalogue)
         if create_with is not None:
             library._check_model(create_with)
         return library
@@ -138,6 +139,7 @@ class Library:
         """Closes the catalogue; closing twice is fine."""
         self._closed = True
         self._catalogue.close()
+        self._searcher.close()
 
     def __enter__(self) -> Library:
         return self
@@ -153,12 +155,12 @@ class Library:
     @property
     def facts(self) -> Facts:
         """Its format, codes and model, as its folder names them; those of another model after a migration."""
-        return self._answers.facts
+        return self._searcher.facts
 
     @property
     def model(self) -> Model:
         """The library's own copy of its model, loaded at first use; another one after a migration."""
-        return self._answers.model
+        return self._searcher.model
 
     @takes(
         model=optional(model_like), jobs=optional(count), moved_from=optional(path_like), retry=flag, exclude=texts,
@@ -225,7 +227,7 @@ class Library:
                     listener(Notice(said))
             finally:
                 catalogue.close()
-        self._answers.follow()
+        self._searcher.follow()
         return report
 
     @classmethod
@@ -287,7 +289,20 @@ class Library:
         leaves them out. Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError
         (k < 1, or fine=True where there are no fine codes).
         """
-        return self._answers.search(images, k, scan_bits, among, fine)
+        return _in_a_row(self.search_many(images, k, scan_bits=scan_bits, among=among, fine=fine))
+
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
+    def search_many(
+        self,
+        images: Picture | Sequence[Picture],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
+        fine: bool | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for several query pictures: the hits of each, in their order."""
+        return self._searcher.search(images, Request.of(k, scan_bits, among, fine))
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_vectors(
@@ -305,7 +320,7 @@ class Library:
         Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
         finite, and k < 1.
         """
-        return self._answers.search_vectors(vectors, k, scan_bits, among, fine)
+        return _in_a_row(self._searcher.search_vectors(vectors, Request.of(k, scan_bits, among, fine)))
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_embeddings(
@@ -319,7 +334,7 @@ class Library:
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        return self._answers.search_embeddings(x, k, scan_bits, among, fine)
+        return _in_a_row(self._searcher.search_embeddings(x, Request.of(k, scan_bits, among, fine)))
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
@@ -420,7 +435,7 @@ class Library:
                 removed = catalogue.remove(*select(catalogue, self.path, asked))
             finally:
                 catalogue.close()
-        self._answers.follow()
+        self._searcher.follow()
         return removed
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -493,6 +508,10 @@ class Library:
                 f"the model out to go on with its own, take the other one by `sightbook migrate "
                 f"{typed(self.path)} --model {typed(str(name))}`, or give another folder for a new library"
             )
+
+
+def _in_a_row(hits: list[list[Hit]]) -> list[Hit]:
+    return [hit for found in hits for hit in found]
 
 
 def _facts(path: Path, catalogue: Catalogue) -> Facts:

@@ -1,9 +1,9 @@
 """Many pictures → embeddings and codes, decoding and encoding at the same time.
 
 Data flow: entries → `images.load.pool.load` (worker processes read, hash, decode and frame, some batches ahead) →
-batches of pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the
-entries. The encoder gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not their maximum
-on separate machines: with c cores and p pictures the best possible time is p · (1/decode + 1/forward).
+batches of pixels (B, S, S, 3) uint8 → `model.embed` on this process's cores → x, codes, in the order of the entries.
+The encoder gives its cores back while it waits (its threads sleep), so the sum of both times bounds the whole, not
+their maximum on separate machines: with p pictures the best possible time is p · (1/decode + 1/forward).
 
 Entries of vectors, for a model that takes such: `images.vectors.read_many` → batches (B, F) → `model.describe` → x,
 codes; there is nothing to decode, so nothing runs beside it.

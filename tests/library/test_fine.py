@@ -31,6 +31,8 @@ from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library, _advice
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from sightbook.search.request import Request
+from sightbook.search.view import Kind, State, View
 from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.library.test_processes import start, wait_for
@@ -476,14 +478,14 @@ def test_the_cache_of_fine_codes_is_used_when_sound_and_made_anew_when_not(
 def test_a_mapped_cache_outlives_its_replacement(library: Path, photos: Path) -> None:
     with Library.open(library) as one, Library.open(library) as other:
         truth = [(hit.id, hit.raw) for hit in one.search(photos / "004.png", 12)]
-        kept = one._answers._engines._kept
+        view = View.build(library, State("", one.facts, one.model), Kind(one.facts.M, True), None)
+        assert view.fine is not None and view.count == 12
         other.remove(["011.png"])
         with Library.open(library) as third:  # writes the cache anew
             assert len(third.search(photos / "004.png", 50)) == 11
-        assert kept is not None and kept.fine is not None
         x = one.model.embed(one.model.prepare((photos / "004.png").read_bytes())[None])
-        found, totals = kept.fine.search(one.model.tables(x), one.model.fine(x), 12)
-        assert list(zip(found[0].tolist(), totals[0].tolist(), strict=True)) == truth
+        found = view.search(x, Request(12))
+        assert list(zip(found.ids[0].tolist(), found.raw[0].tolist(), strict=True)) == truth
         assert len(one.search(photos / "004.png", 50)) == 11
 
 
