@@ -24,11 +24,11 @@ from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
 from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
-from sightbook.library import export
-from sightbook.library import library as libraries
+from sightbook.library import export, state
 from sightbook.library.care.check import check, compact
 from sightbook.library.care.salvage import salvage
-from sightbook.library.library import Library, _advice
+from sightbook.library.library import Library
+from sightbook.library.status import advise
 from sightbook.model.model import Model
 from sightbook.progress import Notice
 from sightbook.search.request import Request
@@ -199,11 +199,11 @@ def test_status_advises_to_learn_anew_when_a_library_has_grown(
         )
     config = fine_model.config
     for pictures, said in ((2 * learned - 1, False), (2 * learned, True)):
-        assert (_advice(config, pictures) is not None) is said
+        assert (advise(config, pictures) is not None) is said
 
     def advice(learned_from: int, pictures: int, kind: str) -> str | None:
         trained = {"pictures": learned_from}
-        return _advice(replace(config, trained=trained, network={"backbone": {"kind": kind}}), pictures)
+        return advise(replace(config, trained=trained, network={"backbone": {"kind": kind}}), pictures)
 
     told = str(advice(30, 1000, "builtin"))
     assert "30 pictures" in told and "1,000" in told and "--learn" in told
@@ -248,7 +248,7 @@ def test_an_older_program_refuses_a_library_with_them(library: Path, monkeypatch
         patch.setattr(folder, "FORMAT", 1)
         with pytest.raises(LibraryError, match="library format 2, this program reads up to 1: update"):
             Library.open(library)
-    monkeypatch.setattr(libraries, "FORMAT", 1)  # should library.json be behind the catalogue
+    monkeypatch.setattr(state, "FORMAT", 1)  # should library.json be behind the catalogue
     with pytest.raises(LibraryError, match="has format 2, this program reads up to 1"):
         Library.open(library)
 
@@ -539,10 +539,10 @@ _TURN = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
-from sightbook.ingest import add as ingest
+from sightbook.ingest import commit
 from sightbook.library.library import Library
 from tests.library.pictures import picture, write
-ingest._BATCH = 5
+commit.BATCH = 5
 photos = Path(sys.argv[2])
 with Library.open(sys.argv[1]) as library:
     print("open", flush=True)
