@@ -34,8 +34,7 @@ from PIL import Image
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.errors import SightbookError
 from sightbook.images.load.pool import digest
-from sightbook.ingest import add as ingest
-from sightbook.ingest import migrate as migrating
+from sightbook.ingest import commit
 from sightbook.ingest.migrate import migrate
 from sightbook.library.care.check import check, compact
 from sightbook.library.library import Library
@@ -287,7 +286,7 @@ class Campaign:
 
 def _child(operation: str, library: Path, photos: Path, model: Path) -> None:
     """The operation, with small batches, each told on standard output once it is committed."""
-    ingest._BATCH = migrating._BATCH = 4
+    commit.BATCH = 4
     put = Catalogue.put
 
     def telling(self: Catalogue, pictures, failures=(), gone=()):  # type: ignore[no-untyped-def]

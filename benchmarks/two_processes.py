@@ -32,10 +32,10 @@ QUERIES = 50
 # Writes "pictures committed" after each batch; the pictures are copied into a folder beforehand.
 WRITER = """
 import sys
-from sightbook.ingest import add as ingest
+from sightbook.ingest import commit
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.library.library import Library
-ingest._BATCH = 64
+commit.BATCH = 64
 put = Catalogue.put
 def told(catalogue, *batch):
     put(catalogue, *batch)

@@ -107,7 +107,7 @@ def add(
     from sightbook.images.entry import noun
     from sightbook.images.left_out import sentence
     from sightbook.images.sources import open_sources
-    from sightbook.ingest.scan import refuse_other_kind, refuse_other_length
+    from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
     from sightbook.library.library import Library
     from sightbook.model.config import ModelConfig
     from sightbook.words import counted, none_read

@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.codes.engine import Engine, Staged
-from sightbook.codes.engine.filtered import Chosen
+from sightbook.codes.engine import Among, Ranking
 from sightbook.codes.ranking import keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
@@ -81,7 +80,7 @@ def totals(scores: Floats, products: Floats, gain: np.float32) -> Floats:
 class Fine:
     """Search by code and fine code over an engine's rows.
 
-    engine  an `Engine`, or a `Staged` one, over N codes
+    engine  a `Ranking` (`Engine` or `Staged`) of N codes
     fine    (N, d) int8, the fine codes of the same rows; kept, not copied: a mapped file will do
     gain    of `gain`, finite and not below 0
 
@@ -89,7 +88,7 @@ class Fine:
     bits. Searching from several threads is safe. Raises ConfigError when shapes or types are not as said.
     """
 
-    def __init__(self, engine: Engine | Staged, fine: Fines, gain: np.float32) -> None:
+    def __init__(self, engine: Ranking, fine: Fines, gain: np.float32) -> None:
         if fine.ndim != 2 or fine.dtype != np.int8 or len(fine) != len(engine) or fine.shape[1] > MOST:
             raise ConfigError(
                 f"fine codes must be ({len(engine)}, d) int8 like the codes, not {fine.dtype} of shape {fine.shape}"
@@ -104,18 +103,23 @@ class Fine:
     def search(
         self,
         tables: Floats,
-        queries: Fines,
         k: int,
         threads: int = 1,
         *,
-        among: NDArray[np.int64] | Chosen | None = None,
+        among: Among = None,
+        queries: Fines | None = None,
     ) -> tuple[NDArray[np.int64], Floats]:
         """The k best for each query: ids (Q, min(k, N)) int64 and totals (Q, min(k, N)) float32, by (total descending,
         id ascending).
 
         tables (Q, M, K) float32 and queries (Q, d) int8, the queries' own fine codes. among: as in `Engine.search`; N
-        is then their number. Raises ConfigError as `Engine.search` does, and for `among` with a `Staged` engine.
+        is then their number. Raises ConfigError as `Engine.search` does, for `among` with a `Staged` engine, and
+        without queries.
         """
+        if queries is None:
+            raise ConfigError(
+                "the queries' own fine codes are not given: search by codes alone, or give them"
+            )
         if queries.dtype != np.int8 or queries.shape != (len(tables), self._fine.shape[1]):
             raise ConfigError(
                 f"the queries' fine codes must be ({len(tables)}, {self._fine.shape[1]}) int8, not {queries.dtype} of "
@@ -123,15 +127,7 @@ class Fine:
             )
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be searched for: ask for at least 1")
-        c = candidates(k)
-        if isinstance(self.engine, Staged):
-            if among is not None:
-                raise ConfigError(
-                    "a choice of rows is searched by whole codes: leave it out, or the first bits"
-                )
-            rows, scores = self.engine.ranked(tables, c, max(c, self.engine.handed_on(k)), threads)
-        else:
-            rows, scores = self.engine.ranked(tables, c, threads, among=among)
+        rows, scores = self.engine.ranked(tables, candidates(k), threads, among=among, answers=k)
         k = min(k, rows.shape[1])
         if k == 0 or not len(tables):
             return np.empty((len(tables), k), np.int64), np.empty((len(tables), k), np.float32)

@@ -9,34 +9,38 @@ behind it after a crash finishes the renaming (`folder.catch_up`). A migration t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightbook.catalogue import folder
-from sightbook.catalogue.catalogue import NAME, Catalogue
-from sightbook.catalogue.database import explained, transaction
+from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.database import transaction
 from sightbook.catalogue.fine import at_migration
-from sightbook.catalogue.lock import waiting, writer_lock
 from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
 from sightbook.images.pixels.versions import VERSION
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import fitting_length
-from sightbook.ingest.add import planned
+from sightbook.ingest.commit import commit_all
+from sightbook.ingest.means import Means
+from sightbook.ingest.order import Order
 from sightbook.ingest.passing import failure
-from sightbook.ingest.scan import is_there, refuse_other_kind
+from sightbook.ingest.plan import plan_all
+from sightbook.ingest.refuse import refuse_other_kind
+from sightbook.ingest.scan import is_there
+from sightbook.ingest.writing import writing
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted, verb
 
 if TYPE_CHECKING:
+    from sightbook.model.encode import Encoder
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
 
-_BATCH, _SECONDS = 512, 5.0
 # `fine` stands in it only where fine codes come: a migration to any other model can be gone on with by older programs.
 _COLUMNS = ("id", "size", "mtime_ns", "digest", "width", "height", "code")
 _TABLE = """CREATE TABLE IF NOT EXISTS migration (
@@ -62,6 +66,7 @@ def migrate(
     *,
     jobs: int | None = None,
     seen: Seen | None = None,
+    encode: Encoder | None = None,
     wait: float = 0.0,
     listener: Listener = silent,
 ) -> MigrateReport:
@@ -69,37 +74,29 @@ def migrate(
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
-    on. seen, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be lost), when the
-    library has that model already or the model takes another kind of thing, or another process writes it.
+    on. jobs, seen, encode, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be
+    lost), when the library has that model already or the model takes another kind of thing, or another process writes.
     """
     started = time.monotonic()
-    with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
-        folder.read_facts(path)
-        catalogue = Catalogue.write(path / NAME)
-        try:
-            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
-            if catalogue.fingerprint == model.fingerprint:
-                raise LibraryError(
-                    f"{path} has the codes of {model.folder} already: there is nothing to migrate"
-                )
-            away = [row.root for row in catalogue.sources() if not is_there(row.root)]
-            if away:
-                what = noun(model.takes_vectors)
-                raise LibraryError(
-                    f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
-                    f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
-                )
-            refuse_other_kind(catalogue.sources(), model.config, path)
-            _refuse_other_length(catalogue, model)
-            _follow_moved(catalogue, path, model, listener)
-            fine = at_migration(catalogue, model)
-            _begin(catalogue, path, model, bool(fine))
-            _encode(catalogue, model, bool(fine), jobs=jobs, seen=seen, listener=listener)
-            report = _swap(catalogue, model, fine, started)
-            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
-            return report
-        finally:
-            catalogue.close()
+    with writing(path, wait, listener) as catalogue:
+        if catalogue.fingerprint == model.fingerprint:
+            raise LibraryError(f"{path} has the codes of {model.folder} already: there is nothing to migrate")
+        away = [row.root for row in catalogue.sources() if not is_there(row.root)]
+        if away:
+            what = noun(model.takes_vectors)
+            raise LibraryError(
+                f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
+                f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
+            )
+        refuse_other_kind(catalogue.sources(), model.config, path)
+        _refuse_other_length(catalogue, model)
+        _follow_moved(catalogue, path, model, listener)
+        fine = at_migration(catalogue, model)
+        _begin(catalogue, path, model, bool(fine))
+        _encode(catalogue, model, bool(fine), Means(encode, jobs, seen, listener))
+        report = _swap(catalogue, model, fine, started)
+        folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+        return report
 
 
 def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
@@ -118,10 +115,7 @@ def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: List
     roots = [row.root for row in catalogue.sources()]
     if not roots:
         return
-    plans = planned(
-        catalogue, path, roots,
-        moved_from=None, retry=False, exclude=(), prune="all", listener=listener, config=model.config,
-    )  # fmt: skip
+    plans = plan_all(catalogue, path, Order(roots, prune="all"), listener, model.config)
     for plan in plans:
         for taken in plan.taken:
             catalogue.take_over(
@@ -152,32 +146,34 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
     folder.copy_model(model, path / folder.NEW_MODEL)
 
 
-def _encode(
-    catalogue: Catalogue,
-    model: Model,
-    fine: bool,
-    *,
-    jobs: int | None,
-    seen: Seen | None,
-    listener: Listener,
-) -> None:
+def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> None:
     """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
-    from sightbook.model.encode import Encoded, encode
+    from sightbook.model.encode import Encoded
 
     done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
     todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
     if done:
         what = counted(len(done), noun(model.takes_vectors)[:-1])
-        listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
+        means.listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
     if not todo:
         return
     ids = {entry.key: id for id, entry in todo}
-    good: list[tuple[object, ...]] = []
-    bad: list[FailureRow] = []
-    committed = time.monotonic()
     marks = ", ".join("?" * (len(_COLUMNS) + fine))
 
-    def commit() -> None:
+    def rows() -> Generator[FailureRow | tuple[object, ...], None, None]:
+        with closing(means.results([entry for _, entry in todo], model)) as results:
+            for entry, result in results:
+                if isinstance(result, Encoded):
+                    code = model.pack(result.codes[None])[0].tobytes()
+                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
+                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
+                    yield (ids[entry.key], *facts, code, *more)
+                else:
+                    yield failure(entry, result.reason)
+
+    def commit(rows: list[FailureRow | tuple[object, ...]]) -> None:
+        good = [row for row in rows if not isinstance(row, FailureRow)]
+        bad = [row for row in rows if isinstance(row, FailureRow)]
         with transaction(catalogue.connection):
             catalogue.connection.executemany(f"INSERT OR REPLACE INTO migration VALUES ({marks})", good)
             catalogue.connection.executemany(
@@ -185,27 +181,9 @@ def _encode(
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 [(row.source, to_column(row.path), *row[2:]) for row in bad],
             )
-        good.clear()
-        bad.clear()
 
-    entries = [entry for _, entry in todo]
-    results = encode(entries, model, jobs=jobs, listener=listener, total=len(todo), seen=seen)
-    with closing(results):
-        try:
-            for result in results:
-                entry = result.entry
-                if isinstance(result, Encoded):
-                    code = model.pack(result.codes[None])[0].tobytes()
-                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
-                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
-                    good.append((ids[entry.key], *facts, code, *more))
-                else:
-                    bad.append(failure(entry, result.reason))
-                if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:
-                    commit()
-                    committed = time.monotonic()
-        finally:
-            commit()
+    with closing(rows()) as found:
+        commit_all(found, commit)
 
 
 def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:

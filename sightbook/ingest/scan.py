@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 
 from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
-from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
-from sightbook.errors import LibraryError, PictureError, SourceError, typed
+from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved
+from sightbook.errors import PictureError, SourceError, typed
 from sightbook.images.entry import Entry
-from sightbook.images.exclude import below
 from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
-from sightbook.images.names import to_text
 from sightbook.images.pixels.guards import limits
 from sightbook.images.pixels.versions import VERSION, reads_otherwise
-from sightbook.images.sources import Source, Sources, open_sources, source_id
-from sightbook.images.vectors import fitting_length
+from sightbook.images.sources import Source
 from sightbook.ingest.overlap import Overlaps
 from sightbook.ingest.passing import reader
 from sightbook.ingest.takeover import TakeOver
-from sightbook.model.config import ModelConfig
 from sightbook.progress import Listener, Meter, Notice
 
 
@@ -68,123 +63,6 @@ class Plan:
     def empty(self) -> bool:
         """Whether all that was known of the source is gone: perhaps its drive is not mounted."""
         return self.found == 0 and bool(self.missing or self.gone_before)
-
-
-def resolve(
-    catalogue: Catalogue,
-    library: Path,
-    specs: Sequence[str | Path],
-    moved_from: str | Path | None,
-    *,
-    exclude: Sequence[str] = (),
-    forget_excludes: bool = False,
-    may_be_empty: bool = False,
-) -> Sources:
-    """Opens the sources under the ids they have in this library; a new root gets an id that no other source has.
-
-    exclude: globs of what is not taken, beside those of earlier times, unless forget_excludes; may_be_empty: a source
-    that is known may have lost all its pictures.
-    With `moved_from` the one source of `specs` takes over the id of the source that stood there. Raises LibraryError
-    when nothing stood there, or `specs` is more than one source or one that has a place in the library of its own.
-    """
-    rows = catalogue.sources()
-    ids = {Path(row.root): row.id for row in rows}
-    roots = {row.id: Path(row.root) for row in rows}
-    for spec in specs:
-        # The default id of a place whose former source moved away is taken.
-        for place in (Path(spec).expanduser().resolve(), Path(spec).expanduser().resolve().parent):
-            if place not in ids and source_id(place) in roots:
-                ids[place] = _fresh_id(place, roots)
-    known = {Path(row.root) for row in rows} if may_be_empty else set()
-    sources = open_sources(specs, ids, exclude=exclude, may_be_empty=known)
-    if moved_from is not None:
-        _take_over(sources, library, rows, moved_from)
-        _recall(catalogue, sources, forget_excludes)
-        return sources
-    for source in sources:
-        if roots.get(source.id, source.root) != source.root:
-            source.id = _fresh_id(source.root, roots)
-    _recall(catalogue, sources, forget_excludes)
-    return sources
-
-
-def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
-    """Adds the excludes of earlier times, also those of sources that lie within one and become a part of it; what is
-    named by itself is meant, whatever was excluded."""
-    known = {} if forget else remembered.excludes(catalogue)
-    roots = {row.id: Path(row.root) for row in catalogue.sources() if row.kind == "folder"}
-    for source in sources:
-        if source.names is not None:
-            continue
-        inner = [
-            placed
-            for id, globs in known.items()
-            if id != source.id and id in roots and source.root in roots[id].parents
-            for glob in globs
-            for placed in below(glob, f"{to_text(str(roots[id].relative_to(source.root)))}/")
-        ]
-        source.exclude = tuple(dict.fromkeys((*known.get(source.id, ()), *inner, *source.exclude)))
-
-
-def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:
-    old = Path(os.path.realpath(Path(moved_from).expanduser()))
-    stood = [row for row in rows if row.id == str(moved_from) or Path(row.root) in (old, Path(moved_from))]
-    if not stood:
-        known = ", ".join(row.root for row in rows) or "none"
-        raise LibraryError(f"no source of {library} stood at {moved_from}: its sources are {known}")
-    if len(sources) != 1 or sources.sources[0].names is not None:
-        raise LibraryError(
-            f"moved-from {moved_from} needs one whole source, and {len(sources)} or single pictures were given: name "
-            "the folder, tar or Parquet file that stood there"
-        )
-    (source,) = sources
-    for row in rows:
-        if Path(row.root) == source.root and row.id != stood[0].id:
-            raise LibraryError(
-                f"{source.root} is in {library} already as a source of its own: remove one of the two first "
-                f"(sightbook remove {library} {source.root})"
-            )
-    if source.kind != stood[0].kind:
-        raise LibraryError(
-            f"{source.root} is a {source.kind} and {stood[0].root} was a {stood[0].kind}: its pictures have other "
-            "keys, add it without moved-from"
-        )
-    source.id = stood[0].id
-
-
-def _fresh_id(root: Path, taken: Mapping[str, Path]) -> str:
-    number = 1
-    while True:
-        id = blake2b(os.fsencode(root) + b"\0%d" % number, digest_size=6).hexdigest()
-        if id not in taken:
-            return id
-        number += 1
-
-
-def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
-    """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
-    for source in sources:
-        if source.kind == "vectors" and config.frame is not None:
-            raise LibraryError(
-                f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
-                "with a model that was learned from vectors"
-            )
-        if source.kind != "vectors" and config.frame is None:
-            raise LibraryError(
-                f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
-                "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
-            )
-
-
-def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
-    """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
-    for source in sources:
-        root = str(source.root)
-        if source.kind == "vectors" and (F := fitting_length(root, config.features)) != config.features:
-            raise LibraryError(
-                f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
-                "vectors of the network that it was learned from, or a library of its own, with a model of these"
-            )
 
 
 def scan_all(

@@ -16,7 +16,7 @@ _TIMES = 4
 _LOOKED_AT = 1000
 
 
-def said(catalogue: Catalogue, library: Path, added: int) -> str | None:
+def remark(catalogue: Catalogue, library: Path, added: int) -> str | None:
     """A sentence on the pictures added last, where most are four times larger than a small model sees, or more."""
     frame = ModelConfig.read(folder.model_of(library, catalogue.fingerprint)).frame
     if frame is None or frame.size > _SMALL:

@@ -21,6 +21,7 @@ from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
 from sightbook.images.names import shown
 from sightbook.images.sources import open_sources
+from sightbook.ingest.means import Means
 from sightbook.ingest.scan import is_there
 from sightbook.library.state import State, of_one_state
 from sightbook.progress import Listener, Notice, silent
@@ -28,6 +29,7 @@ from sightbook.words import counted, verb
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
+    from sightbook.model.encode import Encoder
     from sightbook.model.model import Model
 
 Metadata = dict[str, str]
@@ -146,14 +148,20 @@ def _parquet(state: State, out: Path) -> int:
 
 
 def embeddings_to_parquet(
-    library: Library, out: Path, *, jobs: int | None = None, listener: Listener = silent
+    library: Library,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    encode: Encoder | None = None,
+    listener: Listener = silent,
 ) -> int:
     """Writes id, source, path and embedding (D float32) of every good picture whose file can be read, for databases
-    that keep vectors. The files are read again; those that changed since the last `add` are left out, and told."""
+    that keep vectors. The files are read again; those that changed since the last `add` are left out, and told. jobs,
+    encode: as in `Library.add`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from sightbook.model.encode import Encoded, encode
+    from sightbook.model.encode import Encoded
 
     def read(
         state: State,
@@ -186,13 +194,11 @@ def embeddings_to_parquet(
                 batch.clear()
 
         entries = [entry for entry in _entries(sources, listener) if entry.key in known]
-        results = stack.enter_context(
-            closing(encode(entries, model, jobs=jobs, listener=listener, total=len(entries)))
-        )
-        for result in results:
-            id, digest = known[result.entry.key]
+        means = Means(encode, jobs, listener=listener)
+        for entry, result in stack.enter_context(closing(means.results(entries, model))):
+            id, digest = known[entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
-                source, path = result.entry.key
+                source, path = entry.key
                 batch.append((id, source, shown(path), result.x.tolist()))
                 count += 1
             else:

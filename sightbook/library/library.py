@@ -1,8 +1,8 @@
 """A collection of pictures with their codes, on disk: open, add, search, status, remove.
 
-Data flow: `add` scans sources and writes rows and codes into the catalogue (ingest.py); `search` encodes the query,
-scores it against a snapshot of all codes (answers.py, engines.py, snapshot.py) and looks up the keys of the best.
-Any number of processes may read while one writes; readers see whole batches.
+Data flow: `add` scans sources and writes rows and codes into the catalogue (`ingest`); `search` encodes the query,
+scores it against all codes of one state and looks up the keys of the best (`search`). Any number of processes may read
+while one writes; readers see whole batches.
 """
 
 from __future__ import annotations
@@ -10,82 +10,39 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from sightbook.arguments import (
-    count,
-    described,
-    flag,
-    function,
-    model_like,
-    optional,
-    path_like,
-    paths,
-    takes,
-    texts,
-)
-from sightbook.catalogue import folder, remembered
+from sightbook.arguments import count, flag, function, model_like, optional, path_like, paths, takes, texts
+from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import closed, explained
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.lock import waiting, writer_lock
-from sightbook.catalogue.rows import FORMAT
-from sightbook.errors import ConfigError, LibraryError, ModelError, typed
-from sightbook.images.entry import locate, noun
-from sightbook.images.ours import DRAWN
-from sightbook.ingest.report import AddPlan, AddReport, Failure
+from sightbook.errors import LibraryError
+from sightbook.ingest.means import Means, encoder_like, seen_like
+from sightbook.ingest.order import Order, Prune, prune_like
+from sightbook.ingest.refuse import refuse_other_model
+from sightbook.ingest.writing import writing
+from sightbook.library import status
 from sightbook.library.selection import Wanted, select, wanted
-from sightbook.library.status import SourceStatus, Status
+from sightbook.library.state import facts_in
 from sightbook.progress import Listener, Notice, silent
-from sightbook.search.hit import Hit
-from sightbook.search.searcher import Answers
-from sightbook.words import counted
+from sightbook.search.request import Request
+from sightbook.search.searcher import Searcher
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightbook.catalogue.rows import Counts, SourceRow
     from sightbook.catalogue.snapshot import Snapshot
-    from sightbook.images.left_out import Group
     from sightbook.images.pixels.picture import Picture
-    from sightbook.ingest.add import Prune
-    from sightbook.model.config import ModelConfig
+    from sightbook.ingest.report import AddPlan, AddReport, Failure
+    from sightbook.library.status import Status
+    from sightbook.model.encode import Encoder
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
-
-_T = TypeVar("_T")
-_ROUNDS = 5  # tries to read a library whose model is being exchanged
-_GROWN = 2  # times what a model was learned from: then learning anew pays
-
-
-def _prune(value: Any, name: str) -> Any:
-    return value if isinstance(value, str) and value == "all" else flag(value, name)
-
-
-def _seen(value: Any, name: str) -> Any:
-    from sightbook.model.seen import Seen
-
-    if not isinstance(value, Seen):
-        raise ConfigError(
-            f"{name} is {described(value)}: give what learning returned (sightbook.model.seen.Seen)"
-        )
-    return value
-
-
-class _Read(NamedTuple):
-    """What `status` reads, of one committed state."""
-
-    rows: list[SourceRow]
-    counts: dict[str, Counts]
-    failed: list[Failure]
-    facts: Facts
-    config: ModelConfig
-    drawn: dict[str, set[str]]
-    excludes: dict[str, tuple[str, ...]]
-    left_out: dict[str, list[Group]]
+    from sightbook.search.hit import Hit
 
 
 class Library:
@@ -94,7 +51,7 @@ class Library:
     def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
         self.path, self._catalogue, self._closed = path, catalogue, False
         self._lock = threading.RLock()
-        self._answers = Answers(path, facts, catalogue, self._lock)
+        self._searcher = Searcher(path, facts)
 
     @classmethod
     @takes(path=path_like, create_with=optional(model_like), fine=optional(flag))
@@ -117,27 +74,25 @@ class Library:
         if create_with is not None and not folder.exists(path):
             from sightbook.model.model import Model
 
-            folder.create(
-                path, create_with if isinstance(create_with, Model) else Model.open(create_with), fine
-            )
+            model = create_with if isinstance(create_with, Model) else Model.open(create_with)
+            folder.create(path, model, fine)
         folder.read_facts(path)
-        with explained(path):
+        with explained(path), ExitStack() as undo:
             catalogue = Catalogue.read(path / NAME)
-            try:
-                facts = _facts(path, catalogue)
-                folder.check_fine(path, facts, fine)
-            except BaseException:
-                catalogue.close()
-                raise
-        library = cls(path, facts, catalogue)
+            undo.callback(catalogue.close)
+            facts = facts_in(path, catalogue)
+            folder.check_fine(path, facts, fine)
+            library = cls(path, facts, catalogue)
+            undo.pop_all()
         if create_with is not None:
-            library._check_model(create_with)
+            refuse_other_model(create_with, library.facts, path)
         return library
 
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
         self._closed = True
         self._catalogue.close()
+        self._searcher.close()
 
     def __enter__(self) -> Library:
         return self
@@ -153,16 +108,16 @@ class Library:
     @property
     def facts(self) -> Facts:
         """Its format, codes and model, as its folder names them; those of another model after a migration."""
-        return self._answers.facts
+        return self._searcher.facts
 
     @property
     def model(self) -> Model:
         """The library's own copy of its model, loaded at first use; another one after a migration."""
-        return self._answers.model
+        return self._searcher.model
 
     @takes(
         model=optional(model_like), jobs=optional(count), moved_from=optional(path_like), retry=flag, exclude=texts,
-        prune=_prune, seen=optional(_seen), listener=function,
+        prune=prune_like, seen=optional(seen_like), encode=optional(encoder_like), listener=function,
     )  # fmt: skip
     def add(
         self,
@@ -176,6 +131,7 @@ class Library:
         forget_excludes: bool = False,
         prune: Prune = False,
         seen: Seen | None = None,
+        encode: Encoder | None = None,
         wait: float = 0.0,
         listener: Listener = silent,
     ) -> AddReport:
@@ -191,46 +147,29 @@ class Library:
         there before; keys and ids stay. exclude: globs of paths, names or folders in the sources that are not taken,
         now and by every later `add` of these sources, until one has forget_excludes set.
         prune: True, or "all" when it may take everything known of a source. seen: pictures that the model's encoder saw
-        before: those that are as they were are not opened. wait: seconds to wait for another writer to end. A listener
-        that raises stops it: what was encoded is kept, and the exception passes on. Raises LibraryError (another
-        writer, another model, a full or read-only disk, a prune that would take everything) and SourceError.
+        before: those that are as they were are not opened. encode: who encodes (`model.encode.Encoder`); by default
+        this process and `jobs` of its own. wait: seconds to wait for another writer to end. A listener that raises
+        stops it: what was encoded is kept, and the exception passes on. Raises LibraryError (another writer, another
+        model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         self._refuse_closed()
         if model is not None:
-            self._check_model(model)
+            refuse_other_model(model, self.facts, self.path)
         from sightbook.ingest import add as ingest
         from sightbook.ingest import sizes
 
-        tell = lambda text: listener(Notice(text))  # noqa: E731
-        specs = paths(sources, "sources")
-        with explained(self.path), waiting(wait, tell), writer_lock(self.path):
-            catalogue = Catalogue.write(self.path / NAME)
-            try:
-                folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
-                report = ingest.add(
-                    catalogue,
-                    self.path,
-                    lambda: self.model,
-                    specs,
-                    jobs=jobs,
-                    moved_from=moved_from,
-                    retry=retry,
-                    exclude=exclude,
-                    forget_excludes=forget_excludes,
-                    prune=prune,
-                    seen=seen,
-                    listener=listener,
-                )
-                if report.added and (said := sizes.said(catalogue, self.path, report.added)):
-                    listener(Notice(said))
-            finally:
-                catalogue.close()
-        self._answers.follow()
+        order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
+        means = Means(encode, jobs, seen, listener)
+        with writing(self.path, wait, listener) as catalogue:
+            report = ingest.add(catalogue, self.path, lambda: self.model, order, means)
+            if report.added and (remark := sizes.remark(catalogue, self.path, report.added)):
+                listener(Notice(remark))
+        self._searcher.follow()
         return report
 
     @classmethod
     @takes(
-        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, prune=_prune,
+        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, prune=prune_like,
         listener=function,
     )  # fmt: skip
     def plan(
@@ -246,26 +185,19 @@ class Library:
         listener: Listener = silent,
     ) -> AddPlan:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
-        from sightbook.ingest import add as ingest
+        from sightbook.ingest.plan import plan_all, summarize
 
-        path, specs = Path(path), paths(sources, "sources")
+        path = Path(path)
+        order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
         with explained(path):
             if folder.exists(path):
-                with cls.open(path):
-                    catalogue = Catalogue.read(path / NAME)
+                cls.open(path).close()  # or it says why it cannot be
+                catalogue = Catalogue.read(path / NAME)
             else:
                 catalogue = Catalogue.create(Path(":memory:"), "")
-            try:
-                plans = ingest.planned(
-                    catalogue, path, specs,
-                    moved_from=moved_from, retry=retry, exclude=exclude, forget_excludes=forget_excludes, prune=prune,
-                    listener=listener,
-                )  # fmt: skip
-                return ingest.told(catalogue, plans)
-            finally:
-                catalogue.close()
+            with closing(catalogue):
+                return summarize(catalogue, plan_all(catalogue, path, order, listener))
 
-    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search(
         self,
         images: Picture | Sequence[Picture],
@@ -287,7 +219,20 @@ class Library:
         leaves them out. Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError
         (k < 1, or fine=True where there are no fine codes).
         """
-        return self._answers.search(images, k, scan_bits, among, fine)
+        return _in_a_row(self.search_many(images, k, scan_bits=scan_bits, among=among, fine=fine))
+
+    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
+    def search_many(
+        self,
+        images: Picture | Sequence[Picture],
+        k: int = 10,
+        *,
+        scan_bits: int | None = None,
+        among: Collection[int] | None = None,
+        fine: bool | None = None,
+    ) -> list[list[Hit]]:
+        """`search` for several query pictures: the hits of each, in their order."""
+        return self._searcher.search(images, Request.of(k, scan_bits, among, fine))
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_vectors(
@@ -305,7 +250,7 @@ class Library:
         Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
         finite, and k < 1.
         """
-        return self._answers.search_vectors(vectors, k, scan_bits, among, fine)
+        return _in_a_row(self._searcher.search_vectors(vectors, Request.of(k, scan_bits, among, fine)))
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_embeddings(
@@ -319,90 +264,17 @@ class Library:
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        return self._answers.search_embeddings(x, k, scan_bits, among, fine)
+        return _in_a_row(self._searcher.search_embeddings(x, Request.of(k, scan_bits, among, fine)))
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
-        from sightbook.ingest.scan import is_there
-        from sightbook.model import released
-        from sightbook.model.config import ModelConfig
-
-        def read() -> _Read:
-            facts = self.facts
-            config = ModelConfig.read(folder.model_of(self.path, facts.fingerprint))
-            rows = self._catalogue.sources()
-            return _Read(
-                rows,
-                self._catalogue.counts(),
-                self.failures(),
-                facts,
-                config,
-                {row.id: remembered.drawn(self._catalogue, row.id) for row in rows},
-                remembered.excludes(self._catalogue),
-                remembered.left_out(self._catalogue),
-            )
-
         with self._lock, explained(self.path):
-            rows, counts, failed, facts, config, drawn, excludes, left_out = self._settled(read)
-        sources = [
-            SourceStatus(
-                row.id,
-                row.kind,
-                row.root,
-                is_there(row.root),
-                *counts[row.id]._replace(failures=counts[row.id].failures - len(drawn[row.id])),
-                added=row.added,
-                scanned=row.scanned,
-                exclude=excludes.get(row.id, ()),
-                left_out=remembered.with_drawn(row, left_out.get(row.id, []), drawn[row.id]),
-            )
-            for row in rows
-        ]
-        pictures = sum(source.pictures for source in sources)
-        return Status(
-            path=str(self.path),
-            format=facts.format,
-            holds=noun(config.frame is None),
-            pictures=pictures,
-            missing=sum(source.missing for source in sources),
-            unreadable=sum(source.unreadable for source in sources),
-            failures=len(failed),
-            bits=facts.bits,
-            M=facts.M,
-            K=facts.K,
-            fine_bytes=facts.fine_bytes,
-            fingerprint=facts.fingerprint,
-            method=config.method,
-            pretraining=config.pretraining,
-            learned_from=int(config.trained.get("pictures", 0)),
-            advice=_advice(config, pictures) if config.described else None,
-            model=released.name_of(facts.fingerprint),
-            backbone=config.backbone,
-            side=None if config.frame is None else config.frame.size,
-            selection=config.selection,
-            created=facts.created,
-            bytes=folder.size(self.path),
-            sources=sources,
-            failed=failed,
-        )
+            return status.status(self.path, self._catalogue)
 
     def failures(self) -> list[Failure]:
         """The files that could not be read, by source and path."""
         with self._lock, explained(self.path):
-            sources, rows = self._catalogue.steadily(
-                lambda: ({row.id: row for row in self._catalogue.sources()}, self._catalogue.failures())
-            )
-        return [
-            Failure(
-                row.source,
-                row.path,
-                locate(sources[row.source].kind, sources[row.source].root, row.path),
-                row.reason,
-                row.failed,
-            )
-            for row in rows
-            if row.source in sources and row.reason != DRAWN
-        ]
+            return status.failures(self._catalogue)
 
     def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:
         """Takes pictures out and returns how many. Their files are not touched, their ids not used again.
@@ -414,13 +286,9 @@ class Library:
         """
         asked = wanted(what)
         self._refuse_closed()
-        with explained(self.path), waiting(wait), writer_lock(self.path):
-            catalogue = Catalogue.write(self.path / NAME)
-            try:
-                removed = catalogue.remove(*select(catalogue, self.path, asked))
-            finally:
-                catalogue.close()
-        self._answers.follow()
+        with writing(self.path, wait) as catalogue:
+            removed = catalogue.remove(*select(catalogue, self.path, asked))
+        self._searcher.follow()
         return removed
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -469,71 +337,6 @@ class Library:
         if self._closed:
             raise LibraryError(closed(self.path))
 
-    def _settled(self, read: Callable[[], _T]) -> _T:
-        """What `read` makes of one state of the catalogue and the model that belongs to it: a migration may put another
-        one in its place between two steps."""
-        for _ in range(_ROUNDS):
-            with suppress(LibraryError, ModelError):
-                return self._catalogue.steadily(read)
-        return self._catalogue.steadily(read)
 
-    def _check_model(self, model: Model | str | os.PathLike[str]) -> None:
-        """Refuses a model whose codes would not compare with those in the library."""
-        from sightbook.model.config import ModelConfig
-
-        name: object = model
-        if isinstance(model, str | os.PathLike):
-            config = ModelConfig.read(Path(model))
-        else:
-            config, name = model.config, model.folder
-        if config.fingerprint != self.facts.fingerprint:
-            raise LibraryError(
-                f"{self.path} was made with another model ({self.facts.bits} bits, fingerprint "
-                f"{self.facts.fingerprint[:12]}) than {name} ({config.bits} bits, {config.fingerprint[:12]}): leave "
-                f"the model out to go on with its own, take the other one by `sightbook migrate "
-                f"{typed(self.path)} --model {typed(str(name))}`, or give another folder for a new library"
-            )
-
-
-def _facts(path: Path, catalogue: Catalogue) -> Facts:
-    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
-
-    def read() -> tuple[int, str, int | None]:
-        laid_out = catalogue.format
-        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
-
-    for left in range(_ROUNDS, 0, -1):
-        state = catalogue.steadily(read)
-        if state[0] > FORMAT:
-            raise LibraryError(
-                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
-                "(pip install -U sightbook)"
-            )
-        try:
-            return folder.facts_of(path, *state[1:])
-        except LibraryError:
-            if left == 1:
-                raise
-    raise AssertionError
-
-
-def _advice(config: ModelConfig, pictures: int) -> str | None:
-    """What a library has grown to is worth another look once it is twice what its description was learned from, up to
-    as many as descriptions are learned from (docs/neighbours.md). Over another network than the built-in one it is the
-    user who has that network."""
-    from sightbook.describe.learn import ANCHORS
-    from sightbook.model.builtin import BUILTIN
-
-    learned_from, holds = int(config.trained.get("pictures", 0)), noun(config.frame is None)
-    if not learned_from or pictures < _GROWN * learned_from or learned_from >= ANCHORS:
-        return None
-    ours = config.frame is None or config.network.get("backbone", {}).get("kind") == BUILTIN
-    how = (
-        "`sightbook migrate` with --learn learns another one"
-        if ours
-        else "train another one over its network and give that to `sightbook migrate`"
-    )
-    return (
-        f"the library's model was learned from {counted(learned_from, holds[:-1])} and it holds {pictures:,}: {how}, "
-        "answers will be better"
-    )
+def _in_a_row(hits: list[list[Hit]]) -> list[Hit]:
+    return [hit for found in hits for hit in found]

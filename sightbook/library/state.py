@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.rows import SourceRow
+from sightbook.catalogue.rows import FORMAT, SourceRow
 from sightbook.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
@@ -85,3 +86,25 @@ def of_one_state(library: Library, work: Callable[[State], _T]) -> _T:
                     if left == 1:  # else a model may be just taking another one's place
                         raise
     raise LibraryError(f"{library.path} changes its model again and again: try later")
+
+
+def facts_in(path: Path, catalogue: Catalogue) -> Facts:
+    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+
+    def read() -> tuple[int, str, int | None]:
+        laid_out = catalogue.format
+        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
+
+    for left in range(_ROUNDS, 0, -1):
+        state = catalogue.steadily(read)
+        if state[0] > FORMAT:
+            raise LibraryError(
+                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
+                "(pip install -U sightbook)"
+            )
+        try:
+            return folder.facts_of(path, *state[1:])
+        except LibraryError:
+            if left == 1:
+                raise
+    raise AssertionError

@@ -13,9 +13,9 @@ codes; there is nothing to decode, so nothing runs beside it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from sightbook.model.model import Model
 from sightbook.model.seen import Known, Seen
 from sightbook.progress import Listener, Meter, silent
 
-__all__ = ["Encoded", "Failed", "encode", "fitting"]
+__all__ = ["Encoded", "Encoder", "Failed", "encode", "fitting"]
 
 _VECTORS = 1024  # described at once
 _NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
@@ -47,6 +47,16 @@ class Encoded:
     height: int
     x: NDArray[np.float32]
     codes: NDArray[np.uint8]
+
+
+class Encoder(Protocol):
+    """Who does the work: `encode` here, anything else elsewhere. Entries, models and results can be pickled; a model is
+    opened anew from its folder, so the other side must see that and the sources."""
+
+    def __call__(self, entries: Sequence[Entry], model: Model, /) -> Iterable[Encoded | Failed]:
+        """One Encoded or Failed for each entry, in their order. What is wrong with one picture is its Failed; what it
+        raises ends the whole, and what it gave before is kept. An iterator with `close` is closed."""
+        ...
 
 
 def encode(

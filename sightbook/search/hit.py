@@ -1,12 +1,17 @@
-"""One answer: a plain value, ready for JSON by `dataclasses.asdict`."""
+"""One answer: a plain value, ready for JSON by `dataclasses.asdict`; and answers made of what an engine found."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sightbook.images.entry import address, locate, read_stored
+
 if TYPE_CHECKING:
+    from sightbook.catalogue.rows import KeyRow
     from sightbook.images.entry import Kind
+    from sightbook.search.view import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +41,24 @@ class Hit:
     def uri(self) -> str:
         """Where the picture is, for any program: the file as a `file:` address, in which bytes of its name that are not
         UTF-8 stand as %XX; of a picture in an archive the archive's."""
-        from sightbook.images.entry import address
-
         return address(self.kind, self.root, self.path)
 
     def read(self) -> bytes:
         """The picture's bytes from its source; SourceError or PictureError when they are not there any more, or are not
         those that the answer speaks of."""
-        from sightbook.images.entry import read_stored
-
         return read_stored(self.kind, self.root, self.path, bytes.fromhex(self.digest) or None)
+
+
+def hits_of(found: Found, keys: Mapping[int, KeyRow]) -> list[list[Hit]]:
+    """The hits of each question; what has no key any more is left out."""
+    hits: list[list[Hit]] = []
+    for query, answers in enumerate(zip(*(part.tolist() for part in found), strict=True)):
+        hits.append([])
+        for rank, (id, raw, score) in enumerate(zip(*answers, strict=True), start=1):
+            if id in keys:
+                source, path, kind, root, digest = keys[id]
+                where = locate(kind, root, path)
+                hits[-1].append(
+                    Hit(rank, id, score, raw, query, source, path, where, kind, root, digest.hex())
+                )
+    return hits

@@ -1,6 +1,6 @@
 """Query pictures as users hand them over → pixels for the encoder.
 
-Data flow: `listed` (one or several, in their order) → `stacked` → `pixels` of each. Queries that cannot be read are
+Data flow: `split` (one or several, in their order) → `stack` → `pixels` of each. Queries that cannot be read are
 named together, by their numbers: the answers of the others would be lost without saying which to leave out.
 """
 
@@ -23,7 +23,7 @@ _NAMED = 3  # queries whose reasons are told, where several cannot be read
 _ASKED = "give a path, the bytes of a picture file, a Pillow image or an RGB array (H, W, 3) uint8"
 
 
-def listed(images: Picture | Sequence[Picture]) -> list[Picture]:
+def split(images: Picture | Sequence[Picture]) -> list[Picture]:
     """The query pictures of one search: a list, a tuple, a generator is several, an array (Q, H, W, 3) or of paths too.
 
     ConfigError for a set: answers tell their queries apart by number, and a set has no order.
@@ -42,7 +42,7 @@ def listed(images: Picture | Sequence[Picture]) -> list[Picture]:
     return list(images) if isinstance(images, Iterable) and not one else [images]
 
 
-def stacked(queries: Sequence[Picture], model: Model) -> NDArray[np.uint8]:
+def stack(queries: Sequence[Picture], model: Model) -> NDArray[np.uint8]:
     """Query pictures → (Q, S, S, 3) uint8. PictureError names all that cannot be read, by number and reason;
     `error.queries` has the numbers."""
     found: list[NDArray[np.uint8]] = []
@@ -57,11 +57,11 @@ def stacked(queries: Sequence[Picture], model: Model) -> NDArray[np.uint8]:
     if len(queries) == 1:
         bad[0].queries = (0,)
         raise bad[0]
-    told = [f"query {number}{_name(queries[number])}: {error}" for number, error in bad.items()]
-    more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    reasons = [f"query {number}{_name(queries[number])}: {error}" for number, error in bad.items()]
+    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
     raise PictureError(
         f"{len(bad)} of {len(queries)} query pictures, numbered from 0, cannot be read: "
-        f"{'; '.join(told[:_NAMED])}{more}"
+        f"{'; '.join(reasons[:_NAMED])}{more}"
         "; search again without them",
         queries=tuple(bad),
     )

@@ -1,78 +1,223 @@
-"""Searching a library: query pictures → the look-up tables of its model → the engine over its codes (and fine codes,
-where it keeps them) → keys of the best.
+"""Searching a library: question → embedding → look-up tables → engine → keys of the best (`Searcher.answer`).
 
-Model and engine belong to one state of the catalogue. A writer may move it on at any moment, and a migration may
-exchange the model: then the question is asked again of the new state, so that no answer mixes two.
+Model and engine are of one state of the catalogue, a `View`, which a question holds on to. A writer may move the
+catalogue on at any moment, and a migration may exchange the model. In a library of more than some thousands a search
+does not wait for what others write: it is answered from the view there is, while one thread builds the next one beside
+it; then they are swapped. Waited for are the first view, an engine of another kind, codes of another model, and what
+this program itself wrote.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sightbook.allocator import give_back_freed_memory
 from sightbook.arguments import array, as_rows, finite
 from sightbook.catalogue import folder
-from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.ids import ids_of
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
-from sightbook.images.entry import locate
-from sightbook.search.engines import Engines, Migrated
-from sightbook.search.hit import Hit
+from sightbook.search.hit import Hit, hits_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightbook.codes.engine import Engine, Staged
-    from sightbook.codes.fine import Fine
     from sightbook.images.pixels.picture import Picture
     from sightbook.model.model import Model
+    from sightbook.search.request import Request
+    from sightbook.search.view import Kind, State, View
 
 _T = TypeVar("_T")
-# Tries to find a state no writer has taken hits from between scoring and looking up.
+# Tries to find a state no writer has taken hits from between scoring and looking up, or whose model is there.
 _ROUNDS = 5
+# Pictures of which an engine is built so quickly (some ms) that the newest state is always waited for.
+_AT_ONCE = 20_000
 
 
-class Answers:
-    """The library at `path` as its readers see it; `lock` guards the catalogue's connection."""
+class Searcher:
+    """What searches the library at `path`, from any number of threads; `facts` are those it was opened with."""
 
-    def __init__(self, path: Path, facts: Facts, catalogue: Catalogue, lock: threading.RLock) -> None:
-        self._path, self._facts, self._catalogue, self._lock = path, facts, catalogue, lock
+    def __init__(self, path: Path, facts: Facts) -> None:
+        self._path, self._facts = path, facts
+        self._lock = threading.RLock()  # guards the connection and what follows
+        self._catalogue = Catalogue.read(path / NAME)
         self._model: Model | None = None
-        self._engines = Engines(path, facts, catalogue, lock)
+        self._view: View | None = None
+        self._building: Future[View] | None = None
+        self._failed: tuple[str, BaseException] | None = None  # at which stamp, beside, with nobody waiting
+
+    def close(self) -> None:
+        """No question is answered after that."""
+        self._catalogue.close()
 
     @property
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
         with self._lock, explained(self._path):
-            return self._again(self._present)
-
-    def _present(self) -> Facts:
-        fingerprint, fine = self._catalogue.steadily(
-            lambda: (self._catalogue.fingerprint, self._catalogue.fine)
-        )
-        if (fingerprint, fine) != (self._facts.fingerprint, self._facts.fine):
-            facts = folder.facts_of(self._path, fingerprint, fine)
-            if fingerprint != self._facts.fingerprint:
-                self._model = None
-            self._facts = facts
-            self._engines = Engines(self._path, self._facts, self._catalogue, self._lock)
-        return self._facts
+            return _again(lambda: self._read()[1])
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
         with self._lock, explained(self._path):
-            return self._again(self._loaded)
+            return _again(self._state).model
 
-    def _loaded(self) -> Model:
-        facts = self._present()
-        if self._model is None:
+    def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
+        """`Library.search_many`."""
+        from sightbook.search.query import at_hand, split, stack
+
+        queries = [at_hand(query) for query in split(images)]
+        if not queries:
+            raise PictureError("no query picture was given: give at least one")
+        return self.answer(lambda model: model.embed(stack(queries, model)), request)
+
+    def search_vectors(self, vectors: NDArray[Any], request: Request) -> list[list[Hit]]:
+        """`Library.search_vectors`, one list a question."""
+        asked = as_rows(vectors)
+
+        def embed(model: Model) -> NDArray[np.float32]:
+            if not model.takes_vectors:
+                raise ModelError(
+                    f"{self._path} holds pictures and has no vectors to search among: ask it with pictures"
+                )
+            return model.describe(asked)
+
+        return self.answer(embed, request)
+
+    def search_embeddings(self, x: NDArray[np.float32], request: Request) -> list[list[Hit]]:
+        """`Library.search_embeddings`, one list a question."""
+        own = self.model
+
+        def embed(model: Model) -> NDArray[np.float32]:
+            if model is not own:
+                raise LibraryError(
+                    f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
+                )
+            return finite(array(x, "x (of another model?)", ("Q", model.D)), "x")
+
+        return self.answer(embed, request)
+
+    def answer(self, embed: Callable[[Model], NDArray[np.float32]], request: Request) -> list[list[Hit]]:
+        """The hits of each question. embed: the questions' embeddings by a model; it is called again where a migration
+        has put another model in its place."""
+        model: Model | None = None
+        if self._view is None:  # a question that cannot be asked shall not cost an engine
+            model = self.model
+            x = embed(model)
+        for round in range(_ROUNDS):
+            view = self._current(lambda state: self._kind(state, request), newest=round > 0)
+            if view.state.model is not model:
+                model = view.state.model
+                x = embed(model)
+            found = view.search(x, request)
+            ids = sorted(set(found.ids.ravel().tolist()))
+            with self._lock, explained(self._path):
+                keys = self._catalogue.keys(ids)
+            if len(keys) == len(ids):
+                break  # else a writer removed some of them meanwhile: ask its new state
+        return hits_of(found, keys)
+
+    def follow(self) -> None:
+        """What was written through this program is what its next search finds."""
+        from sightbook.search.view import MovedOn
+
+        view = self._view
+        if view is None:
+            return
+
+        def kind(state: State) -> Kind:
+            if state.model is not view.state.model:
+                raise MovedOn
+            return view.kind
+
+        with suppress(MovedOn):
+            self._current(kind, newest=True)
+
+    def _kind(self, state: State, request: Request) -> Kind:
+        from sightbook.search.view import Kind
+
+        facts, model = state.facts, state.model
+        if request.fine and not facts.fine:
+            raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
+        first = facts.M if request.scan_bits is None else model.prefix(request.scan_bits).M
+        return Kind(first, request.fine is not False and facts.fine_bytes > 0)
+
+    def _current(self, kind_in: Callable[[State], Kind], *, newest: bool = False) -> View:
+        """A view of the kind that is asked for in the present state. newest: of a state that is not older than this
+        call, whatever that takes."""
+        from sightbook.search.view import MovedOn
+
+        waited = False  # for a view that was begun after this call
+        while True:
+            with self._lock, explained(self._path):
+                state = _again(self._state)
+                kind, view = kind_in(state), self._view
+                usable = view is not None and view.serves(state, kind)
+                if view is not None and usable and (waited or view.state.stamp == state.stamp):
+                    return view
+                if self._failed is not None and self._failed[0] == state.stamp:
+                    error, self._failed = self._failed[1], None
+                    raise error
+                beside = view is not None and usable and not newest and view.count > _AT_ONCE
+                building, ours = self._building, False
+                if building is None:
+                    building, ours = Future(), True
+                    self._building = building
+            if ours and beside:
+                arguments = (building, state, kind, True)
+                threading.Thread(target=self._build, args=arguments, name="sightbook engine").start()
+            elif ours:
+                self._build(building, state, kind)
+            if beside:
+                assert view is not None
+                return view
+            unbuilt = building.exception()  # waits
+            if ours and unbuilt is not None and not isinstance(unbuilt, MovedOn):
+                raise unbuilt
+            waited = ours
+
+    def _build(self, building: Future[View], state: State, kind: Kind, beside: bool = False) -> None:
+        from sightbook.search.view import MovedOn, View
+
+        try:
+            with explained(self._path):
+                view = View.build(self._path, state, kind, self._view)
+        except BaseException as error:
+            with self._lock:
+                self._building = None
+                if beside and not isinstance(error, MovedOn):
+                    self._failed = state.stamp, error
+            building.set_exception(error)
+        else:
+            with self._lock:
+                self._view, self._building = view, None
+            building.set_result(view)
+        finally:
+            give_back_freed_memory()
+
+    # The present state, with the lock held
+
+    def _read(self) -> tuple[str, Facts]:
+        catalogue, facts = self._catalogue, self._facts
+        stamp, fingerprint, fine = catalogue.steadily(
+            lambda: (catalogue.stamp, catalogue.fingerprint, catalogue.fine)
+        )
+        if (fingerprint, fine) != (facts.fingerprint, facts.fine):
+            self._facts = folder.facts_of(self._path, fingerprint, fine)
+        return stamp, self._facts
+
+    def _state(self) -> State:
+        from sightbook.search.view import State
+
+        stamp, facts = self._read()
+        if self._model is None or self._model.fingerprint != facts.fingerprint:
             from sightbook.model.model import Model
 
             model = Model.open(folder.model_of(self._path, facts.fingerprint))
@@ -82,146 +227,12 @@ class Answers:
                     f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
                 )
             self._model = model
-        return self._model
-
-    def _again(self, read: Callable[[], _T]) -> _T:
-        """A migration that is just ending puts one model in another one's place: what was not there is there then."""
-        for _ in range(_ROUNDS - 1):
-            with suppress(LibraryError, ModelError):
-                return read()
-        return read()
-
-    def search(
-        self,
-        images: Picture | Sequence[Picture],
-        k: int,
-        scan_bits: int | None,
-        among: Collection[int] | None,
-        fine: bool | None,
-    ) -> list[Hit]:
-        """`Library.search`."""
-        from sightbook.search.query import at_hand, listed, stacked
-
-        queries = [at_hand(query) for query in listed(images)]
-        if not queries:
-            raise PictureError("no query picture was given: give at least one")
-        for _ in range(_ROUNDS):
-            model = self.model
-            x = model.embed(stacked(queries, model))
-            try:
-                return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
-            except Migrated:
-                continue  # just now: ask the new model
-        raise LibraryError(f"{self._path} changes its model again and again: try later")
-
-    def search_vectors(
-        self,
-        vectors: NDArray[Any],
-        k: int,
-        scan_bits: int | None,
-        among: Collection[int] | None,
-        fine: bool | None,
-    ) -> list[Hit]:
-        """`Library.search_vectors`."""
-        asked = as_rows(vectors)
-        for _ in range(_ROUNDS):
-            model = self.model
-            if not model.takes_vectors:
-                raise ModelError(
-                    f"{self._path} holds pictures and has no vectors to search among: ask it with pictures"
-                )
-            try:
-                x = model.describe(asked)
-                return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
-            except Migrated:
-                continue
-        raise LibraryError(f"{self._path} changes its model again and again: try later")
-
-    def search_embeddings(
-        self,
-        x: NDArray[np.float32],
-        k: int,
-        scan_bits: int | None,
-        among: Collection[int] | None,
-        fine: bool | None,
-    ) -> list[Hit]:
-        """`Library.search_embeddings`."""
-        try:
-            model = self.model
-            x = finite(array(x, "x (of another model?)", ("Q", model.D)), "x")
-            return self._hits(model, x, k, scan_bits=scan_bits, among=among, fine=fine)
-        except Migrated:
-            raise LibraryError(
-                f"{self._path} was migrated to another model just now: embed the query again by `library.model`"
-            ) from None
-
-    def follow(self) -> None:
-        """What was written through this object is what its next search finds."""
-        with suppress(Migrated):
-            self._engines.follow()
-
-    def _hits(
-        self,
-        model: Model,
-        x: NDArray[np.float32],
-        k: int,
-        *,
-        scan_bits: int | None,
-        among: Collection[int] | None,
-        fine: bool | None,
-    ) -> list[Hit]:
-        """Raises Migrated when the codes are not those of `model` any more."""
-        from sightbook.codes.fine import Fine
-
-        chosen = None if among is None else ids_of(among, "among")
-        if among is not None and scan_bits is not None:
-            raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
-        if fine and not self.facts.fine:
-            raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
-        tables = model.tables(x)
-        finely = fine is not False and model.fine_bytes > 0
-        queries, gain = (model.fine(x), model.fine_gain) if finely else (None, None)
-        first = model.M if scan_bits is None else model.prefix(scan_bits).M
-        for round in range(_ROUNDS):
-            with self._lock:
-                engines = self._engines
-                if model.fingerprint != self._facts.fingerprint:
-                    raise Migrated
-            engine, scale = engines.current(first, gain, newest=round > 0)
-            ids, raw = _found(engine, tables, queries, k, chosen)
-            with self._lock, explained(self._path):
-                rows = self._catalogue.keys(sorted({int(id) for id in ids.flat}))
-            if len(rows) == len(set(ids.flat)):
-                break  # else a writer removed some of them meanwhile: ask its new state
-        scores = scale.scores(raw, tables, queries if isinstance(engine, Fine) else None, gain)
-        hits = []
-        for query, found in enumerate(zip(ids.tolist(), raw.tolist(), scores.tolist(), strict=True)):
-            for rank, (id, total, score) in enumerate(zip(*found, strict=True), start=1):
-                if id in rows:
-                    source, path, kind, root, digest = rows[id]
-                    where = locate(kind, root, path)
-                    hits.append(
-                        Hit(rank, id, score, total, query, source, path, where, kind, root, digest.hex())
-                    )
-        return hits
+        return State(stamp, facts, self._model)
 
 
-def _found(
-    engine: Engine | Staged | Fine,
-    tables: NDArray[np.float32],
-    queries: NDArray[np.int8] | None,
-    k: int,
-    among: NDArray[np.int64] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """ids and raw scores; several queries are spread over the cores."""
-    from sightbook.codes.engine import Staged
-    from sightbook.codes.fine import Fine
-    from sightbook.cores import cores
-
-    threads = 1 if len(tables) == 1 else cores()
-    if isinstance(engine, Fine):
-        assert queries is not None
-        return engine.search(tables, queries, k, threads, among=among)
-    if isinstance(engine, Staged):
-        return engine.search(tables, k, threads=threads)
-    return engine.search(tables, k, threads, among=among)
+def _again(read: Callable[[], _T]) -> _T:
+    """A migration that is just ending puts one model in another one's place: what was not there is there then."""
+    for _ in range(_ROUNDS - 1):
+        with suppress(LibraryError, ModelError):
+            return read()
+    return read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from sightbook.errors import LibraryError
 from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from sightbook.search import engines
-from sightbook.search.engines import Engines
+from sightbook.search import searcher
+from sightbook.search.view import View
 from tests.library.pictures import fill, picture
 
 
@@ -24,7 +25,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(place: Path, model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
-    monkeypatch.setattr(engines, "_AT_ONCE", 0)
+    monkeypatch.setattr(searcher, "_AT_ONCE", 0)
     with Library.open(place, create_with=model) as library:
         library.add([photos])
         yield library
@@ -39,15 +40,15 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open, self.entered, self.built = threading.Event(), threading.Event(), 0
-        real = Engines._made
+        real = View.build
 
-        def made(engines: Engines, kind: engines._Kind) -> engines._Kept:
+        def build(*arguments: Any) -> View:
             self.entered.set()
             assert self.open.wait(30)
             self.built += 1
-            return real(engines, kind)
+            return real(*arguments)
 
-        monkeypatch.setattr(Engines, "_made", made)
+        monkeypatch.setattr(View, "build", build)
 
 
 def settle(library: Library) -> None:
@@ -118,7 +119,7 @@ def test_codes_of_another_model_are_waited_for(library: Library, place: Path, ot
 def test_a_small_library_is_always_searched_as_it_is(
     library: Library, place: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_AT_ONCE", 6)
+    monkeypatch.setattr(searcher, "_AT_ONCE", 6)
     ids(library)
     with Library.open(place) as other:
         other.add([fill(photos, 9)])

@@ -282,7 +282,7 @@ def test_a_full_disk_keeps_committed_batches(
     with Library.open(place, create_with=model) as library:
         with monkeypatch.context() as patch:
             patch.setattr("sightbook.catalogue.catalogue.connect_writer", small_disk)
-            patch.setattr("sightbook.ingest.add._BATCH", 20)
+            patch.setattr("sightbook.ingest.commit.BATCH", 20)
             with pytest.raises(LibraryError) as error:
                 library.add([photos])
         assert str(error.value) == (

@@ -67,7 +67,7 @@ def test_the_fast_way_is_the_oracle_with_ties(N: int, k: int) -> None:
     assert k < 10 or N < 400 or (totals[:, 1:] == totals[:, :-1]).any(), "the case has ties"
     found = Fine(Engine(pack(codes, K), M, K, ids), fine, GAIN)
     for threads in (1, 3):
-        assert same(found.search(tables, asked, k, threads), truth)
+        assert same(found.search(tables, k, threads, queries=asked), truth)
 
 
 def test_real_numbers_too_and_only_candidates_are_put_in_order() -> None:
@@ -77,7 +77,7 @@ def test_real_numbers_too_and_only_candidates_are_put_in_order() -> None:
     codes = random.integers(0, K, (N, M), np.uint8)
     asked, fine = (random.integers(-127, 128, (n, d)).astype(np.int8) for n in (5, N))
     strong = gain(1.0, 1.0)
-    found, totals = Fine(Engine(pack(codes, K), M, K), fine, strong).search(tables, asked, 10)
+    found, totals = Fine(Engine(pack(codes, K), M, K), fine, strong).search(tables, 10, queries=asked)
     assert same((found, totals), oracle.fine_search(tables, codes, asked, fine, gain=strong, k=10))
     best, _ = oracle.search(tables, codes, CANDIDATES)
     for q in range(5):
@@ -97,16 +97,16 @@ def test_among_some_rows_it_is_the_oracle_of_those(share: float) -> None:
     engine = Engine(pack(codes, K), M, K, ids)
     searcher = Fine(engine, fine, GAIN)
     wanted = np.sort(np.concatenate([ids[kept], [1, 99999]]))  # ids that are not here are passed over
-    assert same(searcher.search(tables, asked, 20, among=wanted), truth)
-    assert same(searcher.search(tables, asked, 20, among=engine.choose(wanted)), truth)
-    assert searcher.search(tables, asked, 20, among=np.empty(0, np.int64))[0].shape == (9, 0)
+    assert same(searcher.search(tables, 20, queries=asked, among=wanted), truth)
+    assert same(searcher.search(tables, 20, queries=asked, among=engine.choose(wanted)), truth)
+    assert searcher.search(tables, 20, queries=asked, among=np.empty(0, np.int64))[0].shape == (9, 0)
 
 
 def test_behind_a_scan_of_the_first_bits_the_best_by_whole_code_are_put_in_order() -> None:
     tables, codes, asked, fine = made(4000)
     ids = np.arange(4000, dtype=np.int64) + 11
     staged = Staged(pack(codes, K), M, K, 2, ids)
-    found = Fine(staged, fine, GAIN).search(tables, asked, 10)
+    found = Fine(staged, fine, GAIN).search(tables, 10, queries=asked)
     for q in range(len(tables)):
         handed_on = np.sort(oracle.search(tables[q : q + 1, :2], codes[:, :2], 1000)[0][0])
         truth = oracle.fine_search(
@@ -120,21 +120,21 @@ def test_behind_a_scan_of_the_first_bits_the_best_by_whole_code_are_put_in_order
         )
         assert same((found[0][q : q + 1], found[1][q : q + 1]), truth)
     with pytest.raises(ConfigError, match="leave it out, or the first bits"):
-        Fine(staged, fine, GAIN).search(tables, asked, 10, among=ids)
+        Fine(staged, fine, GAIN).search(tables, 10, queries=asked, among=ids)
 
 
 def test_without_weight_the_order_is_that_of_the_codes() -> None:
     tables, codes, asked, fine = made(3000)
-    found = Fine(Engine(pack(codes, K), M, K), fine, gain(0.0, 1.0)).search(tables, asked, 50)
+    found = Fine(Engine(pack(codes, K), M, K), fine, gain(0.0, 1.0)).search(tables, 50, queries=asked)
     assert same(found, oracle.search(tables, codes, 50))
 
 
 def test_one_row_of_several_answers_as_alone() -> None:
     tables, codes, asked, fine = made(2000, Q=40)
     searcher = Fine(Engine(pack(codes, K), M, K), fine, GAIN)
-    together = searcher.search(tables, asked, 7, threads=2)
+    together = searcher.search(tables, 7, queries=asked, threads=2)
     for q in (0, 17, 39):
-        alone = searcher.search(tables[q : q + 1], asked[q : q + 1], 7)
+        alone = searcher.search(tables[q : q + 1], 7, queries=asked[q : q + 1])
         assert same(alone, (together[0][q : q + 1], together[1][q : q + 1]))
 
 
@@ -148,8 +148,10 @@ def test_what_does_not_fit_is_refused() -> None:
         Fine(engine, fine, np.float32(np.nan))
     for wrong in (asked[:8], asked[:, :5], asked.astype(np.float32)):
         with pytest.raises(ConfigError, match=r"fine codes must be \(9, 24\) int8"):
-            Fine(engine, fine, GAIN).search(tables, wrong, 1)
+            Fine(engine, fine, GAIN).search(tables, 1, queries=wrong)
+    with pytest.raises(ConfigError, match="are not given"):
+        Fine(engine, fine, GAIN).search(tables, 1)
     with pytest.raises(ConfigError, match="k = 0"):
-        Fine(engine, fine, GAIN).search(tables, asked, 0)
+        Fine(engine, fine, GAIN).search(tables, 0, queries=asked)
     empty = Fine(Engine(pack(codes[:0], K), M, K), fine[:0], GAIN)
-    assert empty.search(tables, asked, 3)[0].shape == (9, 0) and len(empty) == 0
+    assert empty.search(tables, 3, queries=asked)[0].shape == (9, 0) and len(empty) == 0

@@ -132,7 +132,7 @@ def test_with_fine_codes_too_and_a_longer_neighbour_scores_no_more(metric: Metri
     limit = float(np.abs(x).max())
     fine, gain = quantize(x, limit), fine_codes.gain(0.5, limit)
     packed, tables = pack(books.assign(x), K), books.tables(x)
-    ids, raw = Fine(Engine(packed, M, K), fine, gain).search(tables, fine, N)
+    ids, raw = Fine(Engine(packed, M, K), fine, gain).search(tables, N, queries=fine)
     measure = Scale.of(packed, M, K, fine)
     found = measure.scores(raw, tables, fine, gain)
     assert all(found[q][ids[q] == q] == 1.0 for q in range(N)) and (found <= 1).all()
@@ -142,7 +142,7 @@ def test_with_fine_codes_too_and_a_longer_neighbour_scores_no_more(metric: Metri
     # Twice as long a fine code and the same code: more than the query has with itself.
     longer = np.concatenate([fine, np.clip(2 * fine[:1].astype(int), -127, 127).astype(np.int8)])
     packed = np.concatenate([packed, packed[:1]])
-    ids, raw = Fine(Engine(packed, M, K), longer, gain).search(tables[:1], fine[:1], 2)
+    ids, raw = Fine(Engine(packed, M, K), longer, gain).search(tables[:1], 2, queries=fine[:1])
     found = Scale.of(packed, M, K, longer).scores(raw, tables[:1], fine[:1], gain)
     assert ids[0].tolist() == [N, 0] and raw[0, 0] > raw[0, 1] and found.tolist() == [[1.0, 1.0]]
 

@@ -21,7 +21,7 @@ def made(N: int, M: int, K: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 def test_answers_are_those_of_two_oracles_in_a_row(M: int, K: int, first: int, candidates: int) -> None:
     codes, tables = made(6000, M, K)
     ids = np.arange(6000, dtype=np.int64) * 3 + 1
-    found, scores = Staged(pack(codes, K), M, K, first, ids).search(tables, 10, candidates)
+    found, scores = Staged(pack(codes, K), M, K, first, ids).search(tables, 10, candidates=candidates)
     for query in range(5):
         scanned, _ = oracle.search(tables[query : query + 1, :first], codes[:, :first], candidates)
         rows = np.sort(scanned[0])

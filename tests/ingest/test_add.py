@@ -265,7 +265,7 @@ def test_a_source_that_vanishes_costs_what_was_not_read_yet(
     tmp_path: Path, place: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = fill(tmp_path / "p", 30)
-    monkeypatch.setattr("sightbook.ingest.add._BATCH", 5)
+    monkeypatch.setattr("sightbook.ingest.commit.BATCH", 5)
     import sightbook.model.encode as encoding
 
     real = encoding.load

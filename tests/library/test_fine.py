@@ -24,13 +24,15 @@ from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
 from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
-from sightbook.library import export
-from sightbook.library import library as libraries
+from sightbook.library import export, state
 from sightbook.library.care.check import check, compact
 from sightbook.library.care.salvage import salvage
-from sightbook.library.library import Library, _advice
+from sightbook.library.library import Library
+from sightbook.library.status import advise
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from sightbook.search.request import Request
+from sightbook.search.view import Kind, State, View
 from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.library.test_processes import start, wait_for
@@ -197,11 +199,11 @@ def test_status_advises_to_learn_anew_when_a_library_has_grown(
         )
     config = fine_model.config
     for pictures, said in ((2 * learned - 1, False), (2 * learned, True)):
-        assert (_advice(config, pictures) is not None) is said
+        assert (advise(config, pictures) is not None) is said
 
     def advice(learned_from: int, pictures: int, kind: str) -> str | None:
         trained = {"pictures": learned_from}
-        return _advice(replace(config, trained=trained, network={"backbone": {"kind": kind}}), pictures)
+        return advise(replace(config, trained=trained, network={"backbone": {"kind": kind}}), pictures)
 
     told = str(advice(30, 1000, "builtin"))
     assert "30 pictures" in told and "1,000" in told and "--learn" in told
@@ -246,7 +248,7 @@ def test_an_older_program_refuses_a_library_with_them(library: Path, monkeypatch
         patch.setattr(folder, "FORMAT", 1)
         with pytest.raises(LibraryError, match="library format 2, this program reads up to 1: update"):
             Library.open(library)
-    monkeypatch.setattr(libraries, "FORMAT", 1)  # should library.json be behind the catalogue
+    monkeypatch.setattr(state, "FORMAT", 1)  # should library.json be behind the catalogue
     with pytest.raises(LibraryError, match="has format 2, this program reads up to 1"):
         Library.open(library)
 
@@ -476,14 +478,14 @@ def test_the_cache_of_fine_codes_is_used_when_sound_and_made_anew_when_not(
 def test_a_mapped_cache_outlives_its_replacement(library: Path, photos: Path) -> None:
     with Library.open(library) as one, Library.open(library) as other:
         truth = [(hit.id, hit.raw) for hit in one.search(photos / "004.png", 12)]
-        kept = one._answers._engines._kept
+        view = View.build(library, State("", one.facts, one.model), Kind(one.facts.M, True), None)
+        assert view.fine is not None and view.count == 12
         other.remove(["011.png"])
         with Library.open(library) as third:  # writes the cache anew
             assert len(third.search(photos / "004.png", 50)) == 11
-        assert kept is not None and kept.fine is not None
         x = one.model.embed(one.model.prepare((photos / "004.png").read_bytes())[None])
-        found, totals = kept.fine.search(one.model.tables(x), one.model.fine(x), 12)
-        assert list(zip(found[0].tolist(), totals[0].tolist(), strict=True)) == truth
+        found = view.search(x, Request(12))
+        assert list(zip(found.ids[0].tolist(), found.raw[0].tolist(), strict=True)) == truth
         assert len(one.search(photos / "004.png", 50)) == 11
 
 
@@ -537,10 +539,10 @@ _TURN = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
-from sightbook.ingest import add as ingest
+from sightbook.ingest import commit
 from sightbook.library.library import Library
 from tests.library.pictures import picture, write
-ingest._BATCH = 5
+commit.BATCH = 5
 photos = Path(sys.argv[2])
 with Library.open(sys.argv[1]) as library:
     print("open", flush=True)

@@ -20,9 +20,9 @@ from tests.library.pictures import content, fill, picture, write
 _ADD = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
-from sightbook.ingest import add as ingest
+from sightbook.ingest import commit
 from sightbook.library.library import Library
-ingest._BATCH = 16
+commit.BATCH = 16
 with Library.open(sys.argv[1], create_with=sys.argv[2]) as library:
     print("open", flush=True)
     library.add([sys.argv[3]], jobs=int(sys.argv[4]))

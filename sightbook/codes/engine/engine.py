@@ -19,6 +19,7 @@ from sightbook.codes.engine.exact import FEW, Exact
 from sightbook.codes.engine.filtered import Chosen
 from sightbook.codes.engine.groups import Groups
 from sightbook.codes.engine.ids import Ids
+from sightbook.codes.engine.index import Among
 from sightbook.codes.pack import Codes, check_packed
 from sightbook.codes.ranking import ROWS, Keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
@@ -70,7 +71,13 @@ class Engine:
         return self._rows.nbytes + (0 if self._ids is None else self._ids.nbytes)
 
     def search(
-        self, tables: Floats, k: int, threads: int = 1, *, among: NDArray[np.int64] | Chosen | None = None
+        self,
+        tables: Floats,
+        k: int,
+        threads: int = 1,
+        *,
+        among: Among = None,
+        queries: NDArray[np.int8] | None = None,  # for `codes.fine.Fine`; not looked at
     ) -> tuple[NDArray[np.int64], Floats]:
         """The k best for each query: ids (Q, min(k, N)) int64 and scores (Q, min(k, N)) float32.
 
@@ -91,7 +98,13 @@ class Engine:
         return rows if self._ids is None else self._ids.of(rows)
 
     def ranked(
-        self, tables: Floats, k: int, threads: int = 1, *, among: NDArray[np.int64] | Chosen | None = None
+        self,
+        tables: Floats,
+        k: int,
+        threads: int = 1,
+        *,
+        among: Among = None,
+        answers: int | None = None,  # all k are found in any case
     ) -> tuple[NDArray[np.int64], Floats]:
         """`search` with rows in place of ids."""
         kept = self.choose(among) if isinstance(among, np.ndarray) else among

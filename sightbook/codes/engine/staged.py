@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from sightbook.codes.engine.engine import AT_ONCE, Engine
 from sightbook.codes.engine.ids import Ids
+from sightbook.codes.engine.index import Among
 from sightbook.codes.engine.stored import Stored
 from sightbook.codes.pack import Codes, code_bytes
 from sightbook.codes.ranking import keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
+from sightbook.errors import ConfigError
 
 # Candidates for each answer: at 16 scanned bits of 64, ties alone make more than a hundred rows of equal score.
 _PER_ANSWER, _LEAST = 20, 1000
@@ -34,30 +36,43 @@ class Staged:
         return len(self._stored)
 
     def search(
-        self, tables: Floats, k: int, candidates: int | None = None, threads: int = 1
+        self,
+        tables: Floats,
+        k: int,
+        threads: int = 1,
+        *,
+        among: Among = None,
+        queries: NDArray[np.int8] | None = None,  # for `codes.fine.Fine`; not looked at
+        candidates: int | None = None,
     ) -> tuple[NDArray[np.int64], Floats]:
         """The k best of the candidates for tables (Q, M, K) float32: ids and scores (Q, min(k, N)), best first.
 
         candidates: how many the scan hands on for each query; default 20 for each answer, at least 1,000.
-        Raises ConfigError as `Engine.search` does.
+        Raises ConfigError as `Engine.search` does, and for a choice of rows.
         """
-        rows, scores = self.ranked(tables, k, candidates, threads)
+        rows, scores = self.ranked(tables, k, threads, among=among, candidates=candidates)
         return self.ids_of(rows), scores
 
     def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of rows, of any shape."""
         return rows if self._ids is None else self._ids.of(rows)
 
-    @staticmethod
-    def handed_on(k: int) -> int:
-        """How many the scan hands on for k answers, unless told otherwise."""
-        return max(_LEAST, _PER_ANSWER * k)
-
     def ranked(
-        self, tables: Floats, k: int, candidates: int | None = None, threads: int = 1
+        self,
+        tables: Floats,
+        k: int,
+        threads: int = 1,
+        *,
+        among: Among = None,
+        answers: int | None = None,
+        candidates: int | None = None,
     ) -> tuple[NDArray[np.int64], Floats]:
-        """`search` with rows in place of ids."""
-        count = max(k, self.handed_on(k) if candidates is None else candidates)
+        """`search` with rows in place of ids. answers: how many of the k will be answers, when not all."""
+        if among is not None:
+            raise ConfigError("a choice of rows is searched by whole codes: leave it out, or the first bits")
+        if candidates is None:
+            candidates = max(_LEAST, _PER_ANSWER * (k if answers is None else answers))
+        count = max(k, candidates)
         rows, _ = self._scan.search(np.ascontiguousarray(tables[:, : self._first]), count, threads)
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns -0 into 0
         step = max(1, AT_ONCE // max(1, rows.shape[1]))
