@@ -22,6 +22,7 @@ from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
+from sightbook.catalogue.rows import FORMAT
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.search.hit import Hit, hits_of
 
@@ -42,31 +43,47 @@ _AT_ONCE = 20_000
 
 
 class Searcher:
-    """What searches the library at `path`, from any number of threads; `facts` are those it was opened with."""
+    """What searches the library at `path`, from any number of threads; `facts` are those it was opened with.
 
-    def __init__(self, path: Path, facts: Facts) -> None:
+    catalogue: open for reading, its own from now on; for one thread at a time, which holds the lock.
+    """
+
+    def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._path, self._facts = path, facts
-        self._lock = threading.RLock()  # guards the connection and what follows
-        self._catalogue = Catalogue.read(path / NAME)
+        self.catalogue = catalogue
+        self.lock = threading.RLock()  # guards the connection and what follows
         self._model: Model | None = None
         self._view: View | None = None
         self._building: Future[View] | None = None
         self._failed: tuple[str, BaseException] | None = None  # at which stamp, beside, with nobody waiting
 
+    @classmethod
+    def open(cls, path: Path, fine: bool | None = None) -> Searcher:
+        """LibraryError when the library is damaged, newer than this program, or made with `fine` otherwise."""
+        with explained(path):
+            catalogue = Catalogue.read(path / NAME)
+            try:
+                facts = _facts_in(path, catalogue)
+                folder.check_fine(path, facts, fine)
+                return cls(path, facts, catalogue)
+            except BaseException:
+                catalogue.close()
+                raise
+
     def close(self) -> None:
         """No question is answered after that."""
-        self._catalogue.close()
+        self.catalogue.close()
 
     @property
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
-        with self._lock, explained(self._path):
+        with self.lock, explained(self._path):
             return _again(lambda: self._read()[1])
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
-        with self._lock, explained(self._path):
+        with self.lock, explained(self._path):
             return _again(self._state).model
 
     def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
@@ -118,8 +135,8 @@ class Searcher:
                 x = embed(model)
             found = view.search(x, request)
             ids = sorted(set(found.ids.ravel().tolist()))
-            with self._lock, explained(self._path):
-                keys = self._catalogue.keys(ids)
+            with self.lock, explained(self._path):
+                keys = self.catalogue.keys(ids)
             if len(keys) == len(ids):
                 break  # else a writer removed some of them meanwhile: ask its new state
         return hits_of(found, keys)
@@ -156,7 +173,7 @@ class Searcher:
 
         waited = False  # for a view that was begun after this call
         while True:
-            with self._lock, explained(self._path):
+            with self.lock, explained(self._path):
                 state = _again(self._state)
                 kind, view = kind_in(state), self._view
                 usable = view is not None and view.serves(state, kind)
@@ -190,13 +207,13 @@ class Searcher:
             with explained(self._path):
                 view = View.build(self._path, state, kind, self._view)
         except BaseException as error:
-            with self._lock:
+            with self.lock:
                 self._building = None
                 if beside and not isinstance(error, MovedOn):
                     self._failed = state.stamp, error
             building.set_exception(error)
         else:
-            with self._lock:
+            with self.lock:
                 self._view, self._building = view, None
             building.set_result(view)
         finally:
@@ -205,7 +222,7 @@ class Searcher:
     # The present state, with the lock held
 
     def _read(self) -> tuple[str, Facts]:
-        catalogue, facts = self._catalogue, self._facts
+        catalogue, facts = self.catalogue, self._facts
         stamp, fingerprint, fine = catalogue.steadily(
             lambda: (catalogue.stamp, catalogue.fingerprint, catalogue.fine)
         )
@@ -236,3 +253,25 @@ def _again(read: Callable[[], _T]) -> _T:
         with suppress(LibraryError, ModelError):
             return read()
     return read()
+
+
+def _facts_in(path: Path, catalogue: Catalogue) -> Facts:
+    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+
+    def read() -> tuple[int, str, int | None]:
+        laid_out = catalogue.format
+        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
+
+    for left in range(_ROUNDS, 0, -1):
+        state = catalogue.steadily(read)
+        if state[0] > FORMAT:
+            raise LibraryError(
+                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
+                "(pip install -U sightbook)"
+            )
+        try:
+            return folder.facts_of(path, *state[1:])
+        except LibraryError:
+            if left == 1:
+                raise
+    raise AssertionError

@@ -24,13 +24,14 @@ from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
 from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
-from sightbook.library import export, state
+from sightbook.library import export
 from sightbook.library.care.check import check, compact
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.library.status import advise
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from sightbook.search import searcher
 from sightbook.search.request import Request
 from sightbook.search.view import Kind, State, View
 from tests.ingest.test_add import held, ids
@@ -248,7 +249,7 @@ def test_an_older_program_refuses_a_library_with_them(library: Path, monkeypatch
         patch.setattr(folder, "FORMAT", 1)
         with pytest.raises(LibraryError, match="library format 2, this program reads up to 1: update"):
             Library.open(library)
-    monkeypatch.setattr(state, "FORMAT", 1)  # should library.json be behind the catalogue
+    monkeypatch.setattr(searcher, "FORMAT", 1)  # should library.json be behind the catalogue
     with pytest.raises(LibraryError, match="has format 2, this program reads up to 1"):
         Library.open(library)
 
