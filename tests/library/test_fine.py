@@ -25,7 +25,8 @@ from sightbook.ingest import add as ingest
 from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
 from sightbook.library import export
-from sightbook.library.care.check import check, compact
+from sightbook.library.care.check import check
+from sightbook.library.care.compact import compact
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.library.status import advise
