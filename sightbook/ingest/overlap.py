@@ -78,7 +78,7 @@ class Overlaps:
                 source.names = frozenset(source.inside + name for name in source.names)
         return True
 
-    def known(self, source: Source, known: dict[str, Known]) -> list[TakeOver]:
+    def take_known(self, source: Source, known: dict[str, Known]) -> list[TakeOver]:
         """Takes over what `source` is known to hold as well, by what is in the catalogue alone: doubles."""
         taken: list[TakeOver] = []
         if source.kind == "folder" and known and self._has_folders_beside(source):
@@ -95,7 +95,7 @@ class Overlaps:
                 taken.append(self._take(source, known, row, prefix))
         return taken
 
-    def found(
+    def take_found(
         self, source: Source, known: dict[str, Known], fresh: list[Entry]
     ) -> tuple[list[TakeOver], list[Entry]]:
         """Takes over what the entries that `source` was not known to hold are in the catalogue as. Gives the entries

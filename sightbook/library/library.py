@@ -24,7 +24,7 @@ from sightbook.ingest.order import Order, Prune, prune_like
 from sightbook.ingest.refuse import refuse_other_model
 from sightbook.ingest.writing import writing
 from sightbook.library import status
-from sightbook.library.selection import Wanted, select, wanted
+from sightbook.library.selection import Wanted, parse, select
 from sightbook.library.state import Row, codes_of, rows_of
 from sightbook.progress import Listener, silent
 from sightbook.search.request import Request
@@ -274,7 +274,7 @@ class Library:
         still in its source comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of
         them matches nothing; then nothing goes. ConfigError for what is neither, such as truth values.
         """
-        asked = wanted(what)
+        asked = parse(what)
         self._refuse_closed()
         with writing(self.path, wait) as catalogue:
             removed = catalogue.remove(*select(catalogue, self.path, asked))

@@ -20,6 +20,7 @@ from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, ModelError
+from sightbook.search.moved import MovedOn
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
@@ -29,10 +30,6 @@ _T = TypeVar("_T")
 _ROUNDS = 5
 
 Row = tuple[int, str, str, str, bytes, *tuple[bytes, ...]]  # as `Catalogue.page` gives it
-
-
-class MovedOn(Exception):
-    """What was read is of no state any more: it is read again."""
 
 
 class State:

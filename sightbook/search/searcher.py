@@ -25,6 +25,7 @@ from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.rows import FORMAT
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.search.hit import Hit, hits_of
+from sightbook.search.moved import MovedOn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sightbook.images.pixels.picture import Picture
     from sightbook.model.model import Model
     from sightbook.search.request import Request
-    from sightbook.search.view import Kind, State, View
+    from sightbook.search.view import Present, View, Want
 
 _T = TypeVar("_T")
 # Tries to find a state no writer has taken hits from between scoring and looking up, or whose model is there.
@@ -84,7 +85,7 @@ class Searcher:
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
         with self.lock, explained(self._path):
-            return _again(self._state).model
+            return _again(self._read_present).model
 
     def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
         """`Library.search_many`."""
@@ -129,9 +130,9 @@ class Searcher:
             model = self.model
             x = embed(model)
         for round in range(_ROUNDS):
-            view = self._current(lambda state: self._kind(state, request), newest=round > 0)
-            if view.state.model is not model:
-                model = view.state.model
+            view = self._current(lambda present: self._want(present, request), newest=round > 0)
+            if view.present.model is not model:
+                model = view.present.model
                 x = embed(model)
             found = view.search(x, request)
             ids = sorted(set(found.ids.ravel().tolist()))
@@ -143,43 +144,39 @@ class Searcher:
 
     def follow(self) -> None:
         """What was written through this program is what its next search finds."""
-        from sightbook.search.view import MovedOn
-
         view = self._view
         if view is None:
             return
 
-        def kind(state: State) -> Kind:
-            if state.model is not view.state.model:
+        def want(present: Present) -> Want:
+            if present.model is not view.present.model:
                 raise MovedOn
-            return view.kind
+            return view.want
 
         with suppress(MovedOn):
-            self._current(kind, newest=True)
+            self._current(want, newest=True)
 
-    def _kind(self, state: State, request: Request) -> Kind:
-        from sightbook.search.view import Kind
+    def _want(self, present: Present, request: Request) -> Want:
+        from sightbook.search.view import Want
 
-        facts, model = state.facts, state.model
+        facts, model = present.facts, present.model
         if request.fine and not facts.fine:
             raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
         first = facts.M if request.scan_bits is None else model.prefix(request.scan_bits).M
-        return Kind(first, request.fine is not False and facts.fine_bytes > 0)
+        return Want(first, request.fine is not False and facts.fine_bytes > 0)
 
-    def _current(self, kind_in: Callable[[State], Kind], *, newest: bool = False) -> View:
+    def _current(self, want_in: Callable[[Present], Want], *, newest: bool = False) -> View:
         """A view of the kind that is asked for in the present state. newest: of a state that is not older than this
         call, whatever that takes."""
-        from sightbook.search.view import MovedOn
-
         waited = False  # for a view that was begun after this call
         while True:
             with self.lock, explained(self._path):
-                state = _again(self._state)
-                kind, view = kind_in(state), self._view
-                usable = view is not None and view.serves(state, kind)
-                if view is not None and usable and (waited or view.state.stamp == state.stamp):
+                present = _again(self._read_present)
+                want, view = want_in(present), self._view
+                usable = view is not None and view.serves(present, want)
+                if view is not None and usable and (waited or view.present.stamp == present.stamp):
                     return view
-                if self._failed is not None and self._failed[0] == state.stamp:
+                if self._failed is not None and self._failed[0] == present.stamp:
                     error, self._failed = self._failed[1], None
                     raise error
                 beside = view is not None and usable and not newest and view.count > _AT_ONCE
@@ -188,29 +185,29 @@ class Searcher:
                     building, ours = Future(), True
                     self._building = building
             if ours and beside:
-                arguments = (building, state, kind, True)
+                arguments = (building, present, want, True)
                 threading.Thread(target=self._build, args=arguments, name="sightbook engine").start()
             elif ours:
-                self._build(building, state, kind)
+                self._build(building, present, want)
             if beside:
                 assert view is not None
                 return view
             unbuilt = building.exception()  # waits
             if ours and unbuilt is not None and not isinstance(unbuilt, MovedOn):
                 raise unbuilt
-            waited = ours
+            waited = ours and unbuilt is None
 
-    def _build(self, building: Future[View], state: State, kind: Kind, beside: bool = False) -> None:
-        from sightbook.search.view import MovedOn, View
+    def _build(self, building: Future[View], present: Present, want: Want, beside: bool = False) -> None:
+        from sightbook.search.view import View
 
         try:
             with explained(self._path):
-                view = View.build(self._path, state, kind, self._view)
+                view = View.build(self._path, present, want, self._view)
         except BaseException as error:
             with self.lock:
                 self._building = None
                 if beside and not isinstance(error, MovedOn):
-                    self._failed = state.stamp, error
+                    self._failed = present.stamp, error
             building.set_exception(error)
         else:
             with self.lock:
@@ -230,8 +227,8 @@ class Searcher:
             self._facts = folder.facts_of(self._path, fingerprint, fine)
         return stamp, self._facts
 
-    def _state(self) -> State:
-        from sightbook.search.view import State
+    def _read_present(self) -> Present:
+        from sightbook.search.view import Present
 
         stamp, facts = self._read()
         if self._model is None or self._model.fingerprint != facts.fingerprint:
@@ -244,7 +241,7 @@ class Searcher:
                     f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
                 )
             self._model = model
-        return State(stamp, facts, self._model)
+        return Present(stamp, facts, self._model)
 
 
 def _again(read: Callable[[], _T]) -> _T:

@@ -34,7 +34,7 @@ from sightbook.model.model import Model
 from sightbook.progress import Notice
 from sightbook.search import searcher
 from sightbook.search.request import Request
-from sightbook.search.view import Kind, State, View
+from sightbook.search.view import Present, View, Want
 from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.library.test_processes import start, wait_for
@@ -480,7 +480,7 @@ def test_the_cache_of_fine_codes_is_used_when_sound_and_made_anew_when_not(
 def test_a_mapped_cache_outlives_its_replacement(library: Path, photos: Path) -> None:
     with Library.open(library) as one, Library.open(library) as other:
         truth = [(hit.id, hit.raw) for hit in one.search(photos / "004.png", 12)]
-        view = View.build(library, State("", one.facts, one.model), Kind(one.facts.M, True), None)
+        view = View.build(library, Present("", one.facts, one.model), Want(one.facts.M, True), None)
         assert view.fine is not None and view.count == 12
         other.remove(["011.png"])
         with Library.open(library) as third:  # writes the cache anew

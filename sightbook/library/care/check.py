@@ -136,14 +136,14 @@ def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue |
         catalogue = Catalogue.read(path / NAME)
     except sqlite3.Error as error:
         return None, [_beyond_repair(path, str(error))]
-    said = _trusted(path, catalogue, facts, ours)
+    said = _judge(path, catalogue, facts, ours)
     if any(finding.verdict == "broken" for finding in said):
         catalogue.close()
         return None, said
     return catalogue, said
 
 
-def _trusted(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
+def _judge(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
     try:
         faults = catalogue.steadily(lambda: _faults(catalogue))
         if faults:
