@@ -36,7 +36,8 @@ from sightbook.errors import SightbookError
 from sightbook.images.load.pool import digest
 from sightbook.ingest import commit
 from sightbook.ingest.migrate import migrate
-from sightbook.library.care.check import check, compact
+from sightbook.library.care.check import check
+from sightbook.library.care.compact import compact
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 

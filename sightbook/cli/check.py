@@ -68,7 +68,7 @@ def compact(library: LibraryFolder, *, wait: Wait = 0, as_json: Json = False) ->
     """
     from sightbook.catalogue.lock import waiting
     from sightbook.cli.output import emit, emit_json, note
-    from sightbook.library.care.check import compact as rewrite
+    from sightbook.library.care.compact import compact as rewrite
 
     with waiting(wait, note):
         before, after = rewrite(library)

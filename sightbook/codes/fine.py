@@ -127,7 +127,7 @@ class Fine:
             )
         if k < 1:
             raise ConfigError(f"k = {k} results cannot be searched for: ask for at least 1")
-        rows, scores = self.engine.ranked(tables, candidates(k), threads, among=among, answers=k)
+        rows, scores = self.engine.rank(tables, candidates(k), threads, among=among, answers=k)
         k = min(k, rows.shape[1])
         if k == 0 or not len(tables):
             return np.empty((len(tables), k), np.int64), np.empty((len(tables), k), np.float32)

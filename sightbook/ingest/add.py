@@ -23,6 +23,7 @@ from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
 from sightbook.images.ours import DRAWN
 from sightbook.images.pixels.versions import VERSION
+from sightbook.ingest import sizes
 from sightbook.ingest.commit import commit_all
 from sightbook.ingest.means import Means
 from sightbook.ingest.order import Order, Prune
@@ -60,6 +61,8 @@ def add(
         run.encode(todo, open_model())
     for plan in plans:
         _note_reader(catalogue, plan)
+    if run.added and (remark := sizes.remark(catalogue, library, run.added)):
+        listener(Notice(remark))
     ended = time.monotonic()
     return AddReport(
         added=run.added,

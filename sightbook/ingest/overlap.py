@@ -3,13 +3,9 @@
 A picture is what its file is, not how it was reached. A folder is recognized by device and inode, so that links and
 mounts make no second one of it; a source that has moved by its pictures' paths, sizes and contents.
 
-Data flow: what a source holds (known paths, then those just found) → the folders it reaches → other sources that begin
-in one of them, or that are gone and whose pictures are found here → a TakeOver: their pictures get keys of this source
-and keep their ids; of two rows of one file the older id stays.
+Data flow: what a source holds (known paths, then those just found) → the folders it reaches → sources that begin there,
+or that are gone and found here → a TakeOver: their pictures get keys of this source and keep ids, of two the older.
 """
-
-# Plain strings: as many paths as pictures.
-# ruff: noqa: PTH116, PTH118
 
 from __future__ import annotations
 
@@ -26,13 +22,13 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, below
 from sightbook.images.load.pool import digest
-from sightbook.images.names import to_native, to_text
+from sightbook.images.names import to_text
 from sightbook.images.pixels.guards import limits
 from sightbook.images.sources import Source
+from sightbook.ingest import inode
+from sightbook.ingest.inode import Inode
 from sightbook.ingest.links import links_to, without_links
-from sightbook.ingest.takeover import TakeOver, merge, shift, sizes_of
-
-Identity = tuple[int, int]  # device and inode
+from sightbook.ingest.takeover import TakeOver, merge, of_equal_size, shift, sizes_of
 
 _SAMPLE = 64  # pictures whose content is compared before a source is taken for another one that has gone
 _EQUAL = 0.9  # of the sample: some may have been changed on the way
@@ -45,29 +41,30 @@ class Overlaps:
         self._catalogue = catalogue
         self._given = {source.id for source in given if source.names is None}
         self._rows = catalogue.sources()
-        self._gone = {row.id for row in self._rows if is_gone(row.root)}
+        self._gone = {row.id for row in self._rows if inode.is_gone(row.root)}
         self._taken: set[str] = set()
-        self._reached: dict[Identity, Source] = {}
+        self._reached: dict[Inode, Source] = {}
         self.moved: list[tuple[SourceRow, Source]] = []  # sources that keep their id at another root
 
     def place(self, source: Source) -> bool:
         """Makes `source` that part of a known one which it is, if it is one. False when it need not be gone through: it
         lies in another one that is given, too."""
-        here = identity(source.root)
+        here = inode.of(source.root)
         if here is None:
             return True
-        if here in self._reached and not _has_hidden(source.names):
+        has_hidden = any(map(inode.is_hidden, source.names or ()))
+        if here in self._reached and not has_hidden:
             return False
         for row in self._rows:  # one file or folder, reached by another name: a mount
-            if row.kind == source.kind and row.id not in self._taken and identity(row.root) == here:
+            if row.kind == source.kind and row.id not in self._taken and inode.of(row.root) == here:
                 source.id, source.root = row.id, Path(row.root)
-        if source.kind != "folder" or _has_hidden(source.names):
+        if source.kind != "folder" or has_hidden:
             return True
         best, id, root = "", source.id, source.root
         for row in self._rows:
-            if row.kind != "folder" or row.id in self._taken | self._gone or identity(row.root) == here:
+            if row.kind != "folder" or row.id in self._taken | self._gone or inode.of(row.root) == here:
                 continue
-            inside = places(row.root, self._catalogue.known(row.id)).get(here, "")
+            inside = inode.folders(row.root, self._catalogue.known(row.id)).get(here, "")
             if len(inside) > len(best):
                 best, id, root = inside, row.id, Path(row.root)
         if best:
@@ -81,16 +78,11 @@ class Overlaps:
                 source.names = frozenset(source.inside + name for name in source.names)
         return True
 
-    def known(self, source: Source, known: dict[str, Known]) -> list[TakeOver]:
+    def take_known(self, source: Source, known: dict[str, Known]) -> list[TakeOver]:
         """Takes over what `source` is known to hold as well, by what is in the catalogue alone: doubles."""
-        taken = []
-        others = self._others(source)
-        if source.kind == "folder" and any(row.kind == "folder" for row in others) and known:
-            reached = places(str(source.root), known)
-            for row in others:
-                prefix = self._begins_at(source, row, reached)
-                if prefix is not None:
-                    taken.append(self._take(source, known, row, prefix))
+        taken: list[TakeOver] = []
+        if source.kind == "folder" and known and self._has_folders_beside(source):
+            taken = self._take_inner(source, known, inode.folders(str(source.root), known))
         added = next((row.added for row in self._rows if row.id == source.id), None)
         for row in self._others(source):
             if row.id not in self._gone or row.kind != source.kind or added is None:
@@ -103,19 +95,15 @@ class Overlaps:
                 taken.append(self._take(source, known, row, prefix))
         return taken
 
-    def found(
+    def take_found(
         self, source: Source, known: dict[str, Known], fresh: list[Entry]
     ) -> tuple[list[TakeOver], list[Entry]]:
         """Takes over what the entries that `source` was not known to hold are in the catalogue as. Gives the entries
         back, without those that are pictures of another source that reaches the same folder."""
-        taken: list[TakeOver] = []
-        others = self._others(source)
-        if source.kind == "folder" and source.names is None and any(row.kind == "folder" for row in others):
-            reached = places(str(source.root), [entry.path for entry in fresh])
-            for row in others:
-                prefix = self._begins_at(source, row, reached)
-                if prefix is not None:
-                    taken.append(self._take(source, known, row, prefix))
+        taken, ids = list[TakeOver](), {row.id for row in self._rows}
+        if source.kind == "folder" and source.names is None and self._has_folders_beside(source):
+            reached = inode.folders(str(source.root), [entry.path for entry in fresh])
+            taken = self._take_inner(source, known, reached)
             fresh = self._not_elsewhere(source, known, reached, fresh)
         if source.kind == "folder":
             taken_links, fresh = self._links(source, known, fresh)
@@ -130,7 +118,7 @@ class Overlaps:
             prefix = self._moved_to(theirs, left, row.kind)
             if prefix is None:
                 taken += self._parts(source, known, row, theirs, left)
-            elif prefix == "" and not known and source.names is None and not self._has(source.id):
+            elif prefix == "" and not known and source.names is None and source.id not in ids:
                 # The same source at another place: its keys stay, too.
                 self._taken.add(row.id)
                 self.moved.append((row, source))
@@ -144,11 +132,11 @@ class Overlaps:
 
     def reach(self, source: Source, folders: Iterable[str]) -> None:
         """Notes the folders in which a whole source was found to hold pictures."""
-        for each, folder in places(str(source.root), [f"{folder}x" for folder in folders]).items():
+        for each, folder in inode.folders(str(source.root), [f"{folder}x" for folder in folders]).items():
             if f"{folder}/".startswith(source.inside):
                 other = self._reached.get(each)
                 # A folder belongs to a source that leads to it rather than to the one that begins there.
-                if other is None or (folder and not other.inside and identity(other.root) == each):
+                if other is None or (folder and not other.inside and inode.of(other.root) == each):
                     self._reached[each] = source
 
     def own(self, source: Source, new: list[Entry]) -> list[Entry]:
@@ -158,10 +146,10 @@ class Overlaps:
 
         def is_held(file: str) -> bool:
             folder, name = os.path.split(file)
-            other = self._reached.get(identity(folder) or (-1, -1), source)
+            other = self._reached.get(inode.of(folder) or (-1, -1), source)
             return (
                 other.id != source.id
-                and not _is_hidden(name)
+                and not inode.is_hidden(name)
                 and Excludes(other.exclude).fits(to_text(name)) is None
             )
 
@@ -169,7 +157,7 @@ class Overlaps:
 
     def within(self, source: Source) -> bool:
         """Whether a source that was gone through lies in another one that was."""
-        here = identity(source.root)
+        here = inode.of(source.root)
         return here is not None and self._reached.get(here, source) is not source
 
     def bystanders(self, given: Iterable[str]) -> list[SourceRow]:
@@ -179,26 +167,31 @@ class Overlaps:
         return [
             row
             for row in rows
-            if row.id not in seen and any(_below(other.root, row.root) is not None for other in rows)
+            if row.id not in seen and any(inode.below(other.root, row.root) is not None for other in rows)
         ]
-
-    # Parts
 
     def _others(self, source: Source) -> list[SourceRow]:
         return [row for row in self._rows if row.id != source.id and row.id not in self._taken]
 
-    def _has(self, id: str) -> bool:
-        return any(row.id == id for row in self._rows)
+    def _has_folders_beside(self, source: Source) -> bool:
+        return any(row.kind == "folder" for row in self._others(source))
 
-    def _begins_at(self, source: Source, row: SourceRow, reached: Mapping[Identity, str]) -> str | None:
+    def _take_inner(
+        self, source: Source, known: dict[str, Known], reached: Mapping[Inode, str]
+    ) -> list[TakeOver]:
+        """All pictures of the sources that begin in a folder which this one reaches."""
+        found = [(row, self._begins_at(source, row, reached)) for row in self._others(source)]
+        return [self._take(source, known, row, prefix) for row, prefix in found if prefix is not None]
+
+    def _begins_at(self, source: Source, row: SourceRow, reached: Mapping[Inode, str]) -> str | None:
         """Where in `source` the other source begins, as a prefix of paths; None: it does not."""
         if row.kind != "folder":
             return None
-        here = identity(row.root)
+        here = inode.of(row.root)
         if here is not None:
             place = reached.get(here)
         else:  # it was a part of it before it went
-            place = _below(row.root, str(source.root))
+            place = inode.below(row.root, str(source.root))
             place = place if place in reached.values() else None
         return None if place is None else f"{place}/" if place else ""
 
@@ -208,7 +201,7 @@ class Overlaps:
         theirs = self._catalogue.known(row.id)
         part = {path: each for path, each in theirs.items() if excludes.fits(prefix + path) is None}
         if row.id not in self._gone:
-            part = {path: each for path, each in part.items() if not _is_hidden(path)}
+            part = {path: each for path, each in part.items() if not inode.is_hidden(path)}
         if len(part) == len(theirs):
             self._taken.add(row.id)
         return merge(known, part, row, prefix)
@@ -223,7 +216,8 @@ class Overlaps:
 
         def is_held(file: str) -> bool:
             return any(
-                (path := _below(file, row.root)) is not None and to_text(path) in held[row.id] for row in rows
+                (path := inode.below(file, row.root)) is not None and to_text(path) in held[row.id]
+                for row in rows
             )
 
         fresh = without_links(root, fresh, is_held)
@@ -242,8 +236,7 @@ class Overlaps:
         prefix = shift({path: entry.size for path, entry in left.items()}, sizes_of(theirs), row.kind)
         if prefix is None:
             return []
-        pairs = [(prefix + path, entry) for path, entry in left.items() if prefix + path in theirs]
-        pairs = [(path, entry) for path, entry in pairs if theirs[path].size == entry.size]
+        pairs = of_equal_size(theirs, {prefix + path: entry for path, entry in left.items()})
         if not self._equal(theirs, pairs):
             return []
         part = {path.removeprefix(prefix): theirs[path] for path, _ in pairs}
@@ -257,9 +250,8 @@ class Overlaps:
         prefix = shift(sizes_of(theirs), {path: entry.size for path, entry in left.items()}, kind)
         if prefix is None:
             return None
-        pairs = [(path, left[prefix + path]) for path in theirs if prefix + path in left]
-        pairs = [(path, entry) for path, entry in pairs if theirs[path].size == entry.size]
-        return prefix if self._equal(theirs, pairs) else None
+        inner = {path: left[prefix + path] for path in theirs if prefix + path in left}
+        return prefix if self._equal(theirs, of_equal_size(theirs, inner)) else None
 
     def _equal(self, theirs: Mapping[str, Known], pairs: Sequence[tuple[str, Entry]]) -> bool:
         """Whether a sample of the entries has the content that the pictures at these paths had."""
@@ -283,7 +275,7 @@ class Overlaps:
         return equal > 0 and equal >= _EQUAL * len(pairs)
 
     def _not_elsewhere(
-        self, source: Source, known: Mapping[str, Known], reached: Mapping[Identity, str], fresh: list[Entry]
+        self, source: Source, known: Mapping[str, Known], reached: Mapping[Inode, str], fresh: list[Entry]
     ) -> list[Entry]:
         """Leaves out what another source holds that reaches one of the same folders, though neither lies in the other:
         the one that was there first keeps it."""
@@ -292,7 +284,7 @@ class Overlaps:
             if row.kind != "folder" or row.id in self._gone:
                 continue
             theirs = self._catalogue.known(row.id)
-            for each, folder in places(row.root, theirs).items():
+            for each, folder in inode.folders(row.root, theirs).items():
                 place = reached.get(each)
                 if place is None:
                     continue
@@ -303,54 +295,3 @@ class Overlaps:
                     if path.startswith(prefix) and "/" not in path[len(prefix) :]
                 )
         return [entry for entry in fresh if entry.path not in held or entry.path in known]
-
-
-def identity(path: str | Path) -> Identity | None:
-    """What a file or folder is, by whatever name; None when it cannot be looked at."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def is_gone(root: str) -> bool:
-    """Whether nothing has this name any more. What may not be looked at is not gone."""
-    try:
-        os.lstat(root)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def places(root: str, paths: Iterable[str]) -> dict[Identity, str]:
-    """The folders that these paths lie in, the root ('') and all between among them, by identity."""
-    folders = {""}
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    found: dict[Identity, str] = {}
-    for folder in sorted(folders, key=len):
-        here = identity(os.path.join(root, to_native(folder)))
-        if here is not None:
-            found.setdefault(here, folder)
-    return found
-
-
-def _below(path: str, root: str) -> str | None:
-    """The path relative to the root, POSIX style, where it lies below it by name."""
-    begin = root.rstrip(os.sep) + os.sep
-    return path[len(begin) :].replace(os.sep, "/") if path.startswith(begin) else None
-
-
-def _is_hidden(path: str) -> bool:
-    """Whether a walk passes over it."""
-    return path.startswith(".") or "/." in path
-
-
-def _has_hidden(names: frozenset[str] | None) -> bool:
-    return names is not None and any(_is_hidden(name) for name in names)

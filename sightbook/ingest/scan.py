@@ -88,7 +88,7 @@ def scan_all(
         plan.todo = [entry for entry in plan.todo if entry.path in plan.ids or id(entry) in kept]
     for row in overlaps.bystanders(plan.source.id for plan in plans):
         source = Source(row.id, row.kind, Path(row.root))
-        taken = overlaps.known(source, catalogue.known(row.id))
+        taken = overlaps.take_known(source, catalogue.known(row.id))
         if taken:
             plans.append(Plan(source, taken=taken, bystander=True))
     _tell(catalogue, plans, overlaps, library, meter.listener)
@@ -132,7 +132,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     """
     plan = Plan(source)
     known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
-    plan.taken = overlaps.known(source, known)
+    plan.taken = overlaps.take_known(source, known)
     fresh: list[Entry] = []
     folders: set[str] = set()
 
@@ -160,7 +160,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
         else:
             compare(entry, row)
     if fresh:
-        taken, fresh = overlaps.found(source, known, fresh)
+        taken, fresh = overlaps.take_found(source, known, fresh)
         plan.taken += taken
         anew = look()
         for entry in fresh:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sightbook.catalogue.rows import Known, SourceRow
+from sightbook.images.entry import Entry
 
 _SAMPLE = 64  # paths by which a prefix is looked for
 _TRIED = 16  # prefixes that are counted out
@@ -79,3 +80,8 @@ def shift(inner: Mapping[str, int], outer: Mapping[str, int], kind: str) -> str 
 def sizes_of(known: Mapping[str, Known]) -> dict[str, int]:
     """Sizes of the pictures, by path; failures are none."""
     return {path: row.size for path, row in known.items() if row.id is not None}
+
+
+def of_equal_size(known: Mapping[str, Known], entries: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
+    """The entries, by path, that are as large as the picture that is known there."""
+    return [(path, each) for path, each in entries.items() if path in known and known[path].size == each.size]

@@ -7,7 +7,7 @@ library, so they are made again from the sources.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,14 +133,8 @@ def _parquet(state: State, out: Path) -> int:
     with replace_atomic(out) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer:
             for rows in state.rows(_ROWS, fine=bool(fine)):
-                told = [
-                    (id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows
-                ]
-                columns = list(zip(*told, strict=True))
                 writer.write_table(
-                    pa.table(
-                        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-                    )
+                    _table([(row[0], row[1], shown(row[2]), shown(row[3]), *row[4:]) for row in rows], schema)
                 )
                 count += len(rows)
         state.confirm()
@@ -177,41 +171,37 @@ def embeddings_to_parquet(
         ],
         metadata=metadata,
     )  # fmt: skip
-    count = left_out = 0
-    batch: list[tuple[int, str, str, list[float]]] = []
-    with ExitStack() as stack:
-        temporary = stack.enter_context(replace_atomic(out))
-        writer = stack.enter_context(pq.ParquetWriter(temporary, schema))
-
-        def flush() -> None:
-            if batch:
-                columns = list(zip(*batch, strict=True))
-                writer.write_table(
-                    pa.table(
-                        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-                    )
-                )
-                batch.clear()
-
-        entries = [entry for entry in _entries(sources, listener) if entry.key in known]
-        means = Means(encode, jobs, listener=listener)
-        for entry, result in stack.enter_context(closing(means.results(entries, model))):
+    count = 0
+    batch: list[tuple[object, ...]] = []
+    entries = [entry for entry in _entries(sources, listener) if entry.key in known]
+    with (
+        replace_atomic(out) as temporary,
+        pq.ParquetWriter(temporary, schema) as writer,
+        closing(Means(encode, jobs, listener=listener).results(entries, model)) as results,
+    ):
+        for entry, result in results:
             id, digest = known[entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
-                source, path = entry.key
-                batch.append((id, source, shown(path), result.x.tolist()))
-                count += 1
-            else:
-                left_out += 1
+                batch.append((id, entry.source, shown(entry.path), result.x.tolist()))
             if len(batch) >= _ROWS // 8:
-                flush()
-        flush()
-    left_out += len(known) - len(entries)
-    if left_out:
+                writer.write_table(_table(batch, schema))
+                count += len(batch)
+                batch.clear()
+        if batch:
+            writer.write_table(_table(batch, schema))
+            count += len(batch)
+    if left_out := len(known) - count:
         what = counted(left_out, noun(model.takes_vectors)[:-1])
         are = f"{verb(left_out, 'are')} not there as they were added, and {verb(left_out, 'were')} left out"
         listener(Notice(f"{what} {are}"))
     return count
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: Any) -> Any:
+    import pyarrow as pa
+
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
 
 
 def _entries(sources: Sequence[SourceRow], listener: Listener) -> Iterator[Entry]:

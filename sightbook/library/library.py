@@ -8,9 +8,8 @@ while one writes; readers see whole batches.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,9 @@ from sightbook.ingest.order import Order, Prune, prune_like
 from sightbook.ingest.refuse import refuse_other_model
 from sightbook.ingest.writing import writing
 from sightbook.library import status
-from sightbook.library.selection import Wanted, select, wanted
-from sightbook.library.state import facts_in
-from sightbook.progress import Listener, Notice, silent
+from sightbook.library.selection import Wanted, parse, select
+from sightbook.library.state import Row, codes_of, rows_of
+from sightbook.progress import Listener, silent
 from sightbook.search.request import Request
 from sightbook.search.searcher import Searcher
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightbook.catalogue.snapshot import Snapshot
     from sightbook.images.pixels.picture import Picture
     from sightbook.ingest.report import AddPlan, AddReport, Failure
     from sightbook.library.status import Status
@@ -48,10 +46,9 @@ if TYPE_CHECKING:
 class Library:
     """An open LIBRARY folder. Use as a context manager, or `close` it. Searching is safe from several threads."""
 
-    def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
-        self.path, self._catalogue, self._closed = path, catalogue, False
-        self._lock = threading.RLock()
-        self._searcher = Searcher(path, facts)
+    def __init__(self, path: Path, searcher: Searcher) -> None:
+        self.path, self._searcher, self._closed = path, searcher, False
+        self._catalogue, self._lock = searcher.catalogue, searcher.lock
 
     @classmethod
     @takes(path=path_like, create_with=optional(model_like), fine=optional(flag))
@@ -77,13 +74,7 @@ class Library:
             model = create_with if isinstance(create_with, Model) else Model.open(create_with)
             folder.create(path, model, fine)
         folder.read_facts(path)
-        with explained(path), ExitStack() as undo:
-            catalogue = Catalogue.read(path / NAME)
-            undo.callback(catalogue.close)
-            facts = facts_in(path, catalogue)
-            folder.check_fine(path, facts, fine)
-            library = cls(path, facts, catalogue)
-            undo.pop_all()
+        library = cls(path, Searcher.open(path, fine))
         if create_with is not None:
             refuse_other_model(create_with, library.facts, path)
         return library
@@ -91,7 +82,6 @@ class Library:
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
         self._closed = True
-        self._catalogue.close()
         self._searcher.close()
 
     def __enter__(self) -> Library:
@@ -156,14 +146,11 @@ class Library:
         if model is not None:
             refuse_other_model(model, self.facts, self.path)
         from sightbook.ingest import add as ingest
-        from sightbook.ingest import sizes
 
         order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
         means = Means(encode, jobs, seen, listener)
         with writing(self.path, wait, listener) as catalogue:
             report = ingest.add(catalogue, self.path, lambda: self.model, order, means)
-            if report.added and (remark := sizes.remark(catalogue, self.path, report.added)):
-                listener(Notice(remark))
         self._searcher.follow()
         return report
 
@@ -209,17 +196,18 @@ class Library:
     ) -> list[Hit]:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
-        images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image, or a list of those:
-        several searches in one, told apart by `Hit.query`. A query that is in the library finds itself,
-        with a score of 1; 0 is the average picture of the library, whatever is chosen from.
-        scan_bits: scan the first bits of each code only, where the model has nested codes, and score the best of them
-        by the whole code: faster in large libraries, but a picture may be missed. among: the ids to choose from, where
-        not all pictures are meant; those that are not in the library are passed over. fine: None goes by fine codes,
-        too, where the library keeps them: the first max(400, 2k) by code are put in the order of both together; False
-        leaves them out. Raises PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError
-        (k < 1, or fine=True where there are no fine codes).
+        images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image; or, in the older form
+        of `search_many`, a list of those, told apart by `Hit.query`. A query that is in the library finds itself, with
+        a score of 1; 0 is the average picture of the library, whatever is chosen from. scan_bits: scan the first bits
+        of each code only, where the model has nested codes, and score the best of them by the whole code: faster in
+        large libraries, but a picture may be missed. among: the ids to choose from, where not all pictures are meant;
+        those that are not in the library are passed over. fine: None goes by fine codes, too, where the library keeps
+        them: the first max(400, 2k) by code are put in the order of both together; False leaves them out. Raises
+        PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1, or fine=True where
+        there are no fine codes).
         """
-        return _in_a_row(self.search_many(images, k, scan_bits=scan_bits, among=among, fine=fine))
+        found = self.search_many(images, k, scan_bits=scan_bits, among=among, fine=fine)
+        return [hit for hits in found for hit in hits]
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_many(
@@ -250,7 +238,8 @@ class Library:
         Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
         finite, and k < 1.
         """
-        return _in_a_row(self._searcher.search_vectors(vectors, Request.of(k, scan_bits, among, fine)))
+        found = self._searcher.search_vectors(vectors, Request.of(k, scan_bits, among, fine))
+        return [hit for hits in found for hit in hits]
 
     @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_embeddings(
@@ -264,7 +253,8 @@ class Library:
     ) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        return _in_a_row(self._searcher.search_embeddings(x, Request.of(k, scan_bits, among, fine)))
+        found = self._searcher.search_embeddings(x, Request.of(k, scan_bits, among, fine))
+        return [hit for hits in found for hit in hits]
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
@@ -284,7 +274,7 @@ class Library:
         still in its source comes back with the next `add` of that. wait: as in `add`. Raises LibraryError when one of
         them matches nothing; then nothing goes. ConfigError for what is neither, such as truth values.
         """
-        asked = wanted(what)
+        asked = parse(what)
         self._refuse_closed()
         with writing(self.path, wait) as catalogue:
             removed = catalogue.remove(*select(catalogue, self.path, asked))
@@ -293,40 +283,18 @@ class Library:
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""
-        from sightbook.catalogue.snapshot import load
-
-        def read() -> Snapshot:
-            fingerprint, fine = self._catalogue.fingerprint, self._catalogue.fine
-            facts = folder.facts_of(self.path, fingerprint, fine)
-            return load(self._catalogue, self.path / "cache", facts.code_bytes)
-
         with self._lock, explained(self.path):
-            found = self._catalogue.steadily(read)
-        return found.ids, found.packed
+            return codes_of(self.path, self._catalogue)
 
     @takes(count=count, fine=flag)
-    def rows(
-        self, count: int, *, fine: bool = False
-    ) -> Iterator[list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]]:
+    def rows(self, count: int, *, fine: bool = False) -> Iterator[list[Row]]:
         """(id, source, path, root, digest, packed code) of the pictures that can be found, `count` at a time, by id,
         all of one state.
 
         fine: and the fine code of each, in a library that keeps them.
         """
         self._refuse_closed()
-        with explained(self.path), closing(Catalogue.read(self.path / NAME)) as catalogue:
-            catalogue.connection.execute("BEGIN")
-            after = 0
-            while found := catalogue.page(after, count, fine=fine):
-                if not catalogue.stands():
-                    raise LibraryError(
-                        f"{self.path} was written while its rows were read, and you may not read along: ask for them "
-                        "again"
-                    )
-                yield found
-                after = found[-1][0]
-
-    # Parts
+        return rows_of(self.path, count, fine)
 
     def __reduce__(self) -> tuple[Callable[[str], Library], tuple[str]]:
         """Another process opens it anew, at the same place."""
@@ -336,7 +304,3 @@ class Library:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise LibraryError(closed(self.path))
-
-
-def _in_a_row(hits: list[list[Hit]]) -> list[Hit]:
-    return [hit for found in hits for hit in found]

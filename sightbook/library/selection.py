@@ -23,7 +23,7 @@ Wanted = str | int | tuple[str, str]
 Selected = tuple[set[int], set[tuple[str, str]], set[str]]
 
 
-def wanted(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
+def parse(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
     """One thing or several, as users hand them over; numbers become ids. ConfigError for what names nothing."""
     if isinstance(what, str | os.PathLike) or _is_key(what) or is_number(what):
         what = [what]  # type: ignore[list-item]
@@ -33,10 +33,10 @@ def wanted(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
         )
     elif isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
         return [int(id) for id in ids_of(what.reshape(-1), "what is to be removed")]
-    return [_wanted(each) for each in what]
+    return [_parse(each) for each in what]
 
 
-def _wanted(each: object) -> Wanted:
+def _parse(each: object) -> Wanted:
     if isinstance(each, os.PathLike):
         return os.fsdecode(each)
     if isinstance(each, str) or _is_key(each):
@@ -73,14 +73,14 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
         return set() if id is None else {id}, {item} if has_failed else set(), set()
     rows = catalogue.sources()
 
-    def named(text: str) -> Selected:
+    def find_named(text: str) -> Selected:
         whole = {row.id for row in rows if text == row.id or text.rstrip("/") == row.root.rstrip("/")}
         return (set(), set(), whole) if whole else (*catalogue.match(text), set())
 
-    shown = named(item)
+    shown = find_named(item)
     if any(shown) and glob.has_magic(item):
         return shown  # a pattern is of the library's paths, and fits whatever it fits
-    here = next((found for text in _spellings(item) if any(found := named(text))), shown)
+    here = next((found for text in _spellings(item) if any(found := find_named(text))), shown)
     if any(shown) and here != shown and not _same(catalogue, here, shown):
         raise LibraryError(
             f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "

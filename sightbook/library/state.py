@@ -18,8 +18,9 @@ from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.rows import FORMAT, SourceRow
+from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, ModelError
+from sightbook.search.moved import MovedOn
 
 if TYPE_CHECKING:
     from sightbook.library.library import Library
@@ -31,10 +32,6 @@ _ROUNDS = 5
 Row = tuple[int, str, str, str, bytes, *tuple[bytes, ...]]  # as `Catalogue.page` gives it
 
 
-class MovedOn(Exception):
-    """What was read is of no state any more: it is read again."""
-
-
 class State:
     """The state that one reading sees."""
 
@@ -43,10 +40,7 @@ class State:
 
     def rows(self, count: int, *, fine: bool = False) -> Iterator[list[Row]]:
         """As `Library.rows`."""
-        after = 0
-        while found := self._catalogue.page(after, count, fine=fine):
-            yield found
-            after = found[-1][0]
+        return _pages(self._catalogue, count, fine)
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """As `Library.codes`."""
@@ -88,23 +82,32 @@ def of_one_state(library: Library, work: Callable[[State], _T]) -> _T:
     raise LibraryError(f"{library.path} changes its model again and again: try later")
 
 
-def facts_in(path: Path, catalogue: Catalogue) -> Facts:
-    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+def _pages(catalogue: Catalogue, count: int, fine: bool) -> Iterator[list[Row]]:
+    after = 0
+    while found := catalogue.page(after, count, fine=fine):
+        yield found
+        after = found[-1][0]
 
-    def read() -> tuple[int, str, int | None]:
-        laid_out = catalogue.format
-        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
 
-    for left in range(_ROUNDS, 0, -1):
-        state = catalogue.steadily(read)
-        if state[0] > FORMAT:
-            raise LibraryError(
-                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
-                "(pip install -U sightbook)"
-            )
-        try:
-            return folder.facts_of(path, *state[1:])
-        except LibraryError:
-            if left == 1:
-                raise
-    raise AssertionError
+def rows_of(path: Path, count: int, fine: bool) -> Iterator[list[Row]]:
+    """`Library.rows` of the library at `path`."""
+    with explained(path), closing(Catalogue.read(path / NAME)) as catalogue:
+        catalogue.connection.execute("BEGIN")
+        for found in _pages(catalogue, count, fine):
+            if not catalogue.stands():
+                raise LibraryError(
+                    f"{path} was written while its rows were read, and you may not read along: ask for them again"
+                )
+            yield found
+
+
+def codes_of(path: Path, catalogue: Catalogue) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """`Library.codes` of the library at `path`, from its cache where that is fresh."""
+    from sightbook.catalogue.snapshot import Snapshot, load
+
+    def read() -> Snapshot:
+        facts = folder.facts_of(path, catalogue.fingerprint, catalogue.fine)
+        return load(catalogue, path / "cache", facts.code_bytes)
+
+    found = catalogue.steadily(read)
+    return found.ids, found.packed

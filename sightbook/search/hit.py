@@ -11,7 +11,7 @@ from sightbook.images.entry import address, locate, read_stored
 if TYPE_CHECKING:
     from sightbook.catalogue.rows import KeyRow
     from sightbook.images.entry import Kind
-    from sightbook.search.view import Found
+    from sightbook.search.view import Answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Hit:
         return read_stored(self.kind, self.root, self.path, bytes.fromhex(self.digest) or None)
 
 
-def hits_of(found: Found, keys: Mapping[int, KeyRow]) -> list[list[Hit]]:
+def hits_of(found: Answers, keys: Mapping[int, KeyRow]) -> list[list[Hit]]:
     """The hits of each question; what has no key any more is left out."""
     hits: list[list[Hit]] = []
     for query, answers in enumerate(zip(*(part.tolist() for part in found), strict=True)):

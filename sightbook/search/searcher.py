@@ -22,8 +22,10 @@ from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
+from sightbook.catalogue.rows import FORMAT
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.search.hit import Hit, hits_of
+from sightbook.search.moved import MovedOn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from sightbook.images.pixels.picture import Picture
     from sightbook.model.model import Model
     from sightbook.search.request import Request
-    from sightbook.search.view import Kind, State, View
+    from sightbook.search.view import Present, View, Want
 
 _T = TypeVar("_T")
 # Tries to find a state no writer has taken hits from between scoring and looking up, or whose model is there.
@@ -42,32 +44,48 @@ _AT_ONCE = 20_000
 
 
 class Searcher:
-    """What searches the library at `path`, from any number of threads; `facts` are those it was opened with."""
+    """What searches the library at `path`, from any number of threads; `facts` are those it was opened with.
 
-    def __init__(self, path: Path, facts: Facts) -> None:
+    catalogue: open for reading, its own from now on; for one thread at a time, which holds the lock.
+    """
+
+    def __init__(self, path: Path, facts: Facts, catalogue: Catalogue) -> None:
         self._path, self._facts = path, facts
-        self._lock = threading.RLock()  # guards the connection and what follows
-        self._catalogue = Catalogue.read(path / NAME)
+        self.catalogue = catalogue
+        self.lock = threading.RLock()  # guards the connection and what follows
         self._model: Model | None = None
         self._view: View | None = None
         self._building: Future[View] | None = None
         self._failed: tuple[str, BaseException] | None = None  # at which stamp, beside, with nobody waiting
 
+    @classmethod
+    def open(cls, path: Path, fine: bool | None = None) -> Searcher:
+        """LibraryError when the library is damaged, newer than this program, or made with `fine` otherwise."""
+        with explained(path):
+            catalogue = Catalogue.read(path / NAME)
+            try:
+                facts = _facts_in(path, catalogue)
+                folder.check_fine(path, facts, fine)
+                return cls(path, facts, catalogue)
+            except BaseException:
+                catalogue.close()
+                raise
+
     def close(self) -> None:
         """No question is answered after that."""
-        self._catalogue.close()
+        self.catalogue.close()
 
     @property
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
-        with self._lock, explained(self._path):
+        with self.lock, explained(self._path):
             return _again(lambda: self._read()[1])
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
-        with self._lock, explained(self._path):
-            return _again(self._state).model
+        with self.lock, explained(self._path):
+            return _again(self._read_present).model
 
     def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
         """`Library.search_many`."""
@@ -112,57 +130,53 @@ class Searcher:
             model = self.model
             x = embed(model)
         for round in range(_ROUNDS):
-            view = self._current(lambda state: self._kind(state, request), newest=round > 0)
-            if view.state.model is not model:
-                model = view.state.model
+            view = self._current(lambda present: self._want(present, request), newest=round > 0)
+            if view.present.model is not model:
+                model = view.present.model
                 x = embed(model)
             found = view.search(x, request)
             ids = sorted(set(found.ids.ravel().tolist()))
-            with self._lock, explained(self._path):
-                keys = self._catalogue.keys(ids)
+            with self.lock, explained(self._path):
+                keys = self.catalogue.keys(ids)
             if len(keys) == len(ids):
                 break  # else a writer removed some of them meanwhile: ask its new state
         return hits_of(found, keys)
 
     def follow(self) -> None:
         """What was written through this program is what its next search finds."""
-        from sightbook.search.view import MovedOn
-
         view = self._view
         if view is None:
             return
 
-        def kind(state: State) -> Kind:
-            if state.model is not view.state.model:
+        def want(present: Present) -> Want:
+            if present.model is not view.present.model:
                 raise MovedOn
-            return view.kind
+            return view.want
 
         with suppress(MovedOn):
-            self._current(kind, newest=True)
+            self._current(want, newest=True)
 
-    def _kind(self, state: State, request: Request) -> Kind:
-        from sightbook.search.view import Kind
+    def _want(self, present: Present, request: Request) -> Want:
+        from sightbook.search.view import Want
 
-        facts, model = state.facts, state.model
+        facts, model = present.facts, present.model
         if request.fine and not facts.fine:
             raise ConfigError(f"{self._path} keeps no fine codes to search by: leave `fine` out")
         first = facts.M if request.scan_bits is None else model.prefix(request.scan_bits).M
-        return Kind(first, request.fine is not False and facts.fine_bytes > 0)
+        return Want(first, request.fine is not False and facts.fine_bytes > 0)
 
-    def _current(self, kind_in: Callable[[State], Kind], *, newest: bool = False) -> View:
+    def _current(self, want_in: Callable[[Present], Want], *, newest: bool = False) -> View:
         """A view of the kind that is asked for in the present state. newest: of a state that is not older than this
         call, whatever that takes."""
-        from sightbook.search.view import MovedOn
-
         waited = False  # for a view that was begun after this call
         while True:
-            with self._lock, explained(self._path):
-                state = _again(self._state)
-                kind, view = kind_in(state), self._view
-                usable = view is not None and view.serves(state, kind)
-                if view is not None and usable and (waited or view.state.stamp == state.stamp):
+            with self.lock, explained(self._path):
+                present = _again(self._read_present)
+                want, view = want_in(present), self._view
+                usable = view is not None and view.serves(present, want)
+                if view is not None and usable and (waited or view.present.stamp == present.stamp):
                     return view
-                if self._failed is not None and self._failed[0] == state.stamp:
+                if self._failed is not None and self._failed[0] == present.stamp:
                     error, self._failed = self._failed[1], None
                     raise error
                 beside = view is not None and usable and not newest and view.count > _AT_ONCE
@@ -171,32 +185,32 @@ class Searcher:
                     building, ours = Future(), True
                     self._building = building
             if ours and beside:
-                arguments = (building, state, kind, True)
+                arguments = (building, present, want, True)
                 threading.Thread(target=self._build, args=arguments, name="sightbook engine").start()
             elif ours:
-                self._build(building, state, kind)
+                self._build(building, present, want)
             if beside:
                 assert view is not None
                 return view
             unbuilt = building.exception()  # waits
             if ours and unbuilt is not None and not isinstance(unbuilt, MovedOn):
                 raise unbuilt
-            waited = ours
+            waited = ours and unbuilt is None
 
-    def _build(self, building: Future[View], state: State, kind: Kind, beside: bool = False) -> None:
-        from sightbook.search.view import MovedOn, View
+    def _build(self, building: Future[View], present: Present, want: Want, beside: bool = False) -> None:
+        from sightbook.search.view import View
 
         try:
             with explained(self._path):
-                view = View.build(self._path, state, kind, self._view)
+                view = View.build(self._path, present, want, self._view)
         except BaseException as error:
-            with self._lock:
+            with self.lock:
                 self._building = None
                 if beside and not isinstance(error, MovedOn):
-                    self._failed = state.stamp, error
+                    self._failed = present.stamp, error
             building.set_exception(error)
         else:
-            with self._lock:
+            with self.lock:
                 self._view, self._building = view, None
             building.set_result(view)
         finally:
@@ -205,7 +219,7 @@ class Searcher:
     # The present state, with the lock held
 
     def _read(self) -> tuple[str, Facts]:
-        catalogue, facts = self._catalogue, self._facts
+        catalogue, facts = self.catalogue, self._facts
         stamp, fingerprint, fine = catalogue.steadily(
             lambda: (catalogue.stamp, catalogue.fingerprint, catalogue.fine)
         )
@@ -213,8 +227,8 @@ class Searcher:
             self._facts = folder.facts_of(self._path, fingerprint, fine)
         return stamp, self._facts
 
-    def _state(self) -> State:
-        from sightbook.search.view import State
+    def _read_present(self) -> Present:
+        from sightbook.search.view import Present
 
         stamp, facts = self._read()
         if self._model is None or self._model.fingerprint != facts.fingerprint:
@@ -227,7 +241,7 @@ class Searcher:
                     f"{model.fingerprint[:12]}, not {facts.fingerprint[:12]}): copy the whole library again"
                 )
             self._model = model
-        return State(stamp, facts, self._model)
+        return Present(stamp, facts, self._model)
 
 
 def _again(read: Callable[[], _T]) -> _T:
@@ -236,3 +250,25 @@ def _again(read: Callable[[], _T]) -> _T:
         with suppress(LibraryError, ModelError):
             return read()
     return read()
+
+
+def _facts_in(path: Path, catalogue: Catalogue) -> Facts:
+    """The facts of one state. LibraryError when this program cannot read it, or it is none."""
+
+    def read() -> tuple[int, str, int | None]:
+        laid_out = catalogue.format
+        return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
+
+    for left in range(_ROUNDS, 0, -1):
+        state = catalogue.steadily(read)
+        if state[0] > FORMAT:
+            raise LibraryError(
+                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
+                "(pip install -U sightbook)"
+            )
+        try:
+            return folder.facts_of(path, *state[1:])
+        except LibraryError:
+            if left == 1:
+                raise
+    raise AssertionError

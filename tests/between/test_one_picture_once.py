@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sightbook.images.sources import open_sources
-from sightbook.ingest import overlap
+from sightbook.ingest import inode
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice
@@ -98,8 +98,8 @@ def test_doubles_of_an_older_library_are_healed_and_the_older_ids_stay(
     library.add([photos / "2023"])
     before = by_file(library)
     with monkeypatch.context() as as_before:
-        as_before.setattr(overlap, "identity", lambda path: None)
-        as_before.setattr(overlap, "_below", lambda path, root: None)
+        as_before.setattr(inode, "of", lambda path: None)
+        as_before.setattr(inode, "below", lambda path, root: None)
         library.add([photos])
     assert len(library) == 12, "the case is made: five pictures are there twice"
     path = library.path
@@ -163,12 +163,12 @@ def test_a_mount_of_a_known_source_is_that_source(
     before = by_file(library)
     mounted = tmp_path / "mounted"
     shutil.copytree(photos, mounted)
-    real = overlap.identity
+    real = inode.of
 
-    def bound(path: str | Path) -> overlap.Identity | None:
+    def bound(path: str | Path) -> inode.Inode | None:
         return real(str(path).replace(str(mounted), str(photos)))
 
-    monkeypatch.setattr(overlap, "identity", bound)
+    monkeypatch.setattr(inode, "of", bound)
     assert counts(library.add([mounted])) == (0, 0, 7, 0, 0, 0)
     assert counts(library.add([mounted / "2023"])) == (0, 0, 5, 0, 0, 0)
     assert by_file(library) == before and roots(library) == [str(photos)]

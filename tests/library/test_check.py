@@ -13,7 +13,8 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.lock import writer_lock
 from sightbook.catalogue.rows import PictureRow
 from sightbook.errors import LibraryError
-from sightbook.library.care.check import check, compact
+from sightbook.library.care.check import check
+from sightbook.library.care.compact import compact
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.model.model import Model

@@ -24,15 +24,17 @@ from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
 from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
-from sightbook.library import export, state
-from sightbook.library.care.check import check, compact
+from sightbook.library import export
+from sightbook.library.care.check import check
+from sightbook.library.care.compact import compact
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.library.status import advise
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from sightbook.search import searcher
 from sightbook.search.request import Request
-from sightbook.search.view import Kind, State, View
+from sightbook.search.view import Present, View, Want
 from tests.ingest.test_add import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.library.test_processes import start, wait_for
@@ -248,7 +250,7 @@ def test_an_older_program_refuses_a_library_with_them(library: Path, monkeypatch
         patch.setattr(folder, "FORMAT", 1)
         with pytest.raises(LibraryError, match="library format 2, this program reads up to 1: update"):
             Library.open(library)
-    monkeypatch.setattr(state, "FORMAT", 1)  # should library.json be behind the catalogue
+    monkeypatch.setattr(searcher, "FORMAT", 1)  # should library.json be behind the catalogue
     with pytest.raises(LibraryError, match="has format 2, this program reads up to 1"):
         Library.open(library)
 
@@ -478,7 +480,7 @@ def test_the_cache_of_fine_codes_is_used_when_sound_and_made_anew_when_not(
 def test_a_mapped_cache_outlives_its_replacement(library: Path, photos: Path) -> None:
     with Library.open(library) as one, Library.open(library) as other:
         truth = [(hit.id, hit.raw) for hit in one.search(photos / "004.png", 12)]
-        view = View.build(library, State("", one.facts, one.model), Kind(one.facts.M, True), None)
+        view = View.build(library, Present("", one.facts, one.model), Want(one.facts.M, True), None)
         assert view.fine is not None and view.count == 12
         other.remove(["011.png"])
         with Library.open(library) as third:  # writes the cache anew

@@ -90,14 +90,14 @@ class Engine:
         Raises ConfigError for tables of another shape or type, tables that are not finite, k < 1, threads < 1, or
         `among` that does not ascend.
         """
-        rows, scores = self.ranked(tables, k, threads, among=among)
+        rows, scores = self.rank(tables, k, threads, among=among)
         return self.ids_of(rows), scores
 
     def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of rows, of any shape."""
         return rows if self._ids is None else self._ids.of(rows)
 
-    def ranked(
+    def rank(
         self,
         tables: Floats,
         k: int,
@@ -126,7 +126,7 @@ class Engine:
             )
         k = min(k, self._count if kept is None else len(kept))
         whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
-        found = self._found(whole, k, threads, kept)
+        found = self._search(whole, k, threads, kept)
         return rows_of(found), scores_of(found)
 
     def choose(self, among: NDArray[np.int64]) -> Chosen:
@@ -148,7 +148,7 @@ class Engine:
         assert isinstance(self._rows, Exact)
         return filtered.search(self._rows, tables, k, kept)
 
-    def _found(self, tables: Floats, k: int, threads: int, kept: Chosen | None) -> Keys:
+    def _search(self, tables: Floats, k: int, threads: int, kept: Chosen | None) -> Keys:
         if k == 0 or len(tables) == 0:
             return np.empty((len(tables), k), dtype=np.int64)
         step = max(1, min(QUERIES, AT_ONCE // (2 * k), -(-len(tables) // threads)))

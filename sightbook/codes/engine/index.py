@@ -40,7 +40,7 @@ class Ranking(Protocol):
 
     def __len__(self) -> int: ...
 
-    def ranked(
+    def rank(
         self, tables: Floats, k: int, threads: int = 1, *, among: Among = None, answers: int | None = None
     ) -> tuple[NDArray[np.int64], Floats]:
         """`Index.search` with rows in place of ids. answers: how many of the k will be answers, when not all."""

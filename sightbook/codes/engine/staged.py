@@ -50,14 +50,14 @@ class Staged:
         candidates: how many the scan hands on for each query; default 20 for each answer, at least 1,000.
         Raises ConfigError as `Engine.search` does, and for a choice of rows.
         """
-        rows, scores = self.ranked(tables, k, threads, among=among, candidates=candidates)
+        rows, scores = self.rank(tables, k, threads, among=among, candidates=candidates)
         return self.ids_of(rows), scores
 
     def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of rows, of any shape."""
         return rows if self._ids is None else self._ids.of(rows)
 
-    def ranked(
+    def rank(
         self,
         tables: Floats,
         k: int,

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
@@ -23,28 +19,17 @@ from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import writer_lock
 from sightbook.catalogue.rows import FORMAT, GOOD, MISSING, UNREADABLE
-from sightbook.catalogue.snapshot import FINE_NAME as FINE_CODES
 from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
-from sightbook.images.entry import noun, storable
-from sightbook.images.names import to_native
+from sightbook.images.entry import noun
+from sightbook.library.care.compact import make_anew, remove_leftovers
+from sightbook.library.care.finding import Finding
+from sightbook.library.care.sources import look_at_sources
 from sightbook.model.config import ModelConfig
 from sightbook.words import counted
 
-Verdict = Literal["ok", "repaired", "note", "broken"]
-_NAMED = 5
 _ROUNDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. repaired: it was wrong and is right now; note: worth knowing, no fault of the library;
-    broken: what must be done stands in the text."""
-
-    what: str
-    verdict: Verdict
-    text: str
 
 
 def check(path: Path) -> list[Finding]:
@@ -74,7 +59,7 @@ def _look(path: Path, ours: bool) -> list[Finding]:
     try:
         # One state; by the lock it is one in any case, and a repair must not wait for the end of a reading.
         read = _at_once if ours else catalogue.steadily
-        return found + read(lambda: [*_cache(path, facts, catalogue, ours), *_sources(catalogue)])
+        return found + read(lambda: [*_cache(path, facts, catalogue, ours), *look_at_sources(catalogue)])
     finally:
         catalogue.close()
 
@@ -92,17 +77,8 @@ def _stamp(path: Path) -> str | None:
 
 
 def _leftovers(path: Path) -> Iterator[Finding]:
-    """Temporary files of writers that were killed; the lock says that none is at work."""
-    left = [
-        each for pattern in (".model.*", f".{folder.JSON}.*", f".{NAME}.*") for each in path.glob(pattern)
-    ]
-    with contextlib.suppress(LibraryError, FileNotFoundError), writer_lock(path / folder.LEARNING):
-        left.append(path / folder.LEARNING)  # nobody is learning there
-    left += [each for name in (CODES, FINE_CODES) for each in (path / "cache").glob(f".{name}.*")]
-    for each in left:
-        shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
-    if left:
-        yield Finding("folder", "repaired", f"{len(left)} leftovers of an interrupted writer were removed")
+    if count := remove_leftovers(path):
+        yield Finding("folder", "repaired", f"{count} leftovers of an interrupted writer were removed")
 
 
 def _migration(path: Path, ours: bool) -> Iterator[Finding]:
@@ -132,9 +108,9 @@ def model_of(path: Path) -> tuple[Facts | None, list[Finding]]:
     facts: Facts | None = None
     try:
         config = ModelConfig.read(path / "model")
-        for name, told in config.files.items():
+        for name, written in config.files.items():
             data = (path / "model" / name).read_bytes()
-            if hashlib.blake2b(data, digest_size=16).hexdigest() != told["blake2b"]:
+            if hashlib.blake2b(data, digest_size=16).hexdigest() != written["blake2b"]:
                 raise ModelError(f"{path / 'model' / name} is not what it was: copy the model here again")
         found.append(
             Finding("model", "ok", f"{config.method}, {config.bits} bits, {config.fingerprint[:12]}")
@@ -160,14 +136,14 @@ def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue |
         catalogue = Catalogue.read(path / NAME)
     except sqlite3.Error as error:
         return None, [_beyond_repair(path, str(error))]
-    said = _trusted(path, catalogue, facts, ours)
+    said = _judge(path, catalogue, facts, ours)
     if any(finding.verdict == "broken" for finding in said):
         catalogue.close()
         return None, said
     return catalogue, said
 
 
-def _trusted(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
+def _judge(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
     try:
         faults = catalogue.steadily(lambda: _faults(catalogue))
         if faults:
@@ -285,73 +261,8 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterat
             "cache", "note", "there is none of this state: each program that searches makes its own"
         )
         return
-    _make_anew(cache, catalogue, facts)
+    make_anew(cache, catalogue, facts)
 
 
 def _noun(catalogue: Catalogue) -> str:
     return noun(any(source.kind == "vectors" for source in catalogue.sources()))
-
-
-def _make_anew(cache: Path, catalogue: Catalogue, facts: Facts) -> None:
-    for name in (CODES, FINE_CODES):
-        (cache / name).unlink(missing_ok=True)
-    load(catalogue, cache, facts.code_bytes, fine=True)
-
-
-def _sources(catalogue: Catalogue) -> Iterator[Finding]:
-    """Whether the pictures are still where they were, by size and time alone."""
-    counts = catalogue.counts()
-    for source in catalogue.sources():
-        what = noun(source.kind == "vectors")
-        if not os.path.exists(source.root):  # noqa: PTH110  Path.exists raises PermissionError
-            yield Finding(
-                "source",
-                "note",
-                f"{source.root} is not there now: {counted(counts[source.id].good, what[:-1])} can be found, not shown",
-            )
-            continue
-        if source.kind != "folder":
-            yield Finding("source", "ok", f"{source.root}: {counted(counts[source.id].good, what[:-1])}")
-            continue
-        changed = []
-        for path, row in catalogue.known(source.id).items():
-            if row.id is not None and row.state == GOOD:
-                with contextlib.suppress(OSError):
-                    status = os.stat(os.path.join(source.root, to_native(path)))  # noqa: PTH116, PTH118
-                    if (status.st_size, storable(status.st_mtime_ns)) == (row.size, row.mtime_ns):
-                        continue
-                changed.append(path)
-        if changed:
-            named = ", ".join(sorted(changed)[:_NAMED])
-            more = " …" if len(changed) > _NAMED else ""
-            yield Finding(
-                "source",
-                "note",
-                f"{source.root}: {counted(len(changed), 'picture')} changed or went since the last `sightbook add` "
-                f"({named}{more})",
-            )
-        else:
-            yield Finding(
-                "source", "ok", f"{source.root}: {counted(counts[source.id].good, 'picture')} as they were"
-            )
-
-
-def compact(path: Path) -> tuple[int, int]:
-    """Rewrites the catalogue without the space of deleted rows and drops the cache: bytes before and after.
-
-    Searches go on meanwhile. LibraryError when another process writes.
-    """
-    folder.read_facts(path)
-    with explained(path), writer_lock(path):
-        before = folder.size(path)
-        for _ in _leftovers(path):
-            pass
-        catalogue = Catalogue.write(path / NAME)
-        try:
-            catalogue.connection.execute("VACUUM")
-            catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            facts = folder.read_facts(path)
-            _make_anew(path / "cache", catalogue, facts)
-        finally:
-            catalogue.close()
-        return before, folder.size(path)
