@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sightbook.errors import SourceError
@@ -13,7 +14,6 @@ from sightbook.images.left_out import LeftOut, Reason, sentence
 from sightbook.images.names import shown
 from sightbook.words import counted
 
-_ARCHIVES = (".parquet", ".tar", ".npy")
 _LOOKED_AT = 100_000  # archives that a proposal is made from
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -34,20 +34,21 @@ def refuse_hollow(path: Path) -> None:
         )
 
 
-def nothing_in(root: Path) -> str:
-    """Why a folder is no source; archives in it, at any depth, are proposed: which of them are meant is the user's."""
+def nothing_in(root: Path, suffixes: Sequence[str]) -> str:
+    """Why a folder is no source; archives in it, at any depth, are proposed: which of them are meant is the user's.
+    suffixes: of archives."""
     left = LeftOut()
     archives: list[str] = []
 
     def note(reason: Reason, what: str, path: str) -> None:
         left.add(reason, what, path)
-        if reason == "suffix" and len(archives) < _LOOKED_AT and what in _ARCHIVES:
+        if reason == "suffix" and len(archives) < _LOOKED_AT and what in suffixes:
             archives.append(path)
 
     for _ in Walk(str(root), note):
         pass
     if archives:
-        what = max(_ARCHIVES, key=[Path(path).suffix.lower() for path in archives].count)
+        what = max(suffixes, key=[Path(path).suffix.lower() for path in archives].count)
         some = [path for path in archives if path.lower().endswith(what)]
         folders = {path.rpartition("/")[0] for path in some}
         pattern = (f"{folders.pop()}/" if len(folders) == 1 else "**/").lstrip(
@@ -58,9 +59,9 @@ def nothing_in(root: Path) -> str:
             f"There are no picture files in the folder {quoted(root)}, but {counted(len(archives), 'archive')} such "
             f"as {shown(archives[0])}: give {quoted(among)}."
         )
-    suffixes = " ".join(sorted(PICTURE_SUFFIXES))
+    known = " ".join(sorted(PICTURE_SUFFIXES))
     held = f"; it holds {sentence(left.groups)}" if left else ""
-    return f"There are no pictures ({suffixes}) in the folder {quoted(root)}{held}: check the path."
+    return f"There are no pictures ({known}) in the folder {quoted(root)}{held}: check the path."
 
 
 def quoted(path: str | Path) -> str:

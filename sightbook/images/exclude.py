@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sightbook.images.entry import Entry
-from sightbook.images.find import Left
+from sightbook.images.left_out import Left
 from sightbook.images.names import to_text
 from sightbook.images.patterns import compiled, composed, readings
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sightbook.errors import SourceError
 from sightbook.images.entry import EmptySource, storable
-from sightbook.images.left_out import Reason
+from sightbook.images.left_out import Left, Reason, ignore
 from sightbook.images.names import shown, to_text
 from sightbook.images.ours import MARKS, folder_of_ours
 
@@ -36,14 +36,6 @@ def suffix_of(name: str) -> str:
     """The suffix that a file is counted under, in small letters; "" for none."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX and " " not in suffix else ""
-
-
-# (reason, what, path within the source) of something that is not taken; see left_out.py.
-Left = Callable[[Reason, str, str], None]
-
-
-def ignore(reason: Reason, what: str, path: str) -> None:
-    """The listener to whom it does not matter."""
 
 
 @dataclass(frozen=True, slots=True)

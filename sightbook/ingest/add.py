@@ -19,12 +19,13 @@ from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.fine import UNASKED, too_many
 from sightbook.catalogue.rows import FailureRow, PictureRow
 from sightbook.errors import LibraryError, SourceError
-from sightbook.images.entry import Entry, locate, noun
+from sightbook.images.entry import Entry, noun
 from sightbook.images.exclude import below, within
 from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
 from sightbook.images.ours import DRAWN
 from sightbook.images.pixels.versions import VERSION
+from sightbook.images.stored import locate
 from sightbook.ingest.passing import failure, reader
 from sightbook.ingest.report import AddPlan, AddReport, Failure
 from sightbook.ingest.scan import (
@@ -77,7 +78,7 @@ def add(
         listener=listener,
     )  # fmt: skip
     if too_many(catalogue, sum(len(plan.todo) for plan in plans)):
-        what = noun(any(plan.source.kind == "vectors" for plan in plans))
+        what = noun(any(plan.source.of_kind.of_vectors for plan in plans))
         listener(
             Notice(
                 f"more than {UNASKED:,} {what}: no fine codes are kept; a new library with --fine keeps them, "
@@ -194,7 +195,7 @@ def told(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
         source = plan.source
 
         def where(path: str, source: Source = source) -> str:
-            return locate(source.kind, str(source.root), path)
+            return source.of_kind.locate(str(source.root), path)
 
         new += [where(entry.path) for entry in plan.todo if entry.path not in plan.ids]
         changed += [where(entry.path) for entry in plan.todo if entry.path in plan.ids]
@@ -314,14 +315,14 @@ class _Run:
                 f"the source {source.root} vanished while it was read: mount its drive or restore it, then run the "
                 "same command again"
             )
-        locator = locate(source.kind, str(source.root), entry.path)
+        locator = source.of_kind.locate(str(source.root), entry.path)
         if reason == DRAWN:
             self.plans[entry.source].drawn.append(entry.path)
             self._bad.append(FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, time.time()))
             return
         self.failures.append(Failure(entry.source, entry.path, locator, reason, time.time()))
         self.listener(Notice(f"{locator}: {reason}"))
-        if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):
+        if source.of_kind.files and not os.path.lexists(source.root / to_native(entry.path)):
             self._gone.append(entry.key)
         else:
             self._bad.append(failure(entry, reason))

@@ -15,6 +15,7 @@ from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved, So
 from sightbook.errors import LibraryError, PictureError, SourceError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import below
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
 from sightbook.images.names import to_text
@@ -164,12 +165,12 @@ def _fresh_id(root: Path, taken: Mapping[str, Path]) -> str:
 def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
     """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
     for source in sources:
-        if source.kind == "vectors" and config.frame is not None:
+        if kind_of(source.kind).of_vectors and config.frame is not None:
             raise LibraryError(
                 f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
                 "with a model that was learned from vectors"
             )
-        if source.kind != "vectors" and config.frame is None:
+        if not kind_of(source.kind).of_vectors and config.frame is None:
             raise LibraryError(
                 f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
                 "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
@@ -180,7 +181,10 @@ def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConf
     """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
     for source in sources:
         root = str(source.root)
-        if source.kind == "vectors" and (F := fitting_length(root, config.features)) != config.features:
+        if (
+            kind_of(source.kind).of_vectors
+            and (F := fitting_length(root, config.features)) != config.features
+        ):
             raise LibraryError(
                 f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
                 "vectors of the network that it was learned from, or a library of its own, with a model of these"
@@ -209,7 +213,7 @@ def scan_all(
         kept = {id(entry) for entry in overlaps.own(plan.source, new)}
         plan.todo = [entry for entry in plan.todo if entry.path in plan.ids or id(entry) in kept]
     for row in overlaps.bystanders(plan.source.id for plan in plans):
-        source = Source(row.id, row.kind, Path(row.root))
+        source = Source(row.id, kind_of(row.kind), Path(row.root))
         taken = overlaps.known(source, catalogue.known(row.id))
         if taken:
             plans.append(Plan(source, taken=taken, bystander=True))

@@ -33,8 +33,9 @@ from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import waiting, writer_lock
 from sightbook.catalogue.rows import FORMAT
 from sightbook.errors import ConfigError, LibraryError, ModelError, typed
-from sightbook.images.entry import locate, noun
+from sightbook.images.entry import noun
 from sightbook.images.ours import DRAWN
+from sightbook.images.stored import locate
 from sightbook.ingest.report import AddPlan, AddReport, Failure
 from sightbook.library.selection import Wanted, select, wanted
 from sightbook.library.status import SourceStatus, Status

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sightbook.images.entry import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,7 @@ class Hit:
     source: str
     path: str
     locator: str
-    kind: Kind
+    kind: str
     root: str
     digest: str = ""
 
@@ -36,13 +32,13 @@ class Hit:
     def uri(self) -> str:
         """Where the picture is, for any program: the file as a `file:` address, in which bytes of its name that are not
         UTF-8 stand as %XX; of a picture in an archive the archive's."""
-        from sightbook.images.entry import address
+        from sightbook.images.stored import address
 
         return address(self.kind, self.root, self.path)
 
     def read(self) -> bytes:
         """The picture's bytes from its source; SourceError or PictureError when they are not there any more, or are not
         those that the answer speaks of."""
-        from sightbook.images.entry import read_stored
+        from sightbook.images.stored import read_stored
 
         return read_stored(self.kind, self.root, self.path, bytes.fromhex(self.digest) or None)

@@ -20,7 +20,7 @@ from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.ids import ids_of
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
-from sightbook.images.entry import locate
+from sightbook.images.stored import locate
 from sightbook.search.engines import Engines, Migrated
 from sightbook.search.hit import Hit
 

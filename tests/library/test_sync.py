@@ -12,7 +12,7 @@ import pytest
 from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, within
-from sightbook.images.find import ignore
+from sightbook.images.left_out import ignore
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.ingest.test_add import held, ids

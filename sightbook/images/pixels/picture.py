@@ -2,7 +2,7 @@
 
 Data flow: a path, bytes, an array or a Pillow picture → bytes where there are any (a path is read within the guards, a
 Pillow picture that was opened and not touched is read again) → `decode`; else pixels as they are → `rgb`. So a file and
-`Image.open` of it give equal pixels.
+`Image.open` of it give equal pixels. For an encoder then → `frame`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from PIL import Image
 from sightbook.errors import PictureError
 from sightbook.images.pixels.content import read_file
 from sightbook.images.pixels.decode import decode_image, draft_scale, explained, is_known, upright
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards, limits
 from sightbook.images.pixels.quiet import quiet
 
 # A path, the bytes of a picture file, an RGB array (H, W, 3) uint8, or a Pillow picture.
 Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Any
+
+
+def frame_picture(
+    picture: Picture, frame: Frame, guards: Guards | None = None
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Any picture as the pixels (size, size, 3) that encoders see, with its full width and height; errors as of
+    `read_picture`."""
+    image, width, height = read_picture(picture, side=frame.resize, guards=guards)
+    return frame.apply_image(image), width, height
 
 
 def read_picture(

@@ -28,6 +28,7 @@ from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
 from sightbook.images.entry import noun, storable
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.names import to_native
 from sightbook.model.config import ModelConfig
 from sightbook.words import counted
@@ -289,7 +290,7 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterat
 
 
 def _noun(catalogue: Catalogue) -> str:
-    return noun(any(source.kind == "vectors" for source in catalogue.sources()))
+    return noun(any(kind_of(source.kind).of_vectors for source in catalogue.sources()))
 
 
 def _make_anew(cache: Path, catalogue: Catalogue, facts: Facts) -> None:
@@ -302,7 +303,7 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
     """Whether the pictures are still where they were, by size and time alone."""
     counts = catalogue.counts()
     for source in catalogue.sources():
-        what = noun(source.kind == "vectors")
+        what = noun(kind_of(source.kind).of_vectors)
         if not os.path.exists(source.root):  # noqa: PTH110  Path.exists raises PermissionError
             yield Finding(
                 "source",
@@ -310,7 +311,7 @@ def _sources(catalogue: Catalogue) -> Iterator[Finding]:
                 f"{source.root} is not there now: {counted(counts[source.id].good, what[:-1])} can be found, not shown",
             )
             continue
-        if source.kind != "folder":
+        if not kind_of(source.kind).files:
             yield Finding("source", "ok", f"{source.root}: {counted(counts[source.id].good, what[:-1])}")
             continue
         changed = []

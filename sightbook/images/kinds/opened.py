@@ -1,0 +1,33 @@
+"""Files that stay open from one read to the next, a few for each thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from sightbook.images.entry import Origin
+
+_OPEN_FILES = 4
+
+
+class Closable(Protocol):
+    """What is closed when too many are open."""
+
+    def close(self) -> None: ...
+
+
+_T = TypeVar("_T", bound=Closable)
+_here = threading.local()
+
+
+def opened(origin: Origin, open_it: Callable[[str], _T]) -> _T:
+    """This thread's open file for an origin; a rewritten file has another origin. At most a few stay open."""
+    key = (os.getpid(), origin)
+    files: dict[tuple[int, Origin], Any] = _here.__dict__.setdefault("files", {})
+    file: _T = files.pop(key, None) or open_it(origin.root)
+    files[key] = file  # the most recently used is the last
+    while len(files) > _OPEN_FILES:
+        files.pop(next(iter(files))).close()
+    return file

@@ -1,0 +1,50 @@
+"""The kinds of sources, by the names that catalogues keep. A kind's file is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from sightbook.errors import SourceError
+from sightbook.images.source import SourceKind
+
+# In the order in which a path is held against them. Each module calls its kind KIND.
+_MODULES = {
+    "folder": "sightbook.images.kinds.folder",
+    "tar": "sightbook.images.kinds.tar",
+    "parquet": "sightbook.images.kinds.parquet",
+    "vectors": "sightbook.images.kinds.vectors",
+    "cifar": "sightbook.images.kinds.cifar",
+}
+# Those of one's own, which `register` adds.
+OWN: dict[str, SourceKind] = {}
+
+
+def register(kind: SourceKind) -> None:
+    """Makes a kind of one's own known to this process; SourceError for a name that another one has."""
+    if kind.name in _MODULES or OWN.get(kind.name, kind) != kind:
+        raise SourceError(f"There is a kind of source called {kind.name!r}: give yours another name.")
+    OWN[kind.name] = kind
+
+
+def kind_of(name: str) -> SourceKind:
+    """The kind of this name; SourceError when there is none here."""
+    if name in OWN:
+        return OWN[name]
+    if name not in _MODULES:
+        raise SourceError(
+            f"A source is of the kind {name!r}, which is not known here: use the program that added it, or a newer one."
+        )
+    kind: SourceKind = import_module(_MODULES[name]).KIND
+    return kind
+
+
+def kinds() -> Iterator[SourceKind]:
+    """All of them, in the order in which a path is held against them."""
+    yield from map(kind_of, (*_MODULES, *OWN))
+
+
+def recognize(path: Path) -> SourceKind | None:
+    """The kind of what lies at a path, by its name."""
+    return next((kind for kind in kinds() if kind.recognize(path)), None)
