@@ -11,7 +11,7 @@ from sightbook.errors import SourceError
 from sightbook.images.entry import EmptySource
 from sightbook.images.find import PICTURE_SUFFIXES, Walk
 from sightbook.images.left_out import LeftOut, Reason, sentence
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.words import counted
 
 _LOOKED_AT = 100_000  # archives that a proposal is made from
@@ -26,10 +26,10 @@ def refuse_hollow(path: Path) -> None:
     except OSError:
         return  # the reader that follows says why
     if not begin:
-        raise EmptySource(f"The file {quoted(path)} is empty, 0 bytes: check that it is the right one.")
+        raise EmptySource(f"The file {quote(path)} is empty, 0 bytes: check that it is the right one.")
     if begin == _POINTER:
         raise SourceError(
-            f"The file {quoted(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
+            f"The file {quote(path)} is a pointer of Git LFS, its content was not fetched: run `git lfs pull` in the "
             "clone."
         )
 
@@ -56,14 +56,14 @@ def nothing_in(root: Path, suffixes: Sequence[str]) -> str:
         ) + f"*{Path(some[0]).suffix}"
         among = f"{glob.escape(str(root))}/{pattern}"
         return (
-            f"There are no picture files in the folder {quoted(root)}, but {counted(len(archives), 'archive')} such "
-            f"as {shown(archives[0])}: give {quoted(among)}."
+            f"There are no picture files in the folder {quote(root)}, but {counted(len(archives), 'archive')} such "
+            f"as {escape(archives[0])}: give {quote(among)}."
         )
     known = " ".join(sorted(PICTURE_SUFFIXES))
     held = f"; it holds {sentence(left.groups)}" if left else ""
-    return f"There are no pictures ({known}) in the folder {quoted(root)}{held}: check the path."
+    return f"There are no pictures ({known}) in the folder {quote(root)}{held}: check the path."
 
 
-def quoted(path: str | Path) -> str:
+def quote(path: str | Path) -> str:
     """A path in a sentence."""
-    return f"'{shown(os.fspath(path))}'"
+    return f"'{escape(os.fspath(path))}'"

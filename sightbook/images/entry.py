@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.label import Label
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.pixels.guards import limits, too_large
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Origin:
             return
         status = _status(self.root)
         if (status.st_size, storable(status.st_mtime_ns)) != (self.size, self.mtime_ns):
-            raise SourceError(f"The source {shown(self.root)} changed while it was read: run again.")
+            raise SourceError(f"The source {escape(self.root)} changed while it was read: run again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Entry:
     def locator(self) -> str:
         """Where the picture is, in one printable line for people."""
         if self.origin is None:
-            return shown(f"{self.source}/{self.path}")
+            return escape(f"{self.source}/{self.path}")
         return self.origin.kind.locate(self.origin.root, self.path)
 
     @property
@@ -92,7 +92,7 @@ class Entry:
         Raises PictureError when this one picture cannot be read or is larger than `limit`, SourceError when its whole
         source vanished or was rewritten.
         """
-        origin = self._placed()
+        origin = self._place()
         if limit is not None and self.size > limit:
             raise too_large(self.size, limit)
         origin.check()
@@ -104,13 +104,13 @@ class Entry:
     def head(self, size: int) -> bytes:
         """The first `size` bytes of the picture, all of them where no less can be read, none where it is no picture
         file; errors as of `read`."""
-        origin = self._placed()
+        origin = self._place()
         if origin.kind.head is None:
             return self.read(limits().bytes)
         origin.check()
         return origin.kind.head(origin, self, size)
 
-    def _placed(self) -> Origin:
+    def _place(self) -> Origin:
         if self.origin is None:
             raise PictureError("its source is not known")
         return self.origin
@@ -135,4 +135,6 @@ def _status(root: str) -> os.stat_result:
 
 def vanished(root: str) -> SourceError:
     """The error of a source that was there and is not any more."""
-    return SourceError(f"The source {shown(root)} vanished while it was read: bring it back, then run again.")
+    return SourceError(
+        f"The source {escape(root)} vanished while it was read: bring it back, then run again."
+    )

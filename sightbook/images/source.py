@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sightbook.images.entry import Entry, Origin
 from sightbook.images.exclude import Excludes
 from sightbook.images.left_out import Left, LeftOut, Reason
-from sightbook.images.names import shown, to_native
+from sightbook.images.names import escape, to_native
 
 if TYPE_CHECKING:
     from sightbook.images.kinds.rows import Rows
@@ -75,7 +75,7 @@ class SourceKind:
 
     def locate(self, root: str, path: str) -> str:
         """A printable line that tells people where a picture is."""
-        return shown(root.removesuffix(self.joint) + self.joint + path)
+        return escape(root.removesuffix(self.joint) + self.joint + path)
 
     def address(self, root: str, path: str) -> str:
         """The `file:` address of a picture's file, or of the archive that it is in."""
@@ -136,7 +136,7 @@ class Source:
             self.left_out.add(reason, what, self.of_kind.locate(root, path))
 
         found = self.of_kind.entries(self, left)
-        yield from excludes.kept(found, left) if excludes else found
+        yield from excludes.keep(found, left) if excludes else found
         self.unfit = excludes.unfit
 
 

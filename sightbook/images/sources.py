@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightbook.errors import SourceError
-from sightbook.images.empty import quoted
+from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry
 from sightbook.images.exclude import Exclude, of_root
 from sightbook.images.left_out import Group, LeftOut
 from sightbook.images.source import Source, source_id
-from sightbook.images.specs import named_by, propose, set_aside
+from sightbook.images.specs import propose, resolve, set_aside
 from sightbook.words import counted
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
@@ -71,11 +71,11 @@ def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
     `id` replaces the default id (12 hex of BLAKE2b of the resolved root) and needs a spec that names one source.
     Raises SourceError: nothing there, no pictures in it, a kind of file that is not a source.
     """
-    sources = _distinct(named_by(spec, LeftOut()))
+    sources = _distinct(resolve(spec, LeftOut()))
     if id is not None:
         if len(sources) != 1:
             raise SourceError(
-                f"{quoted(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
+                f"{quote(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
             )
         sources[0].id = id
     return sources
@@ -101,7 +101,7 @@ def open_sources(
     found, empty = [], None
     for spec in specs:
         try:
-            found += named_by(spec, aside, may_be_empty)
+            found += resolve(spec, aside, may_be_empty)
         except EmptySource as error:
             if len(specs) == 1 or Path(spec).is_dir():  # a folder may be a drive that is not mounted
                 raise
@@ -118,7 +118,7 @@ def open_sources(
         other = by_id.setdefault(source.id, source.root)
         if other != source.root:
             raise SourceError(
-                f"The sources {quoted(other)} and {quoted(source.root)} have one id ({source.id}): give each its own."
+                f"The sources {quote(other)} and {quote(source.root)} have one id ({source.id}): give each its own."
             )
     return Sources(tuple(sources), aside)
 

@@ -9,18 +9,18 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from sightbook.errors import SourceError
-from sightbook.images.empty import nothing_in, quoted, refuse_hollow
+from sightbook.images.empty import nothing_in, quote, refuse_hollow
 from sightbook.images.entry import EmptySource
 from sightbook.images.find import PICTURE_SUFFIXES, suffix_of
-from sightbook.images.kinds.registry import kinds, recognize
+from sightbook.images.kinds.registry import recognize, suffixes
 from sightbook.images.left_out import LeftOut, ignore
-from sightbook.images.names import existing, shown
+from sightbook.images.names import escape, existing
 from sightbook.images.ours import is_ours
 from sightbook.images.patterns import is_pattern, matches
 from sightbook.images.source import Source, SourceKind
 
 
-def named_by(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = ()) -> list[Source]:
+def resolve(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = ()) -> list[Source]:
     """The sources that a path or pattern names; `aside` hears of a pattern's members that are none, or hold nothing.
     SourceError when there is none, EmptySource when there is nothing in it. may_be_empty: roots of folders."""
     text = os.fspath(spec)
@@ -28,15 +28,13 @@ def named_by(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = 
         raise SourceError(f"An empty name is not a source: name {propose()}.")
     if "://" in text:
         raise SourceError(
-            f"{quoted(text)} is an address, and nothing is fetched: download it and give the path."
+            f"{quote(text)} is an address, and nothing is fetched: download it and give the path."
         )
     path = existing(os.path.expanduser(text))
     if path is not None and os.path.exists(path):
         return [_open(Path(path), _recognize(Path(path), text), may_be_empty)]
     if not is_pattern(text):
-        raise SourceError(
-            f"There is nothing at {quoted(text)}: check the path and that its drive is mounted."
-        )
+        raise SourceError(f"There is nothing at {quote(text)}: check the path and that its drive is mounted.")
     members = _members(text, aside)
     sources = []
     for member, kind in members:
@@ -48,23 +46,23 @@ def named_by(spec: str | Path, aside: LeftOut, may_be_empty: Collection[Path] = 
             empty = error
             set_aside(member, aside)
     if not sources:
-        raise EmptySource(f"Nothing is left of the pattern {quoted(text)}: {empty}") from empty
+        raise EmptySource(f"Nothing is left of the pattern {quote(text)}: {empty}") from empty
     return sources
 
 
 def propose() -> str:
     """What can be named as a source of pictures."""
-    return f"a folder, {_listed(_suffixes(vectors=False))}, a picture or a glob of those"
+    return f"a folder, {_list(suffixes(vectors=False))}, a picture or a glob of those"
 
 
 def set_aside(path: Path, aside: LeftOut) -> None:
     """Notes that there is nothing to take at a path."""
     ours = is_ours(str(path)) if path.is_dir() else None
     if ours is not None:
-        aside.add("ours", f"{ours} of sightbook", shown(str(path)))
+        aside.add("ours", f"{ours} of sightbook", escape(str(path)))
         return
     what = "folder" if path.is_dir() else suffix_of(path.name) or "file"
-    aside.add("empty", what, shown(str(path)))
+    aside.add("empty", what, escape(str(path)))
 
 
 def _members(pattern: str, aside: LeftOut) -> list[tuple[Path, SourceKind]]:
@@ -76,16 +74,16 @@ def _members(pattern: str, aside: LeftOut) -> list[tuple[Path, SourceKind]]:
         if kind is not None:
             members.append((path, kind))
         elif path.is_file():
-            aside.add("suffix", suffix_of(path.name), shown(str(path)))
+            aside.add("suffix", suffix_of(path.name), escape(str(path)))
     if not all(kind.of_vectors or kind.either for _, kind in members):  # nor are arrays beside pictures meant
         for path, kind in members:
             if kind.of_vectors:
-                aside.add("suffix", suffix_of(path.name), shown(str(path)))
+                aside.add("suffix", suffix_of(path.name), escape(str(path)))
         members = [pair for pair in members if not pair[1].of_vectors]
     if not members:
-        what = f"only things that are no source ({quoted(found[0])} …)" if found else "nothing"
+        what = f"only things that are no source ({quote(found[0])} …)" if found else "nothing"
         raise SourceError(
-            f"The pattern {quoted(pattern)} matches {what}: check it, and quote it for the shell."
+            f"The pattern {quote(pattern)} matches {what}: check it, and quote it for the shell."
         )
     if "**" in pattern:
         # '**' yields every folder on the way besides the files in it; the files are what is meant.
@@ -97,8 +95,8 @@ def _recognize(path: Path, text: str) -> SourceKind:
     kind = recognize(path)
     if kind is None:
         raise SourceError(
-            f"{quoted(text)} is no source: give a folder, {_listed(_suffixes(vectors=False))}, a picture "
-            f"({' '.join(sorted(PICTURE_SUFFIXES))}), or {_listed(_suffixes(vectors=True))} of vectors."
+            f"{quote(text)} is no source: give a folder, {_list(suffixes(vectors=False))}, a picture "
+            f"({' '.join(sorted(PICTURE_SUFFIXES))}), or {_list(suffixes(vectors=True))} of vectors."
         )
     return kind
 
@@ -109,14 +107,9 @@ def _open(path: Path, kind: SourceKind, may_be_empty: Collection[Path]) -> Sourc
         refuse_hollow(path.resolve())
     source = kind.open(path)
     if path.is_dir() and source.root not in may_be_empty and next(kind.entries(source, ignore), None) is None:
-        raise EmptySource(nothing_in(source.root, [*_suffixes(vectors=False), *_suffixes(vectors=True)]))
+        raise EmptySource(nothing_in(source.root, [*suffixes(vectors=False), *suffixes(vectors=True)]))
     return source
 
 
-def _suffixes(*, vectors: bool) -> list[str]:
-    """Those of the archives of pictures, or of files of vectors."""
-    return [suffix for kind in kinds() if kind.of_vectors == vectors for suffix in kind.suffixes]
-
-
-def _listed(suffixes: Iterable[str]) -> str:
-    return ", ".join(f"a {suffix}" for suffix in suffixes)
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"a {suffix}" for suffix in names)

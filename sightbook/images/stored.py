@@ -7,7 +7,7 @@ from hashlib import blake2b
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin
 from sightbook.images.kinds.registry import kind_of
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.pixels.guards import limits
 
 
@@ -16,7 +16,7 @@ def locate(kind: str, root: str, path: str) -> str:
     try:
         return kind_of(kind).locate(root, path)
     except SourceError:
-        return shown(f"{root} row {path}")
+        return escape(f"{root} row {path}")
 
 
 def address(kind: str, root: str, path: str) -> str:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from sightbook.errors import SourceError
 from sightbook.images.entry import EmptySource, Entry
 from sightbook.images.kinds.npy import is_npy, read_npy
-from sightbook.images.kinds.opened import opened
+from sightbook.images.kinds.open_files import keep_open
 from sightbook.images.kinds.rows import Rows, Vector, open_rows
 from sightbook.images.kinds.vectors import stored
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.patterns import matches
 from sightbook.words import counted
 
@@ -46,13 +46,13 @@ def read_many(entries: Iterable[Entry], count: int) -> Iterator[tuple[list[Entry
     """
     for origin, some in groupby(entries, key=lambda entry: entry.origin):
         if origin is None or origin.kind.rows is None:
-            place = "a source" if origin is None else shown(origin.root)
+            place = "a source" if origin is None else escape(origin.root)
             raise SourceError(
                 f"There are pictures in {place}, and vectors are wanted here: give a file of vectors."
             )
         while batch := list(islice(some, count)):
             origin.check()
-            yield batch, opened(origin, origin.kind.rows).take([int(entry.path) for entry in batch])
+            yield batch, keep_open(origin, origin.kind.rows).take([int(entry.path) for entry in batch])
 
 
 def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
@@ -82,7 +82,7 @@ def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
                     if isinstance(vector, str)
                     else f"{counted(len(vector), 'number')}, not {F} as the first"
                 )
-                raise SourceError(f"Row {number} of {shown(name)} cannot be used ({why}): leave it out.")
+                raise SourceError(f"Row {number} of {escape(name)} cannot be used ({why}): leave it out.")
             rows[place] = vector
             place += 1
     return rows
@@ -95,9 +95,9 @@ def _files(specs: Iterable[str | os.PathLike[str]]) -> list[str]:
         text = os.path.expanduser(os.fspath(spec))
         some = [text] if os.path.exists(text) else matches(text)
         if not some:
-            raise SourceError(f"There is nothing at '{shown(text)}': check the path.")
+            raise SourceError(f"There is nothing at '{escape(text)}': check the path.")
         found += some
     for each in found:
         if not is_npy(each) and not each.lower().endswith(".parquet"):
-            raise SourceError(f"'{shown(each)}' is no file of vectors: give a .npy or a .parquet.")
+            raise SourceError(f"'{escape(each)}' is no file of vectors: give a .npy or a .parquet.")
     return found

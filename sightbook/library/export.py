@@ -19,7 +19,7 @@ from sightbook.codes.tables import Floats, Metric
 from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.sources import open_sources
 from sightbook.ingest.scan import is_there
 from sightbook.library.state import State, of_one_state
@@ -132,7 +132,7 @@ def _parquet(state: State, out: Path) -> int:
         with pq.ParquetWriter(temporary, schema) as writer:
             for rows in state.rows(_ROWS, fine=bool(fine)):
                 told = [
-                    (id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows
+                    (id, source, escape(path), escape(root), *rest) for id, source, path, root, *rest in rows
                 ]
                 columns = list(zip(*told, strict=True))
                 writer.write_table(
@@ -193,7 +193,7 @@ def embeddings_to_parquet(
             id, digest = known[result.entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
                 source, path = result.entry.key
-                batch.append((id, source, shown(path), result.x.tolist()))
+                batch.append((id, source, escape(path), result.x.tolist()))
                 count += 1
             else:
                 left_out += 1

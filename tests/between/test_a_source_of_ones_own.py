@@ -105,6 +105,14 @@ def test_its_labels_are_those_of_the_same_folder(tmp_path: Path, model: Model) -
     assert (ours.map, ours.queries, ours.database) == (theirs.map, 4, 36)
 
 
+def test_it_may_be_published_in_parts(tmp_path: Path, model: Model) -> None:
+    for part, seed in (("train", 0), ("test", 1)):
+        drawn = draw(12, seed=seed)
+        write_zip(tmp_path / f"{part}.zip", {f"{kind}/{n}.png": data for n, (data, kind) in enumerate(drawn)})
+    report = evaluate(model, "labelled", tmp_path, jobs=1)
+    assert (report.queries, report.database, report.classes) == (12, 12, 6)
+
+
 def test_processes_that_decode_read_it_by_its_functions_names(tmp_path: Path, model: Model) -> None:
     path = write_zip(tmp_path / "p.zip", {f"a/{n}.png": picture(n) for n in range(3)})
     assert model.frame is not None

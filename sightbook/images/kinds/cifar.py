@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin, vanished
 from sightbook.images.left_out import Left
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.source import Labels, Source, SourceKind
 
 SIDE = 32
@@ -43,13 +43,13 @@ def open_batch(path: Path) -> Source:
     size = os.path.getsize(root)
     if not size or size % _RECORD:
         raise SourceError(
-            f"{shown(root)} has the name of a batch of CIFAR-10, and {size:,} bytes, which are no whole records of "
+            f"{escape(root)} has the name of a batch of CIFAR-10, and {size:,} bytes, which are no whole records of "
             f"{_RECORD:,}: unpack it again, or give it another name."
         )
     highest = int(_classes(root).max())
     if highest >= _CLASSES:
         raise SourceError(
-            f"{shown(root)} has the name of a batch of CIFAR-10, and a class {highest}, where there are 0 to "
+            f"{escape(root)} has the name of a batch of CIFAR-10, and a class {highest}, where there are 0 to "
             f"{_CLASSES - 1}: unpack it again, or give it another name."
         )
     return source
@@ -99,7 +99,7 @@ def labels(source: Source) -> Labels:
     except OSError:
         return Labels()
     except UnicodeDecodeError:
-        raise SourceError(f"{shown(path)} is no text: put the file of the download back") from None
+        raise SourceError(f"{escape(path)} is no text: put the file of the download back") from None
     return Labels(names or None)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.empty import quoted
+from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry, Origin
 from sightbook.images.kinds import vectors
-from sightbook.images.kinds.opened import opened
+from sightbook.images.kinds.open_files import keep_open
 from sightbook.images.kinds.rows import vector_columns
 from sightbook.images.kinds.table import Cursor, Table, picture_column
 from sightbook.images.label import label_of
 from sightbook.images.left_out import Left
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.source import Labels, Source, SourceKind
 
 _SUFFIX = ".parquet"
@@ -32,7 +32,7 @@ def open_parquet(path: Path) -> Source:
     table = Table(str(source.root))
     if not len(table):
         raise EmptySource(
-            f"There are no rows in the Parquet file {quoted(path)}: check that it is the right one."
+            f"There are no rows in the Parquet file {quote(path)}: check that it is the right one."
         )
     if picture_column(table.schema) is None and vector_columns(table.schema):
         return vectors.open_file(path)
@@ -59,7 +59,7 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
 
 def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
     """The bytes of one row. Rows asked for in order cost one pass over the file for each thread that asks."""
-    value = opened(origin, _Pictures).cursor.read(int(entry.path)).as_py()
+    value = keep_open(origin, _Pictures).cursor.read(int(entry.path)).as_py()
     if value is None:
         raise PictureError("the row holds no picture bytes (a path alone is not followed)")
     return bytes(value)
@@ -85,7 +85,7 @@ def _picture_column(table: Table) -> str:
         return found
     listed = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
     raise SourceError(
-        f"The Parquet file {shown(table.root)} has no column `image` or `img` that holds pictures as bytes, and none "
+        f"The Parquet file {escape(table.root)} has no column `image` or `img` that holds pictures as bytes, and none "
         f"of vectors (it has {listed or 'no columns'}): rename or write the column in the Hugging Face layout."
     )
 

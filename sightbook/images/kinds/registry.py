@@ -45,6 +45,11 @@ def kinds() -> Iterator[SourceKind]:
     yield from map(kind_of, (*_MODULES, *OWN))
 
 
+def suffixes(*, vectors: bool) -> list[str]:
+    """Those of archives of pictures, or of files of vectors."""
+    return [suffix for kind in kinds() if kind.of_vectors == vectors for suffix in kind.suffixes]
+
+
 def recognize(path: Path) -> SourceKind | None:
     """The kind of what lies at a path, by its name."""
     return next((kind for kind in kinds() if kind.recognize(path)), None)

@@ -13,7 +13,7 @@ from sightbook.images.entry import EmptySource
 from sightbook.images.kinds.npy import is_npy, open_npy
 from sightbook.images.kinds.table import Cursor, Table
 from sightbook.images.label import Label
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 
 Vector = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ class _Column:
         first = next((each for each in self.all() if not isinstance(each, str)), None)
         if first is None or not len(first):
             raise EmptySource(
-                f"There are no vectors in the Parquet file {shown(root)}: check that it is the right one."
+                f"There are no vectors in the Parquet file {escape(root)}: check that it is the right one."
             )
         self.shape = (len(self._table), len(first))
 
@@ -151,11 +151,11 @@ def _vector_column(table: Table) -> str:
         return found[0]
     if found:
         raise SourceError(
-            f"The Parquet file {shown(table.root)} has several columns of vectors ({', '.join(found)}): leave one, or "
+            f"The Parquet file {escape(table.root)} has several columns of vectors ({', '.join(found)}): leave one, or "
             "rename it to `embedding`."
         )
     listed = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
     raise SourceError(
-        f"The Parquet file {shown(table.root)} has no column of vectors, lists of floating-point numbers (it has "
+        f"The Parquet file {escape(table.root)} has no column of vectors, lists of floating-point numbers (it has "
         f"{listed or 'no columns'}): write one, named `embedding`."
     )

@@ -11,7 +11,7 @@ from typing import Any
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import vanished
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.source import Labels
 
 # What is held of one file at a time; Hugging Face writes row groups of about this size, others write them of any size.
@@ -74,7 +74,7 @@ class Table:
     def damaged(self, why: object) -> SourceError:
         first_line = str(why).strip().partition("\n")[0].rstrip(".")
         return SourceError(
-            f"The Parquet file {shown(self.root)} is damaged or not Parquet ({first_line}): fetch or write it again."
+            f"The Parquet file {escape(self.root)} is damaged or not Parquet ({first_line}): fetch or write it again."
         )
 
 

@@ -15,12 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.empty import quoted
+from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry, Origin, storable, vanished
 from sightbook.images.find import is_picture_name, suffix_of
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
 from sightbook.images.left_out import Left, ignore
-from sightbook.images.names import shown, to_text
+from sightbook.images.names import escape, to_text
 from sightbook.images.pixels.guards import too_large
 from sightbook.images.source import Labels, Source, SourceKind
 from sightbook.words import counted
@@ -55,9 +55,7 @@ def open_tar(path: Path) -> Source:
         is_plain = info.isfile() or info.islnk() or info.issym()
         if is_picture_name(_name(name)) and not _hidden(name) and is_plain:
             return source
-    raise EmptySource(
-        f"There are no pictures in the tar file {quoted(path)}: check that it is the right one."
-    )
+    raise EmptySource(f"There are no pictures in the tar file {quote(path)}: check that it is the right one.")
 
 
 def entries(source: Source, left: Left) -> Iterator[Entry]:
@@ -212,11 +210,11 @@ def _beside(members: dict[str, Member], sidecars: dict[str, Label]) -> tuple[dic
     if not shared:
         return labels, []
     stem, paths = next(iter(shared.items()))
-    some = ", ".join(shown(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    some = ", ".join(escape(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     several = len(shared) > 1
     return labels, [
         f"{counted(len(shared), 'label file')} of the tar file {'serve' if several else 'serves'} several pictures"
-        f"{' each' if several else ''}, such as that of {shown(stem)}: {some}"
+        f"{' each' if several else ''}, such as that of {escape(stem)}: {some}"
     ]
 
 
@@ -233,11 +231,11 @@ def _walk(root: str) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
         raise vanished(root) from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise SourceError(
-            f"The tar file {shown(root)} is damaged or cut short ({error}): fetch or pack it again."
+            f"The tar file {escape(root)} is damaged or cut short ({error}): fetch or pack it again."
         ) from error
     except OSError as error:
         raise SourceError(
-            f"The tar file {shown(root)} cannot be read ({error.strerror}): check it."
+            f"The tar file {escape(root)} cannot be read ({error.strerror}): check it."
         ) from error
 
 
@@ -251,7 +249,7 @@ def refuse_compressed(root: str) -> None:
     for magic, how in _PACKED.items():
         if start.startswith(magic):
             raise SourceError(
-                f"The tar file {shown(root)} is compressed ({how}), so its pictures cannot be reached one by one: "
+                f"The tar file {escape(root)} is compressed ({how}), so its pictures cannot be reached one by one: "
                 "decompress it to a plain .tar (pictures hardly shrink) or unpack it to a folder."
             )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sightbook.errors import PictureError
 from sightbook.images.entry import Entry, Origin
 from sightbook.images.kinds.npy import is_npy
-from sightbook.images.kinds.opened import opened
+from sightbook.images.kinds.open_files import keep_open
 from sightbook.images.kinds.rows import Vector, open_rows
 from sightbook.images.kinds.table import Table
 from sightbook.images.left_out import Left
@@ -38,7 +38,7 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
 
 def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
     """A row as F little-endian float32. PictureError when there is no such row, or no vector in it."""
-    (vector,) = opened(origin, open_rows).take([int(entry.path)])
+    (vector,) = keep_open(origin, open_rows).take([int(entry.path)])
     if isinstance(vector, str):
         raise PictureError(vector)
     return stored(vector)

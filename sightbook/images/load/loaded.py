@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.ours import DRAWN, is_drawn
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
@@ -47,7 +47,7 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
     vectors."""
     if entry.origin is not None and entry.is_vector:
         raise SourceError(
-            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: give vectors and "
+            f"There are vectors in {escape(entry.origin.root)}, and pictures are wanted here: give vectors and "
             "pictures apart, and vectors to a model that was learned from such."
         )
     try:

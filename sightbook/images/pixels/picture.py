@@ -16,9 +16,10 @@ from PIL import Image
 
 from sightbook.errors import PictureError
 from sightbook.images.pixels.content import read_file
-from sightbook.images.pixels.decode import decode_image, draft_scale, explained, is_known, upright
+from sightbook.images.pixels.decode import decode_image, draft_scale, explain, upright
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards, limits
+from sightbook.images.pixels.plugins import format_of
 from sightbook.images.pixels.quiet import quiet
 
 # A path, the bytes of a picture file, an RGB array (H, W, 3) uint8, or a Pillow picture.
@@ -61,14 +62,14 @@ def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Im
                 width, height = image.size
                 if side is not None and image.format in ("JPEG", "MPO"):
                     scale = draft_scale(width, height, side)  # what its file would have been decoded at
-                    image = _reduced(image, scale) if scale > 1 else image
+                    image = _reduce(image, scale) if scale > 1 else image
                 return upright(image, width, height)
         except Exception as error:
-            raise explained(error) from error
+            raise explain(error) from error
     return decode_image(data, side=side, guards=guards)
 
 
-def _reduced(image: Image.Image, scale: int) -> Image.Image:
+def _reduce(image: Image.Image, scale: int) -> Image.Image:
     small = image.reduce(scale)
     small.info = image.info
     return small
@@ -88,7 +89,7 @@ def _file_of(image: Image.Image, limit: int) -> bytes | None:
         data = file.read(limit + 1)
     finally:
         file.seek(place)
-    return data if isinstance(data, bytes) and is_known(data) else None
+    return data if isinstance(data, bytes) and format_of(data) else None
 
 
 def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, int, int]:

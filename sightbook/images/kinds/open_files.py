@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sightbook.images.entry import Origin
 
 _OPEN_FILES = 4
-
-
-class Closable(Protocol):
-    """What is closed when too many are open."""
-
-    def close(self) -> None: ...
-
-
-_T = TypeVar("_T", bound=Closable)
+_T = TypeVar("_T")
 _here = threading.local()
 
 
-def opened(origin: Origin, open_it: Callable[[str], _T]) -> _T:
+def keep_open(origin: Origin, open_it: Callable[[str], _T]) -> _T:
     """This thread's open file for an origin; a rewritten file has another origin. At most a few stay open."""
     key = (os.getpid(), origin)
     files: dict[tuple[int, Origin], Any] = _here.__dict__.setdefault("files", {})
