@@ -92,7 +92,7 @@ def _contents(pictures: Sequence[Picture], listener: Listener) -> dict[tuple[str
 
 
 def _is_vector(picture: Picture) -> bool:
-    return picture.entry.origin is not None and picture.entry.origin.kind == "vectors"
+    return picture.entry.is_vector
 
 
 def _files(pictures: Iterator[Picture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:

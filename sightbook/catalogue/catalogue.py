@@ -37,6 +37,7 @@ from sightbook.catalogue.rows import (
     from_column,
     to_column,
 )
+from sightbook.images.kinds.registry import kinds
 from sightbook.images.patterns import readings
 
 NAME = "catalogue.sqlite"
@@ -44,9 +45,6 @@ NAME = "catalogue.sqlite"
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
 _ROWS = 4_096  # joined at once
-# `images.entry.locate`, of a row x of the source s.
-_LOCATOR = "(s.root || CASE s.kind WHEN 'folder' THEN '/' WHEN 'tar' THEN ':' ELSE ' row ' END || x.path)"
-
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -62,6 +60,12 @@ def _steady(
         return self.steadily(lambda: method(self, *arguments, **options))
 
     return read
+
+
+def _locator() -> str:
+    """What `SourceKind.locate` shows, of a row x of the source s."""
+    joints = " ".join(f"WHEN '{kind.name}' THEN '{kind.joint}'" for kind in kinds())
+    return f"(s.root || CASE s.kind {joints} ELSE ' row ' END || x.path)"
 
 
 class Catalogue:
@@ -350,17 +354,18 @@ class Catalogue:
         """
         if not pattern:
             return set(), set()
+        locator = _locator()
         names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
         named = self._matching(
-            f"x.path = :exact OR {_LOCATOR} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
-            f" OR substr({_LOCATOR}, 1, length(:inside)) = :inside",
+            f"x.path = :exact OR {locator} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
+            f" OR substr({locator}, 1, length(:inside)) = :inside",
             names,
         )
         if any(named):
             return named
         for reading in readings(pattern)[1:]:
             fitting = self._matching(
-                f"x.path GLOB :exact OR {_LOCATOR} GLOB :exact", {"exact": to_column(reading)}
+                f"x.path GLOB :exact OR {locator} GLOB :exact", {"exact": to_column(reading)}
             )
             if any(fitting):
                 return fitting

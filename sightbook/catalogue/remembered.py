@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import transaction
 from sightbook.catalogue.rows import SourceRow, from_column
-from sightbook.images.entry import locate
 from sightbook.images.left_out import Group, LeftOut
 from sightbook.images.ours import DRAWN
+from sightbook.images.stored import locate
 
 if TYPE_CHECKING:
     from sightbook.images.sources import Source

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sightbook.images.entry import Kind
-
 # 1: codes only; 2: with fine codes. A catalogue without them stays 1: older programs go on with it.
 PLAIN, WITH_FINE = 1, 2
 FORMAT = WITH_FINE  # read up to
@@ -42,7 +40,7 @@ class SourceRow(NamedTuple):
     """One source: where its pictures are read from. `root` may change, `id` and the keys under it stay."""
 
     id: str
-    kind: Kind
+    kind: str
     root: str
     added: float
     scanned: float | None
@@ -68,7 +66,7 @@ class KeyRow(NamedTuple):
 
     source: str
     path: str
-    kind: Kind
+    kind: str
     root: str
     digest: bytes
 

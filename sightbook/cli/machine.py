@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sightbook import __version__
-from sightbook.cli.decoders import FORMATS, readable
 from sightbook.cores import cores
+from sightbook.images.pixels.formats import FORMATS, readable
 
 Verdict = Literal["ok", "missing", "broken"]
 

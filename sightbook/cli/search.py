@@ -70,7 +70,7 @@ def search(
     from sightbook.cli.output import emit, emit_json, note
     from sightbook.errors import ConfigError, PictureError, SourceError
     from sightbook.images.entry import noun
-    from sightbook.images.names import existing, shown
+    from sightbook.images.names import escape, existing
     from sightbook.library.library import Library
     from sightbook.words import columns
 
@@ -96,7 +96,7 @@ def search(
                 if not (vectors or isinstance(error, PictureError)):
                     raise
                 bad.append({"query": query, "reason": str(error)})
-                note(f"{shown(query)} is skipped: {error}")
+                note(f"{escape(query)} is skipped: {error}")
                 continue
             answers: list[list[Hit]] = [[] for _ in names]
             for hit in found:
@@ -119,7 +119,7 @@ def search(
         )
     else:
         for number, (query, found) in enumerate(zip(asked, hits, strict=True)):
-            emit(("\n" if number else "") + shown(query))
+            emit(("\n" if number else "") + escape(query))
             rows = [(str(hit.rank), f"{hit.score:z.3f}", hit.locator) for hit in found]
             emit(columns(rows, indent="  ", right=(0, 1)) or "  nothing found: the library is empty")
         if sheet is not None and asked:

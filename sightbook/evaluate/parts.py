@@ -1,9 +1,9 @@
 """Finding the train and test parts of a collection that was published in parts.
 
 Looked for in a folder and in its `data` folder (as Hugging Face repositories have it): train/ and test/, or
-train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; .tar alike, and archives in the only
-folder that has both, too. A single train file is joined by the test file beside it. CIFAR-10's binary version is found
-by the names of its batches.
+train.parquet and test.parquet, or shards such as train-00000-of-00002.parquet; other archives alike, and those in
+the only folder that has both, too. A single train file is joined by the test file beside it. CIFAR-10's binary version
+is found by the names of its batches.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from sightbook.images.kinds.registry import suffixes
+
 PART_NAMES = ("train", "test")
-_ARCHIVES = (".parquet", ".tar")
 
 
 def find_parts(data: Path) -> tuple[str, str] | None:
     """Sources (train, test), or None when the collection is one part."""
     if data.is_file():
-        if data.stem != "train" or data.suffix not in _ARCHIVES:
+        if data.stem != "train" or data.suffix not in suffixes(vectors=False):
             return None
         test = data.with_stem("test")
         return (str(data), str(test)) if test.is_file() else None
@@ -49,7 +50,7 @@ def _folders(data: Path) -> list[Path]:
 def _part(base: Path, name: str) -> str | None:
     if (base / name).is_dir():
         return str(base / name)
-    for suffix in _ARCHIVES:
+    for suffix in sorted(suffixes(vectors=False)):
         if (base / f"{name}{suffix}").is_file():
             return str(base / f"{name}{suffix}")
         if any(base.glob(f"{name}-*{suffix}")):

@@ -162,7 +162,7 @@ def _frames(models: Sequence[Model]) -> list[tuple[Frame | None, list[int]]]:
 
 
 def _are_vectors(entries: Sequence[Entry]) -> bool:
-    return all(entry.origin is not None and entry.origin.kind == "vectors" for entry in entries)
+    return all(entry.is_vector for entry in entries)
 
 
 def _content_order(digest: bytes, entry: Entry) -> tuple[bytes, bytes]:

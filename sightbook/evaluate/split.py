@@ -102,8 +102,8 @@ class Heard:
 
     def source(self, source: Source) -> None:
         """What one source tells, after a walk through it."""
-        self.notes += source.label_notes
-        self.columns += [name for name in source.label_columns if name not in self.columns]
+        self.notes += source.labels.notes
+        self.columns += [name for name in source.labels.columns if name not in self.columns]
         for group in source.left_out.groups:
             self.left_out.merge(group)
 
@@ -114,7 +114,7 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
     pictures = []
     sources = open_sources([spec], label_column=column)
     for source in sources:
-        names = source.label_names
+        names = source.labels.names
         for entry in source.entries():
             found = parts(entry.label)
             if names:  # a number that has no name is no label, -1 among them

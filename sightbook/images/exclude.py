@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sightbook.images.entry import Entry
-from sightbook.images.find import Left
+from sightbook.images.left_out import Left
 from sightbook.images.names import to_text
-from sightbook.images.patterns import compiled, composed, readings
+from sightbook.images.patterns import compile_glob, compose, readings
 
 
 class Excludes:
@@ -25,7 +25,7 @@ class Excludes:
     """
 
     def __init__(self, globs: Sequence[str]) -> None:
-        self._globs = {each: [compiled(reading) for reading in readings(each)] for each in globs}
+        self._globs = {each: [compile_glob(reading) for reading in readings(each)] for each in globs}
         self._fitting: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -45,12 +45,12 @@ class Excludes:
                 return each
         return None
 
-    def kept(self, entries: Iterable[Entry], left: Left) -> Iterator[Entry]:
+    def keep(self, entries: Iterable[Entry], left: Left) -> Iterator[Entry]:
         """The entries that no glob fits; `left` hears of the others."""
         if any(len(patterns) > 1 for patterns in self._globs.values()):
             entries = list(entries)
             for each, patterns in self._globs.items():
-                self._globs[each] = [_chosen(patterns, entries)]
+                self._globs[each] = [_choose(patterns, entries)]
         for entry in entries:
             names = _names(entry.path)
             for each, (pattern, *_) in self._globs.items():
@@ -62,7 +62,7 @@ class Excludes:
                 yield entry
 
 
-def _chosen(patterns: list[re.Pattern[str]], entries: Sequence[Entry]) -> re.Pattern[str]:
+def _choose(patterns: list[re.Pattern[str]], entries: Sequence[Entry]) -> re.Pattern[str]:
     """The most literal reading that fits something, else the loosest."""
     for pattern in patterns[:-1]:
         if any(pattern.match(name) for entry in entries for name in _names(entry.path)):
@@ -72,7 +72,7 @@ def _chosen(patterns: list[re.Pattern[str]], entries: Sequence[Entry]) -> re.Pat
 
 def _names(path: str) -> list[str]:
     """What a path goes by: each of its parts, and every folder on it from the root."""
-    parts = composed(path).split("/")
+    parts = compose(path).split("/")
     return [*parts, *("/".join(parts[: i + 1]) for i in range(1, len(parts)))]
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sightbook.errors import SourceError
 from sightbook.images.entry import EmptySource, storable
-from sightbook.images.left_out import Reason
-from sightbook.images.names import shown, to_text
+from sightbook.images.left_out import Left, Reason, ignore
+from sightbook.images.names import escape, to_text
 from sightbook.images.ours import MARKS, folder_of_ours
 
 # Every name that programs and cameras give to files of the formats that decode.py reads.
@@ -36,14 +36,6 @@ def suffix_of(name: str) -> str:
     """The suffix that a file is counted under, in small letters; "" for none."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX and " " not in suffix else ""
-
-
-# (reason, what, path within the source) of something that is not taken; see left_out.py.
-Left = Callable[[Reason, str, str], None]
-
-
-def ignore(reason: Reason, what: str, path: str) -> None:
-    """The listener to whom it does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +70,14 @@ class Walk:
         try:
             status = os.stat(self.root)
             self._seen = {(status.st_dev, status.st_ino)}
-            entries, ours = _listed(self.root, "", self.left)
+            entries, ours = _list(self.root, "", self.left)
         except OSError as error:
             raise SourceError(
-                f"The folder {shown(self.root)} cannot be read ({error.strerror}): is its drive mounted?"
+                f"The folder {escape(self.root)} cannot be read ({error.strerror}): is its drive mounted?"
             ) from error
         if ours is not None:
             raise EmptySource(
-                f"The folder {shown(self.root)} is a {ours} that sightbook made, no source of pictures: give the "
+                f"The folder {escape(self.root)} is a {ours} that sightbook made, no source of pictures: give the "
                 "folder that holds the pictures themselves."
             )
         yield from self._folder(entries, "")
@@ -126,14 +118,14 @@ class Walk:
                 self.left("link", "link to a folder that is walked anyway", path)
                 return None
             self._seen.add(identity)
-            entries, ours = _listed(entry.path, path, self.left)
+            entries, ours = _list(entry.path, path, self.left)
             if ours is None:
                 return entries
             self.left("ours", f"{ours} of sightbook", path)
             return None
         except OSError as error:
             self.problems.append(
-                f"The folder {shown(path)} in {shown(self.root)} cannot be read ({error.strerror}); "
+                f"The folder {escape(path)} in {escape(self.root)} cannot be read ({error.strerror}); "
                 "its pictures are left out."
             )
             self.left("unreadable", "", path)
@@ -153,7 +145,7 @@ class Walk:
 _Listed = tuple[list[tuple[str, os.DirEntry[str]]], str | None]
 
 
-def _listed(folder: str, prefix: str, left: Left) -> _Listed:
+def _list(folder: str, prefix: str, left: Left) -> _Listed:
     """Sub-folders (their name ends with '/') and pictures of one folder, sorted; and MODEL or LIBRARY where it is one.
 
     With the slash, sorting each folder by itself gives the code-point order of whole paths: 'a-b/x' < 'a.jpg' < 'a/x'.

@@ -5,7 +5,7 @@ A user who finds fewer pictures than there are files must not have to guess why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -13,8 +13,15 @@ from sightbook.words import counted
 
 Reason = Literal["suffix", "hidden", "excluded", "link", "special", "unreadable", "ours", "empty", "label"]
 
+# (reason, what, path within the source) of something that is not taken.
+Left = Callable[[Reason, str, str], None]
+
 NAMED = 1000  # of each reason; more than a thousand names nobody reads, and a million take memory
 _SUFFIXES = 6  # said in the line
+
+
+def ignore(reason: Reason, what: str, path: str) -> None:
+    """The listener to whom it does not matter."""
 
 
 @dataclass

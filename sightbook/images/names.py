@@ -86,14 +86,14 @@ def _spelt_otherwise(folder: str, name: str) -> str | None:
     return next((each for each in names if unicodedata.normalize("NFC", each) == wanted), None)
 
 
-def shown(text: str) -> str:
+def escape(text: str) -> str:
     """One printable line for people: foreign bytes and control characters appear as escapes."""
     if text.isprintable() and not _UNUSUAL.search(text):
         return text
-    return "".join(_escaped(character) for character in text)
+    return "".join(_escape_one(character) for character in text)
 
 
-def _escaped(character: str) -> str:
+def _escape_one(character: str) -> str:
     point = ord(character)
     if _MAPPED.match(character):
         return f"\\x{point - _BASE:02x}"

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from sightbook.errors import SourceError
-from sightbook.images.names import shown, to_text
+from sightbook.images.names import escape, to_text
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -29,12 +29,12 @@ def readings(pattern: str) -> list[str]:
     return list(dict.fromkeys((glob.escape(pattern), pattern.replace("[", "[[]"), pattern)))
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
+def compile_glob(pattern: str) -> re.Pattern[str]:
     """A regular expression for the whole of a name in composed characters; `*` crosses `/`."""
-    return re.compile(fnmatch.translate(composed(pattern)))
+    return re.compile(fnmatch.translate(compose(pattern)))
 
 
-def composed(name: str) -> str:
+def compose(name: str) -> str:
     """One spelling of a name: macOS writes `é` as two characters where people type one."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
@@ -51,21 +51,21 @@ def matches(text: str) -> list[str]:
     """
     found: dict[str, None] = {}
     absent: list[str] = []
-    members = _expanded(os.path.expanduser(text))
+    members = _expand(os.path.expanduser(text))
     for member in members:
-        here = _globbed(member)
+        here = _expand_glob(member)
         if not here and len(members) > 1 and not glob.has_magic(member):
             absent.append(member)
         found.update(dict.fromkeys(here))
     if absent and found:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise SourceError(
-            f"The pattern '{shown(text)}' names '{shown(absent[0])}'{more}, which is not there: check the numbers."
+            f"The pattern '{escape(text)}' names '{escape(absent[0])}'{more}, which is not there: check the numbers."
         )
     return list(found)
 
 
-def _expanded(text: str) -> list[str]:
+def _expand(text: str) -> list[str]:
     """A pattern without braces for each of their members."""
     done: list[str] = []
     waiting = [text]
@@ -78,7 +78,7 @@ def _expanded(text: str) -> list[str]:
         before, after = each[: found.start()], each[found.end() :]
         waiting += [before + member + after for member in reversed(list(_members(found)))]
         if len(done) + len(waiting) > _MOST:
-            raise SourceError(f"The pattern '{shown(text)}' has more than {_MOST:,} members: name fewer.")
+            raise SourceError(f"The pattern '{escape(text)}' has more than {_MOST:,} members: name fewer.")
     return done
 
 
@@ -89,13 +89,13 @@ def _members(found: re.Match[str]) -> Iterator[str]:
     first, last = int(found[1]), int(found[2])
     width = max(len(found[1]), len(found[2])) if "0" in (found[1][0], found[2][0]) else 0
     if abs(last - first) >= _MOST:
-        raise SourceError(f"The pattern '{shown(found[0])}' has more than {_MOST:,} members: name fewer.")
+        raise SourceError(f"The pattern '{escape(found[0])}' has more than {_MOST:,} members: name fewer.")
     step = 1 if last >= first else -1
     for number in range(first, last + step, step):
         yield str(number).zfill(width)
 
 
-def _globbed(text: str) -> list[str]:
+def _expand_glob(text: str) -> list[str]:
     """What one pattern matches: folders that are there by their very name are no patterns, nor are brackets where
     something has them in its name."""
     base, rest = "", text

@@ -18,7 +18,7 @@ from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.fine import UNASKED, too_many
 from sightbook.catalogue.rows import FailureRow, PictureRow
 from sightbook.errors import SourceError
-from sightbook.images.entry import Entry, locate, noun
+from sightbook.images.entry import Entry, noun
 from sightbook.images.left_out import LeftOut
 from sightbook.images.names import to_native
 from sightbook.images.ours import DRAWN
@@ -83,7 +83,7 @@ def _decline_fine(catalogue: Catalogue, library: Path, plans: Sequence[Plan], li
     """Where the first pictures are too many for fine codes that nobody asked for, none are kept."""
     if not too_many(catalogue, sum(len(plan.todo) for plan in plans)):
         return
-    what = noun(any(plan.source.kind == "vectors" for plan in plans))
+    what = noun(any(plan.source.of_kind.of_vectors for plan in plans))
     listener(
         Notice(
             f"more than {UNASKED:,} {what}: no fine codes are kept; a new library with --fine keeps them, "
@@ -206,10 +206,10 @@ class _Run:
         if reason == DRAWN:
             plan.drawn.append(entry.path)
             return FailureRow(*entry.key, entry.size, entry.mtime_ns, reason, time.time())
-        locator = locate(source.kind, str(source.root), entry.path)
+        locator = source.of_kind.locate(str(source.root), entry.path)
         self.failures.append(Failure(entry.source, entry.path, locator, reason, time.time()))
         self._means.listener(Notice(f"{locator}: {reason}"))
-        if source.kind == "folder" and not os.path.lexists(source.root / to_native(entry.path)):
+        if source.of_kind.files and not os.path.lexists(source.root / to_native(entry.path)):
             return _Gone(*entry.key)
         return failure(entry, reason)
 

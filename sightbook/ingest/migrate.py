@@ -22,6 +22,7 @@ from sightbook.catalogue.fine import at_migration
 from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow, to_column
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
+from sightbook.images.kinds.registry import holds_vectors
 from sightbook.images.pixels.versions import VERSION
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import fitting_length
@@ -103,7 +104,7 @@ def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
     """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
     for row in catalogue.sources():
         wanted = model.config.features
-        if row.kind == "vectors" and (F := fitting_length(row.root, wanted)) != wanted:
+        if holds_vectors(row.kind) and (F := fitting_length(row.root, wanted)) != wanted:
             raise LibraryError(
                 f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {wanted}: give a "
                 "model that was learned from such vectors"

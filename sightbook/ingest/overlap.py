@@ -21,6 +21,7 @@ from sightbook.catalogue.rows import Known, SourceRow
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, below
+from sightbook.images.kinds.registry import holds_files
 from sightbook.images.load.pool import digest
 from sightbook.images.names import to_text
 from sightbook.images.pixels.guards import limits
@@ -81,7 +82,7 @@ class Overlaps:
     def take_known(self, source: Source, known: dict[str, Known]) -> list[TakeOver]:
         """Takes over what `source` is known to hold as well, by what is in the catalogue alone: doubles."""
         taken: list[TakeOver] = []
-        if source.kind == "folder" and known and self._has_folders_beside(source):
+        if source.of_kind.files and known and self._has_folders_beside(source):
             taken = self._take_inner(source, known, inode.folders(str(source.root), known))
         added = next((row.added for row in self._rows if row.id == source.id), None)
         for row in self._others(source):
@@ -101,11 +102,11 @@ class Overlaps:
         """Takes over what the entries that `source` was not known to hold are in the catalogue as. Gives the entries
         back, without those that are pictures of another source that reaches the same folder."""
         taken, ids = list[TakeOver](), {row.id for row in self._rows}
-        if source.kind == "folder" and source.names is None and self._has_folders_beside(source):
+        if source.of_kind.files and source.names is None and self._has_folders_beside(source):
             reached = inode.folders(str(source.root), [entry.path for entry in fresh])
             taken = self._take_inner(source, known, reached)
             fresh = self._not_elsewhere(source, known, reached, fresh)
-        if source.kind == "folder":
+        if source.of_kind.files:
             taken_links, fresh = self._links(source, known, fresh)
             taken += taken_links
         for row in self._others(source):
@@ -163,7 +164,7 @@ class Overlaps:
     def bystanders(self, given: Iterable[str]) -> list[SourceRow]:
         """Known folders that were not given and in which another known one lies: they may hold doubles."""
         seen = set(given) | self._taken
-        rows = [row for row in self._rows if row.kind == "folder"]
+        rows = [row for row in self._rows if holds_files(row.kind)]
         return [
             row
             for row in rows
@@ -174,7 +175,7 @@ class Overlaps:
         return [row for row in self._rows if row.id != source.id and row.id not in self._taken]
 
     def _has_folders_beside(self, source: Source) -> bool:
-        return any(row.kind == "folder" for row in self._others(source))
+        return any(holds_files(row.kind) for row in self._others(source))
 
     def _take_inner(
         self, source: Source, known: dict[str, Known], reached: Mapping[Inode, str]
@@ -211,7 +212,7 @@ class Overlaps:
     ) -> tuple[list[TakeOver], list[Entry]]:
         """What is found here as links to files of other sources, and what these hold as links to files found here."""
         root = str(source.root)
-        rows = [row for row in self._others(source) if row.kind == "folder" and row.id not in self._gone]
+        rows = [row for row in self._others(source) if holds_files(row.kind) and row.id not in self._gone]
         held = {row.id: self._catalogue.known(row.id) for row in rows}
 
         def is_held(file: str) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.errors import LibraryError
-from sightbook.images.entry import locate, noun
+from sightbook.images.entry import noun
 from sightbook.images.exclude import below, within
 from sightbook.images.left_out import Group, LeftOut
 from sightbook.images.sources import Source
+from sightbook.images.stored import locate
 from sightbook.ingest.order import Order
 from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
 from sightbook.ingest.report import AddPlan
@@ -49,7 +50,7 @@ def plan_all(
     for plan in plans:
         if order.prune and order.prune != "all" and plan.empty:
             raise LibraryError(
-                f"not one of the {noun(plan.source.kind == 'vectors')} that {library} knows of {plan.source.root} is "
+                f"not one of the {noun(plan.source.of_kind.of_vectors)} that {library} knows of {plan.source.root} is "
                 f"there, so pruning would remove all {len(plan.missing) + len(plan.gone_before):,} of them: mount its "
                 "drive, or say --prune-all if they are gone for good"
             )
@@ -69,7 +70,7 @@ def summarize(catalogue: Catalogue, plans: Sequence[Plan]) -> AddPlan:
         source = plan.source
 
         def where(path: str, source: Source = source) -> str:
-            return locate(source.kind, str(source.root), path)
+            return source.of_kind.locate(str(source.root), path)
 
         new += [where(entry.path) for entry in plan.todo if entry.path not in plan.ids]
         changed += [where(entry.path) for entry in plan.todo if entry.path in plan.ids]

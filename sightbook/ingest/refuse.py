@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, typed
+from sightbook.images.kinds.registry import holds_vectors
 from sightbook.images.sources import Source
 from sightbook.images.vectors import fitting_length
 from sightbook.model.config import ModelConfig
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
     """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
     for source in sources:
-        if source.kind == "vectors" and config.frame is not None:
+        if holds_vectors(source.kind) and config.frame is not None:
             raise LibraryError(
                 f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
                 "with a model that was learned from vectors"
             )
-        if source.kind != "vectors" and config.frame is None:
+        if not holds_vectors(source.kind) and config.frame is None:
             raise LibraryError(
                 f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
                 "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
@@ -37,7 +38,7 @@ def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConf
     """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
     for source in sources:
         root = str(source.root)
-        if source.kind == "vectors" and (F := fitting_length(root, config.features)) != config.features:
+        if holds_vectors(source.kind) and (F := fitting_length(root, config.features)) != config.features:
             raise LibraryError(
                 f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
                 "vectors of the network that it was learned from, or a library of its own, with a model of these"

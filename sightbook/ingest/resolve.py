@@ -12,6 +12,7 @@ from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError
 from sightbook.images.exclude import below
+from sightbook.images.kinds.registry import holds_files
 from sightbook.images.names import to_text
 from sightbook.images.sources import Sources, open_sources, source_id
 from sightbook.ingest.order import Order
@@ -49,7 +50,7 @@ def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
     """Adds the excludes of earlier times, also those of sources that lie within one and become a part of it; what is
     named by itself is meant, whatever was excluded."""
     known = {} if forget else remembered.excludes(catalogue)
-    roots = {row.id: Path(row.root) for row in catalogue.sources() if row.kind == "folder"}
+    roots = {row.id: Path(row.root) for row in catalogue.sources() if holds_files(row.kind)}
     for source in sources:
         if source.names is not None:
             continue

@@ -13,6 +13,7 @@ from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved
 from sightbook.errors import PictureError, SourceError, typed
 from sightbook.images.entry import Entry
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
 from sightbook.images.pixels.guards import limits
@@ -87,7 +88,7 @@ def scan_all(
         kept = {id(entry) for entry in overlaps.own(plan.source, new)}
         plan.todo = [entry for entry in plan.todo if entry.path in plan.ids or id(entry) in kept]
     for row in overlaps.bystanders(plan.source.id for plan in plans):
-        source = Source(row.id, row.kind, Path(row.root))
+        source = Source(row.id, kind_of(row.kind), Path(row.root))
         taken = overlaps.take_known(source, catalogue.known(row.id))
         if taken:
             plans.append(Plan(source, taken=taken, bystander=True))
@@ -165,7 +166,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
         anew = look()
         for entry in fresh:
             compare(entry, known.pop(entry.path, None))
-    if source.kind == "folder" and source.names is None:
+    if source.of_kind.files and source.names is None:
         overlaps.reach(source, folders)
     for problem in source.problems:
         meter.listener(Notice(problem))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sightbook.catalogue.rows import Known, SourceRow
 from sightbook.images.entry import Entry
+from sightbook.images.kinds.registry import holds_files
 
 _SAMPLE = 64  # paths by which a prefix is looked for
 _TRIED = 16  # prefixes that are counted out
@@ -64,7 +65,7 @@ def shift(inner: Mapping[str, int], outer: Mapping[str, int], kind: str) -> str 
         return sum(outer.get(prefix + path) == size for path, size in inner.items())
 
     candidates: Counter[str] = Counter()
-    if kind == "folder":
+    if holds_files(kind):
         by_name: dict[tuple[str, int], list[str]] = {}
         for path, size in outer.items():
             by_name.setdefault((path.rpartition("/")[2], size), []).append(path)

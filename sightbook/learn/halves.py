@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
 
 from sightbook.codes import oracle
 from sightbook.codes.tables import Metric, assign, tables
+from sightbook.images.pixels.recolour import recolour, stretch
 from sightbook.images.pixels.thumbnail import thumbnail
 
 NEAREST = 10
 PICTURES = 300  # judged by, at most
 LEAST = 30  # of fewer, ten are a third and more: chance would agree, too
 _SEED = 20_261_127
-_JITTER, _HUE = 0.5, 0.15  # factors of light, contrast, colour 1 ± .5; turns of the colour circle
 _DRAWS = 1000
 
 Pixels = NDArray[np.uint8]
@@ -53,8 +52,7 @@ def cut(pictures: Pixels) -> tuple[Pixels, Pixels]:
     for number, picture in enumerate(pictures):
         random = np.random.default_rng((_SEED, number))
         for side, half in zip(sides, (picture[:, :middle], picture[:, -middle:]), strict=True):
-            stretched = Image.fromarray(half).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
-            side.append(np.asarray(_recoloured(stretched, random), np.uint8))
+            side.append(recolour(stretch(half, picture.shape[1], picture.shape[0]), random))
     return np.stack(sides[0]), np.stack(sides[1])
 
 
@@ -131,18 +129,7 @@ def resized(pictures: Pixels, side: int) -> Pixels:
     """Pictures (n, R, R, 3) → (n, side, side, 3)."""
     if pictures.shape[1] == side:
         return pictures
-    small = [Image.fromarray(each).resize((side, side), Image.Resampling.BILINEAR) for each in pictures]
-    return np.stack([np.asarray(each, np.uint8) for each in small])
-
-
-def _recoloured(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        picture = change(picture).enhance(random.uniform(1 - _JITTER, 1 + _JITTER))
-    hue, saturation, value = picture.convert("HSV").split()
-    turn = round(256 * random.uniform(-_HUE, _HUE))
-    hue = hue.point([(step + turn) % 256 for step in range(256)])
-    turned = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
-    return turned.convert("L").convert("RGB") if random.random() < 0.5 else turned
+    return np.stack([stretch(each, side, side) for each in pictures])
 
 
 def _nearest(scores: Scores, k: int) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ def hold_vectors(sources: Sequence[str]) -> bool:
     """Whether all of them are files of vectors. SourceError when one that may be is not there."""
     if not all(source.lower().endswith(_SUFFIXES) for source in sources):
         return False
-    return {source.kind for source in open_sources(sources)} == {"vectors"}
+    return all(source.of_kind.of_vectors for source in open_sources(sources))
 
 
 def learn_vectors(

@@ -19,7 +19,7 @@ from sightbook.codes.tables import Floats, Metric
 from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.sources import open_sources
 from sightbook.ingest.means import Means
 from sightbook.ingest.scan import is_there
@@ -134,7 +134,9 @@ def _parquet(state: State, out: Path) -> int:
         with pq.ParquetWriter(temporary, schema) as writer:
             for rows in state.rows(_ROWS, fine=bool(fine)):
                 writer.write_table(
-                    _table([(row[0], row[1], shown(row[2]), shown(row[3]), *row[4:]) for row in rows], schema)
+                    _table(
+                        [(row[0], row[1], escape(row[2]), escape(row[3]), *row[4:]) for row in rows], schema
+                    )
                 )
                 count += len(rows)
         state.confirm()
@@ -182,7 +184,7 @@ def embeddings_to_parquet(
         for entry, result in results:
             id, digest = known[entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
-                batch.append((id, entry.source, shown(entry.path), result.x.tolist()))
+                batch.append((id, entry.source, escape(entry.path), result.x.tolist()))
             if len(batch) >= _ROWS // 8:
                 writer.write_table(_table(batch, schema))
                 count += len(batch)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sightbook.catalogue import folder, remembered
 from sightbook.errors import LibraryError, ModelError
-from sightbook.images.entry import locate, noun
+from sightbook.images.entry import noun
 from sightbook.images.ours import DRAWN
+from sightbook.images.stored import locate
 from sightbook.ingest.report import Failure
 from sightbook.words import counted
 

@@ -28,7 +28,7 @@ from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
 from sightbook.errors import ConfigError, ModelError
 from sightbook.images.pixels.frame import Frame
-from sightbook.images.pixels.picture import Picture, read_picture
+from sightbook.images.pixels.picture import Picture, frame_picture
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import DESCRIPTION, query_files
@@ -204,8 +204,7 @@ class Model:
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """A picture (a path, a file's bytes, an RGB array, a Pillow picture) → (S, S, 3) uint8, what `embed` takes.
         PictureError when it cannot be read."""
-        frame = self.frame
-        return frame.apply_image(read_picture(picture, side=frame.resize)[0])
+        return frame_picture(picture, self.frame)[0]
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""

@@ -67,7 +67,9 @@ class Seen:
 def stamp(entry: Entry) -> bytes:
     """16 bytes that change when the entry's place, size or time does, or the archive that it lies in."""
     origin = entry.origin
-    where = ("", "", 0, 0) if origin is None else (origin.kind, origin.root, origin.size, origin.mtime_ns)
+    where = (
+        ("", "", 0, 0) if origin is None else (origin.kind.name, origin.root, origin.size, origin.mtime_ns)
+    )
     # Names hold no null character.
     facts = "\0".join(map(str, (*where, entry.path, entry.size, entry.mtime_ns)))
     return blake2b(facts.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightbook.images.entry import address, locate, read_stored
+from sightbook.images.stored import address, locate, read_stored
 
 if TYPE_CHECKING:
     from sightbook.catalogue.rows import KeyRow
-    from sightbook.images.entry import Kind
     from sightbook.search.view import Answers
 
 
@@ -33,7 +32,7 @@ class Hit:
     source: str
     path: str
     locator: str
-    kind: Kind
+    kind: str
     root: str
     digest: str = ""
 

@@ -16,9 +16,10 @@ import pytest
 
 from sightbook.errors import SourceError
 from sightbook.evaluate.protocols import load_labelled
-from sightbook.images.entry import read_stored
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import Source, open_sources
+from sightbook.images.stored import read_stored
 from sightbook.images.vectors import read_vectors
 from sightbook.learn.store import fill
 from sightbook.library.library import Library
@@ -122,7 +123,7 @@ def test_the_sidecar_of_the_same_whole_stem_is_a_pictures_label(tmp_path: Path) 
         "img.v1.0.jpg": 3, "img.v1.1.jpg": 5, "d.1/x.y.png": "cat", "d.1/x.z.png": "dog", "s.seg.png": 1, "s.png": 1,
         "alone.png": None,
     }  # fmt: skip
-    assert source.label_notes == [
+    assert source.labels.notes == [
         "1 label file of the tar file serves several pictures, such as that of s: s.seg.png, s.png"
     ]
 
@@ -242,7 +243,7 @@ def test_a_batch_is_known_by_its_name_and_checked_by_its_classes(tmp_path: Path)
 
 
 def test_a_source_that_is_walked_twice_counts_once(tmp_path: Path) -> None:
-    source = Source("s", "tar", write_tar(tmp_path / "a.tar", {"a.png": A, "b.txt": b"x"}))
+    source = Source("s", kind_of("tar"), write_tar(tmp_path / "a.tar", {"a.png": A, "b.txt": b"x"}))
     for _ in range(2):
         assert len(list(source.entries())) == 1
         assert [group.count for group in source.left_out.groups] == [1]

@@ -8,6 +8,7 @@ import pytest
 
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.images.entry import Entry, Origin
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.pixels import versions
 from sightbook.images.sources import source_id
 from sightbook.ingest import add as ingest
@@ -163,6 +164,8 @@ def _killed(*_: object) -> None:
 def test_the_head_of_a_file_tells_whether_it_is_concerned(name: str, tmp_path: Path) -> None:
     data = pictures()[name]
     write_folder(tmp_path, {name: data})
-    entry = Entry("s", name, len(data), 0, None, Origin("folder", str(tmp_path)))
+    entry = Entry("s", name, len(data), 0, None, Origin(kind_of("folder"), str(tmp_path)))
     assert versions.reads_otherwise(entry) == (name in WIDE)
-    assert not versions.reads_otherwise(Entry("s", "gone.jpg", 9, 0, None, Origin("folder", str(tmp_path))))
+    assert not versions.reads_otherwise(
+        Entry("s", "gone.jpg", 9, 0, None, Origin(kind_of("folder"), str(tmp_path)))
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sightbook.images import entry
+from sightbook.images.kinds import folder
 from sightbook.images.load import loaded, pool
 from sightbook.ingest import passing
 from sightbook.ingest.migrate import migrate
@@ -37,9 +37,9 @@ def once(monkeypatch: pytest.MonkeyPatch, error: Exception, where: str) -> pytes
         raise error
 
     if where == "read":
-        patch.setattr(entry, "open", fails, raising=False)
+        patch.setattr(folder, "open", fails, raising=False)
     else:
-        patch.setattr(loaded, "decode_image", fails)
+        patch.setattr(loaded, "frame_picture", fails)
     return patch
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sightbook.cli import decoders, machine
+from sightbook.cli import machine
+from sightbook.images.pixels.formats import FORMATS
 from tests.cli.conftest import Run
 
 
@@ -17,25 +18,9 @@ def test_doctor_names_device_versions_formats_and_extras(run: Run, tmp_path: Pat
     document = json.loads(done.stdout)
     assert done.returncode == 0 and document["ok"] is True and done.stderr == ""
     assert list(document) == ["ok", "program", "machine", "compute", "pictures", "packages", "folders"]
-    assert list(document["pictures"]) == list(decoders.FORMATS)
+    assert list(document["pictures"]) == list(FORMATS)
     assert document["compute"]["device"]["text"].split(":")[0].split()[0] in ("cpu", "cuda", "mps")
     assert document["folders"]["SIGHTBOOK_DATA"] == {"verdict": "ok", "text": f"{tmp_path / 'data'}: cifar10"}
-
-
-@pytest.mark.parametrize("name", decoders.FORMATS)
-def test_every_format_is_tried_on_a_real_picture(name: str) -> None:
-    assert decoders.readable(name) is None
-
-
-def test_a_wrongly_decoded_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "_COLOUR", (10, 200, 10))
-    reason = decoders.readable("AVIF")  # its sample is a constant of the other colour
-    assert reason is not None and reason.startswith("decodes wrongly: (16, 16, 3)")
-
-
-def test_a_damaged_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "_sample", lambda name: b"no picture at all")
-    assert decoders.readable("PNG") is not None
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

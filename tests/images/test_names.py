@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightbook.images.names import shown, to_native, to_text
+from sightbook.images.names import escape, to_native, to_text
 
 # What a POSIX name can be: any bytes but '/' and NUL, as Python shows them.
 names = st.binary(min_size=1).filter(lambda raw: b"/" not in raw and b"\0" not in raw).map(os.fsdecode)
@@ -35,10 +35,10 @@ def test_two_names_never_share_a_text(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("name", ["a b.jpg", "Müller.jpg", "Mu\u0308ller.jpg", "猫.jpg", "😀.png"])
 def test_ordinary_names_are_unchanged_in_any_normalization(name: str) -> None:
-    assert to_text(name) is name and to_native(name) is name and shown(name) in (name,)
+    assert to_text(name) is name and to_native(name) is name and escape(name) in (name,)
 
 
 def test_people_see_foreign_bytes_and_line_breaks_as_escapes() -> None:
-    assert shown(to_text(os.fsdecode(b"caf\xe9.jpg"))) == "caf\\xe9.jpg"
-    assert shown(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
-    assert shown("two\nlines.jpg") == "two\\nlines.jpg"
+    assert escape(to_text(os.fsdecode(b"caf\xe9.jpg"))) == "caf\\xe9.jpg"
+    assert escape(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
+    assert escape("two\nlines.jpg") == "two\\nlines.jpg"

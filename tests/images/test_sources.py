@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.entry import Entry, read_stored
+from sightbook.images.entry import Entry
 from sightbook.images.kinds import table as tables
 from sightbook.images.kinds.table import Table
 from sightbook.images.sources import open_source, open_sources, source_id
+from sightbook.images.stored import read_stored
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 
 PNG = encoded(gradient())
@@ -200,7 +201,7 @@ def test_parquet_layouts(tmp_path: Path, column: str, plain: bool) -> None:
     )
     (source,) = open_source(table)
     one, empty, null = source.entries()
-    assert source.label_names == ["a", "b", "c"] and [e.label for e in (one, empty, null)] == [2, 0, None]
+    assert source.labels.names == ["a", "b", "c"] and [e.label for e in (one, empty, null)] == [2, 0, None]
     assert (one.size, empty.size, null.size) == (len(PNG), 0, 0) and one.read() == PNG and empty.read() == b""
     assert one.mtime_ns == table.stat().st_mtime_ns
     with pytest.raises(PictureError, match="no picture bytes"):

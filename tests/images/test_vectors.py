@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.entry import read_stored
 from sightbook.images.kinds import table as tables
 from sightbook.images.kinds.table import Table
 from sightbook.images.load.pool import load
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_source, open_sources
+from sightbook.images.stored import read_stored
 from sightbook.images.vectors import read_many, read_vectors
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet
 

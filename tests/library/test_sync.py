@@ -12,7 +12,7 @@ import pytest
 from sightbook.errors import LibraryError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, within
-from sightbook.images.find import ignore
+from sightbook.images.left_out import ignore
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.ingest.test_add import held, ids
@@ -161,7 +161,7 @@ def test_left_out_by_name_by_folder_and_by_path() -> None:
     globs = [within(glob, "/photos") for glob in ("drafts", "*.gif", "2019/raw/", "/top.png")]
 
     def left_out(path: str) -> bool:
-        return not list(Excludes(globs).kept([Entry("", path, 0, 0)], ignore))
+        return not list(Excludes(globs).keep([Entry("", path, 0, 0)], ignore))
 
     for path in ("drafts/a.png", "x/drafts/y/a.png", "a.gif", "deep/b.gif", "2019/raw/c.png", "top.png"):
         assert left_out(path), path

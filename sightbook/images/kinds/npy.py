@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
 from sightbook.images.entry import EmptySource, vanished
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 
 # What NumPy raises for a header that is not one: of the wrong kind, cut short, too deep, or of more numbers than there
 # are bytes in the file.
@@ -59,14 +59,14 @@ class Npy:
             self.close()
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise SourceError(
-                f"The file {shown(path)} is no array of numbers as NumPy saves it, or is cut short ({reason}): write "
+                f"The file {escape(path)} is no array of numbers as NumPy saves it, or is cut short ({reason}): write "
                 "it with numpy.save(file, array)."
             ) from error
         self._begin = self._file.tell()
         if self.dtype.kind not in "fiu":
             self.close()
             raise SourceError(
-                f"The file {shown(path)} holds {self.dtype}, and vectors are numbers: convert it, say to float32."
+                f"The file {escape(path)} holds {self.dtype}, and vectors are numbers: convert it, say to float32."
             )
 
     def __len__(self) -> int:
@@ -94,12 +94,12 @@ class Npy:
             raise self._unreadable(error) from error
         if len(found) != count:
             raise SourceError(
-                f"The file {shown(self._path)} was cut short while it was read: write it again, then run again."
+                f"The file {escape(self._path)} was cut short while it was read: write it again, then run again."
             )
         return found
 
     def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"The file {shown(self._path)} cannot be read ({error.strerror}): check it.")
+        return SourceError(f"The file {escape(self._path)} cannot be read ({error.strerror}): check it.")
 
 
 def open_npy(path: str) -> Npy:
@@ -108,13 +108,13 @@ def open_npy(path: str) -> Npy:
     if file.shape[:1] == (0,):
         file.close()
         raise EmptySource(
-            f"There are no vectors in the file {shown(path)}, an array of shape {file.shape}: check that it is the "
+            f"There are no vectors in the file {escape(path)}, an array of shape {file.shape}: check that it is the "
             "right one."
         )
     if len(file.shape) != 2 or 0 in file.shape:
         file.close()
         raise SourceError(
-            f"The file {shown(path)} holds an array of shape {file.shape}, and vectors are (N, F), N rows of F "
+            f"The file {escape(path)} holds an array of shape {file.shape}, and vectors are (N, F), N rows of F "
             "numbers: write it with numpy.save(file, array)."
         )
     return file

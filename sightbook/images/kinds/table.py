@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from sightbook.errors import SourceError
-from sightbook.images.entry import Origin, vanished
+from sightbook.errors import PictureError, SourceError
+from sightbook.images.entry import vanished
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of
-from sightbook.images.names import shown
+from sightbook.images.names import escape
+from sightbook.images.source import Labels
 
 # What is held of one file at a time; Hugging Face writes row groups of about this size, others write them of any size.
 _BATCH_BYTES = 32 << 20
@@ -18,13 +20,14 @@ _BATCH_BYTES = 32 << 20
 
 class Table:
     """A Parquet file, opened; SourceError when it is gone or damaged. starts: the first row of each row group, and the
-    number of rows; label: the column of labels, `column` or one of the usual names, None where there is none."""
+    number of rows; label: the column of labels, `column` or one of the usual names, None where there is none; told:
+    what it tells of them."""
 
-    def __init__(self, origin: Origin, column: str | None = None) -> None:
+    def __init__(self, root: str, column: str | None = None) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        self.root = origin.root
+        self.root = root
         self._errors: tuple[type[Exception], ...] = (pyarrow.ArrowException, OSError)
         try:
             self.file: Any = pyarrow.parquet.ParquetFile(self.root, pre_buffer=False, buffer_size=1 << 20)
@@ -33,21 +36,16 @@ class Table:
         except self._errors as error:
             raise self.damaged(error) from error
         self.schema: Any = self.file.schema_arrow
-        columns = self.label_columns
+        columns = [field.name for field in self.schema if _is_label(field.type)]
         wanted = LABEL_COLUMNS if column is None else (column,)
         self.label = next((name for name in wanted if name in columns), None)
-        self.label_names = None if self.label is None else _names(self.schema.metadata, self.label)
+        self.told = Labels(_names(self.schema.metadata, self.label), columns)
         metadata = self.file.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         self.starts = list(accumulate(sizes, initial=0))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
-
-    @property
-    def label_columns(self) -> list[str]:
-        """The columns that can hold labels."""
-        return [field.name for field in self.schema if _is_label(field.type)]
 
     def close(self) -> None:
         self.file.close()
@@ -76,8 +74,42 @@ class Table:
     def damaged(self, why: object) -> SourceError:
         first_line = str(why).strip().partition("\n")[0].rstrip(".")
         return SourceError(
-            f"The Parquet file {shown(self.root)} is damaged or not Parquet ({first_line}): fetch or write it again."
+            f"The Parquet file {escape(self.root)} is damaged or not Parquet ({first_line}): fetch or write it again."
         )
+
+
+class Cursor:
+    """A place in one column, which moves forward in one row group: rows asked for in order cost one pass over the file.
+    Used by one thread. unpack: makes rows of an array of pyarrow."""
+
+    def __init__(self, table: Table, column: str, unpack: Callable[[Any], Sequence[Any]]) -> None:
+        self._table, self._column, self._unpack = table, column, unpack
+        self._group, self._first = -1, 0
+        self._batches: Iterator[Any] | None = None
+        self._rows: Sequence[Any] = ()
+
+    def read(self, row: int) -> Any:
+        """One row; PictureError when there is none of this number."""
+        if not 0 <= row - self._first < len(self._rows):
+            self._move(row)
+        return self._rows[row - self._first]
+
+    def _move(self, row: int) -> None:
+        table = self._table
+        if not 0 <= row < len(table):
+            raise PictureError("the Parquet file has no such row any more")
+        group = bisect_right(table.starts, row) - 1
+        if self._batches is None or group != self._group or row < self._first:
+            self._group, self._batches = group, table.batches(group, [self._column])
+            self._first, self._rows = table.starts[group], ()
+        while row >= self._first + len(self._rows):
+            self._first += len(self._rows)
+            self._rows = ()  # let go of the old batch before the next is read
+            batch = next(self._batches, None)
+            if batch is None:
+                self._batches = None
+                raise table.damaged("rows are missing")
+            self._rows = self._unpack(batch.column(0))
 
 
 def _is_label(kind: Any) -> bool:
@@ -100,7 +132,7 @@ def _is_label(kind: Any) -> bool:
     )
 
 
-def _names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None:
+def _names(metadata: dict[bytes, bytes] | None, column: str | None) -> list[str] | None:
     """features.COLUMN.names of the Hugging Face schema metadata, also of a list of such, when it is there and well
     formed."""
     try:
@@ -113,3 +145,25 @@ def _names(metadata: dict[bytes, bytes] | None, column: str) -> list[str] | None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
     return names
+
+
+def picture_column(schema: Any) -> str | None:
+    """`image` or `img`: a struct with `bytes`, or binary itself; as the name pyarrow reads it by, or None."""
+    from pyarrow import types
+
+    def is_bytes(kind: Any) -> bool:
+        return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+    for name in ("image", "img"):
+        if name not in schema.names:
+            continue
+        kind = schema.field(name).type
+        if (
+            types.is_struct(kind)
+            and kind.get_field_index("bytes") >= 0
+            and is_bytes(kind.field("bytes").type)
+        ):
+            return f"{name}.bytes"
+        if is_bytes(kind):
+            return name
+    return None

@@ -1,27 +1,31 @@
 """Pictures in a plain tar file, WebDataset style: members by name, read by their place in the file."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH119, PTH123
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import posixpath
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.entry import Entry, Origin, storable, vanished
-from sightbook.images.find import Left, ignore, is_picture_name, suffix_of
+from sightbook.images.empty import quote
+from sightbook.images.entry import EmptySource, Entry, Origin, storable, vanished
+from sightbook.images.find import is_picture_name, suffix_of
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
-from sightbook.images.names import shown, to_text
+from sightbook.images.left_out import Left, ignore
+from sightbook.images.names import escape, to_text
 from sightbook.images.pixels.guards import too_large
+from sightbook.images.source import Labels, Source, SourceKind
 from sightbook.words import counted
 
+_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 # Beside a picture these hold its label; anything larger is something else.
 _SIDECAR_BYTES = 1 << 20
 _MOST_COLUMNS = 100
@@ -39,34 +43,38 @@ class Member:
     mtime_ns: int
 
 
-@dataclass
-class Told:
-    """What a tar file tells of its labels: sentences that their reader must know, and the keys of the JSON files beside
-    pictures, of which one can hold the label."""
-
-    notes: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
+def recognize(path: Path) -> bool:
+    """By the suffix, those of compressed ones included: they are refused in words."""
+    return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
-def entries(
-    source: str, root: str, left: Left = ignore, column: str | None = None, told: Told | None = None
-) -> Iterator[Entry]:
+def open_tar(path: Path) -> Source:
+    """The file, once there is a picture in it; looks no further than the first."""
+    source = Source.at(KIND, path)
+    for name, info, _ in _walk(str(source.root)):
+        is_plain = info.isfile() or info.islnk() or info.issym()
+        if is_picture_name(_name(name)) and not _hidden(name) and is_plain:
+            return source
+    raise EmptySource(f"There are no pictures in the tar file {quote(path)}: check that it is the right one.")
+
+
+def entries(source: Source, left: Left) -> Iterator[Entry]:
     """The pictures of a tar file, in the order of the archive, which is the order they are fast to read in.
 
     It holds what the same folder would: nothing hidden, and what links lead to. Of several members with one name the
-    last counts, as for tar itself. column: the key of the label in the JSON files; told: to be filled. Raises
-    SourceError when the file is gone, compressed or damaged.
+    last counts, as for tar itself.
     """
-    origin = Origin.now("tar", root)
-    members, labels = _scan(root, left, column, told or Told())
+    origin = Origin.now(KIND, str(source.root))
+    members, labels = _scan(origin.root, left, source.label_column, source.told)
     for path, member in members.items():
-        yield Entry(source, path, member.size, member.mtime_ns, labels.get(path), origin, member.offset)
+        yield Entry(source.id, path, member.size, member.mtime_ns, labels.get(path), origin, member.offset)
 
 
-def read_member(origin: Origin, path: str, offset: int | None, size: int, limit: int | None = None) -> bytes:
-    """The bytes of a member, at most `limit` of them; without an offset the member is looked up by name."""
+def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
+    """The bytes of a member; without an offset it is looked up by name."""
+    offset, size = entry.offset, entry.size
     if offset is None:
-        member = _members(origin).get(path)
+        member = _members(origin).get(entry.path)
         if member is None:
             raise PictureError("the tar file has no member of this name any more")
         offset, size = member.offset, member.size
@@ -88,21 +96,23 @@ def read_member(origin: Origin, path: str, offset: int | None, size: int, limit:
     return data
 
 
-def has_pictures(root: str) -> bool:
-    """Whether there is a picture in a tar file; looks no further than the first."""
-    return any(
-        is_picture_name(_name(path)) and not _hidden(path) and (info.isfile() or info.islnk() or info.issym())
-        for path, info, _ in _walk(root)
-    )
+def head(origin: Origin, entry: Entry, size: int) -> bytes:
+    """The first bytes of a member that was just listed."""
+    try:
+        with open(origin.root, "rb", buffering=0) as file:
+            file.seek(entry.offset or 0)
+            return file.read(min(size, entry.size))
+    except OSError as error:
+        raise PictureError(f"the file cannot be read ({error.strerror})") from error
 
 
 @lru_cache(maxsize=2)
 def _members(origin: Origin) -> dict[str, Member]:
-    return _scan(origin.root, ignore, None, Told())[0]
+    return _scan(origin.root, ignore, None, Labels())[0]
 
 
 def _scan(
-    root: str, left: Left, column: str | None, told: Told
+    root: str, left: Left, column: str | None, told: Labels
 ) -> tuple[dict[str, Member], dict[str, Label]]:
     """All pictures and their labels, by path; `left` hears of what is no picture, `told` is filled."""
     members: dict[str, Member | None] = {}  # None: a link whose target is not known yet
@@ -200,11 +210,11 @@ def _beside(members: dict[str, Member], sidecars: dict[str, Label]) -> tuple[dic
     if not shared:
         return labels, []
     stem, paths = next(iter(shared.items()))
-    some = ", ".join(shown(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    some = ", ".join(escape(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     several = len(shared) > 1
     return labels, [
         f"{counted(len(shared), 'label file')} of the tar file {'serve' if several else 'serves'} several pictures"
-        f"{' each' if several else ''}, such as that of {shown(stem)}: {some}"
+        f"{' each' if several else ''}, such as that of {escape(stem)}: {some}"
     ]
 
 
@@ -221,11 +231,11 @@ def _walk(root: str) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
         raise vanished(root) from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise SourceError(
-            f"The tar file {shown(root)} is damaged or cut short ({error}): fetch or pack it again."
+            f"The tar file {escape(root)} is damaged or cut short ({error}): fetch or pack it again."
         ) from error
     except OSError as error:
         raise SourceError(
-            f"The tar file {shown(root)} cannot be read ({error.strerror}): check it."
+            f"The tar file {escape(root)} cannot be read ({error.strerror}): check it."
         ) from error
 
 
@@ -239,7 +249,7 @@ def refuse_compressed(root: str) -> None:
     for magic, how in _PACKED.items():
         if start.startswith(magic):
             raise SourceError(
-                f"The tar file {shown(root)} is compressed ({how}), so its pictures cannot be reached one by one: "
+                f"The tar file {escape(root)} is compressed ({how}), so its pictures cannot be reached one by one: "
                 "decompress it to a plain .tar (pictures hardly shrink) or unpack it to a folder."
             )
 
@@ -280,7 +290,4 @@ def _label(name: str, content: bytes, column: str | None, columns: dict[str, Non
     return next((label for key in keys if (label := label_of(document.get(key))) is not None), None)
 
 
-def is_tar_name(name: str) -> bool:
-    """Whether a file of this name is taken for a tar file, compressed ones included (they are refused in words)."""
-    lowered = os.path.basename(name).lower()
-    return lowered.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst"))
+KIND = SourceKind("tar", ":", recognize, open_tar, entries, read, head, suffixes=(".tar",))

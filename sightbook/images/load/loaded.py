@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.names import shown
+from sightbook.images.names import escape
 from sightbook.images.ours import DRAWN, is_drawn
-from sightbook.images.pixels.decode import decode_image
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
+from sightbook.images.pixels.picture import frame_picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,17 +45,17 @@ def digest(data: bytes) -> bytes:
 def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
     """Reads, hashes, decodes and frames one picture; raises SourceError when its whole source is gone, or one of
     vectors."""
-    if entry.origin is not None and entry.origin.kind == "vectors":
+    if entry.origin is not None and entry.is_vector:
         raise SourceError(
-            f"There are vectors in {shown(entry.origin.root)}, and pictures are wanted here: give vectors and "
+            f"There are vectors in {escape(entry.origin.root)}, and pictures are wanted here: give vectors and "
             "pictures apart, and vectors to a model that was learned from such."
         )
     try:
         data = entry.read(guards.bytes)
         if is_drawn(data):
             return Failed(entry, DRAWN)
-        image, width, height = decode_image(data, side=frame.resize, guards=guards)
-        return Loaded(entry, digest(data), frame.apply_image(image), width, height)
+        pixels, width, height = frame_picture(data, frame, guards)
+        return Loaded(entry, digest(data), pixels, width, height)
     except PictureError as error:
         return Failed(entry, str(error))
     except MemoryError:

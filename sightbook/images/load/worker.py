@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.kinds.registry import kind_of
 from sightbook.images.load.loaded import Failed, load_one
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
@@ -88,6 +89,7 @@ def main() -> None:
     os.dup2(_standard_error(), sys.stdout.fileno())
     try:
         (frame, guards), _ = receive(inward)
+        kind_of("folder")  # the usual one, imported before the time of the first picture runs
         send(outward, "ready")
         while True:
             entries, _ = receive(inward)

@@ -24,14 +24,14 @@ def _code_points(data: memoryview) -> tuple[int, int] | None:
     primary, properties = inner[b"pitm"], dict(_boxes(inner[b"iprp"]))
     wanted = _number(primary, 4, 2 if primary[0] == 0 else 4)
     listed = list(_boxes(properties[b"ipco"]))
-    for place in _associated(properties[b"ipma"], wanted):
+    for place in _properties_of(properties[b"ipma"], wanted):
         kind, body = listed[place - 1]
         if kind == b"colr" and bytes(body[:4]) == b"nclx":
             return _number(body, 4, 2), _number(body, 6, 2)
     return None
 
 
-def _associated(box: memoryview, wanted: int) -> list[int]:
+def _properties_of(box: memoryview, wanted: int) -> list[int]:
     """The numbers, from 1, of an item's properties."""
     wide_ids, wide_places = box[0] > 0, bool(box[3] & 1)
     count, at = _number(box, 4, 4), 8

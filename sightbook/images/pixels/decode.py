@@ -1,10 +1,6 @@
 """Bytes of a picture file → RGB, safely: any mode, upright, in sRGB, first frame, and nothing a file says is believed
 blindly. `picture.read_picture` takes everything that is a picture and comes here with the bytes.
 
-Pillow's plugins are called directly instead of through `Image.open`: so only the formats named here can be reached (no
-PostScript, no fonts), our own size guard stands before any allocation, and neither Pillow's global limits nor its
-registry are touched for others in the same process.
-
 What stands beside the pixels never costs a picture: a PNG is read without it, other formats a second time without it
 when they fail.
 """
@@ -13,26 +9,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from sightbook.errors import MissingExtra, PictureError
-from sightbook.images.pixels import boxes, jpeg, png, riff, sixteen, tiff, zeros
+from sightbook.images.pixels import jpeg, riff, sixteen, tiff, zeros
 from sightbook.images.pixels.guards import Guards, limits
-from sightbook.images.pixels.quiet import heard, quiet
+from sightbook.images.pixels.plugins import format_of, open_picture
+from sightbook.images.pixels.quiet import hear, quiet
 from sightbook.images.pixels.rgb import to_rgb
 
 __all__ = ["Guards", "decode", "decode_image", "limits", "measure"]
@@ -52,21 +40,6 @@ _KEEPING = (
     Image.Transpose.FLIP_LEFT_RIGHT,
     Image.Transpose.ROTATE_180,
     Image.Transpose.FLIP_TOP_BOTTOM,
-)
-_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIF_BRANDS = {b"mif1", b"msf1", b"miaf"}  # the container; the compatible brands say what is in it
-# Little and big endian, and both for BigTIFF.
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_Accept = Callable[[bytes], bool]
-_Factory = Callable[[BytesIO, str], Any]
-_PLUGINS: tuple[tuple[str, _Accept, _Factory], ...] = (
-    ("JPEG", lambda start: start.startswith(b"\xff\xd8"), JpegImagePlugin.JpegImageFile),
-    ("PNG", lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    ("WebP", lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
-    ("GIF", lambda start: start.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
-    ("BMP", lambda start: start.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
-    ("TIFF", lambda start: start.startswith(_TIFF_MAGIC), TiffImagePlugin.TiffImageFile),
 )
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only while its shorter side stays twice what is asked for: the antialiased
 # resize after it then gives nearly the picture of the full decode.
@@ -94,10 +67,10 @@ def decode_image(
     guards.check_bytes(len(data))
     with quiet():
         try:
-            image, width, height = _loaded(data, side, guards)
+            image, width, height = _load(data, side, guards)
             return upright(image, width, height)
         except Exception as error:
-            raise explained(error) from error
+            raise explain(error) from error
 
 
 def measure(data: bytes, *, guards: Guards | None = None) -> tuple[int, int]:
@@ -105,17 +78,12 @@ def measure(data: bytes, *, guards: Guards | None = None) -> tuple[int, int]:
     guards = guards or limits()
     with quiet():
         try:
-            image = _opened(data, guards)
-            if not isinstance(image, JpegImagePlugin.JpegImageFile):  # which may be decoded in part
+            image = open_picture(data, guards)
+            if not isinstance(image, JpegImageFile):  # which may be decoded in part
                 guards.check_size(*image.size)
         except Exception as error:
-            raise explained(error) from error
+            raise explain(error) from error
     return image.size
-
-
-def is_known(data: bytes) -> bool:
-    """Whether the bytes begin as a format does that is read here."""
-    return bool(_format(data))
 
 
 def upright(image: Image.Image, width: int, height: int) -> tuple[Image.Image, int, int]:
@@ -128,7 +96,7 @@ def upright(image: Image.Image, width: int, height: int) -> tuple[Image.Image, i
     return (turned, width, height) if turn in _KEEPING else (turned, height, width)
 
 
-def explained(error: Exception) -> PictureError:
+def explain(error: Exception) -> PictureError:
     """The PictureError of what a plugin let out: of any type, on hostile bytes, and each means that this picture is
     unreadable."""
     if isinstance(error, PictureError):
@@ -146,11 +114,11 @@ def draft_scale(width: int, height: int, side: int) -> int:
     return next(scale for scale in (8, 4, 2, 1) if room >= scale or scale == 1)
 
 
-def _loaded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+def _load(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
     """The picture with its pixels, as stored, and its full width and height."""
-    kind = _format(data)
+    kind = format_of(data)
     if kind == "JPEG":
-        return _loaded_jpeg(data, side, guards)
+        return _load_jpeg(data, side, guards)
     try:
         image = _pixels(data, kind, guards)
     except PictureError:
@@ -166,14 +134,14 @@ def _loaded(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image,
 
 
 def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
-    image = _opened(data, guards)
+    image = open_picture(data, guards)
     guards.check_size(*image.size)
     raw = sixteen.rawmode(image)
     if kind == "TIFF":
         # libtiff, which prints its troubles; Pillow then knows a number.
         said: list[str] = []
         try:
-            with heard(b"tempfile.tif") as said:
+            with hear(b"tempfile.tif") as said:
                 image.load()
         except OSError as error:
             raise OSError(f"{error}: {said[-1]}" if said else str(error)) from error
@@ -183,10 +151,10 @@ def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
     guards.check_size(*image.size)  # HEIF and TIFF may turn the picture while they load it
     if kind == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")  # its writer did not mean the fourth byte
-    return sixteen.brightened(image, raw, lambda: _opened(data, guards))
+    return sixteen.brighten(image, raw, lambda: open_picture(data, guards))
 
 
-def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+def _load_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
     found = jpeg.layout(data, whole=False)
     if (found is None or not found.sound) and (bare := jpeg.strip(data)) is not None:
         data, found = bare, jpeg.layout(bare, whole=False)
@@ -194,7 +162,7 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
         found = jpeg.layout(data, whole=True)
 
     def pixels(data: bytes) -> tuple[Image.Image, int, int]:
-        image = _opened(data, guards)
+        image = open_picture(data, guards)
         width, height = image.size
         if side is not None:
             image.draft(None, (side * DRAFT_GAP, side * DRAFT_GAP))
@@ -215,7 +183,7 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
         block = max(1, 8 * image.width // width)
         return made is not None and zeros.is_flat_where_they_part(image, made, (0, block, 0, 8 * block))
 
-    unfinished = None if found is None else jpeg.closed(data, found)
+    unfinished = None if found is None else jpeg.close(data, found)
     image, width, height = pixels(data if unfinished is None else unfinished[0])
     if unfinished is None:
         jpeg.check_whole(data, found, _corner(image), same, is_flat)
@@ -227,75 +195,13 @@ def _loaded_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.I
 def _or_none(decoded: Callable[[], Image.Image]) -> Image.Image | None:
     try:
         return decoded()
-    except Exception:  # as in `explained`
+    except Exception:  # as in `explain`
         return None
 
 
 def _corner(image: Image.Image) -> tuple[int, ...]:
     value: Any = image.getpixel((image.width - 1, image.height - 1))
     return value if isinstance(value, tuple) else (int(value),)
-
-
-def _format(data: bytes) -> str:
-    if data[4:8] == b"ftyp":
-        return "HEIF"
-    return next((name for name, accept, _ in _PLUGINS if accept(data[:16])), "")
-
-
-def _opened(data: bytes, guards: Guards) -> Image.Image:
-    """The picture with its header read and nothing decoded; its content decides its format, not its name."""
-    kind = _format(data)
-    if kind == "HEIF":
-        image = _opened_heif(data)
-        if not image.info.get("icc_profile") and (points := boxes.code_points(data)):
-            image.info["cicp"] = points
-        return image
-    if kind == "WebP":
-        # libwebp allocates the canvas while opening, so its size is looked at before.
-        guards.check_size(*_webp_size(data))
-    info: dict[Any, Any] = {}
-    if kind == "PNG":
-        data, info = png.strip(data)
-    for plugin, _, factory in _PLUGINS:
-        if plugin == kind:
-            try:
-                opened: Image.Image = factory(BytesIO(data), "")
-            except (IndexError, KeyError, TypeError, struct.error) as error:
-                raise SyntaxError(f"its {plugin} header is damaged") from error
-            opened.info.update(info)
-            return opened
-    raise PictureError("it is not a picture of a known format")
-
-
-def _opened_heif(data: bytes) -> Image.Image:
-    """HEIC, HEIF and AVIF share a container whose brands tell what is in it."""
-    length = min(int.from_bytes(data[:4], "big"), len(data), 256)
-    brands = {data[8:12], *(data[start : start + 4] for start in range(16, length, 4))}
-    if brands & _AVIF_BRANDS and AvifImagePlugin.SUPPORTED:
-        image: Image.Image = AvifImagePlugin.AvifImageFile(BytesIO(data), "")
-        return image
-    if not brands & (_HEIC_BRANDS | _AVIF_BRANDS | _HEIF_BRANDS):
-        raise PictureError("it is not a picture of a known format")
-    what = "an AVIF picture" if brands & _AVIF_BRANDS else "a HEIC picture"
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as error:
-        raise MissingExtra(what, "heif") from error
-    found: Image.Image = HeifImageFile(BytesIO(data), "")
-    return found
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """The canvas from the header (RFC 9649, sections 2.5 to 2.7)."""
-    kind, body = data[12:16], data[20:30]
-    if len(body) < 10:
-        raise PictureError("the file is cut short")
-    if kind == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 def _orientation(image: Image.Image) -> int:

@@ -185,7 +185,7 @@ def _is_holed(
     return False
 
 
-def closed(data: bytes, found: Layout) -> tuple[bytes, list[bytes]] | None:
+def close(data: bytes, found: Layout) -> tuple[bytes, list[bytes]] | None:
     """A file whose end marker is missing with one put there, and the same with fillers before it: equal pixels mean
     that only the marker was missing. Zeros at the end (a failed copy) are not its data. None when it has one."""
     if data.find(END, found.scans[0].start) >= 0:
@@ -214,12 +214,12 @@ def strip(data: bytes) -> bytes | None:
     kept, at = [data[:2]], 2
     if _leads_to_a_scan(data, at) and not _area(data, at):
         # One that seems to end where another begins has swallowed the tables.
-        at = _resumed(data, at)
+        at = _resume(data, at)
     tries = 0
     while at:
         segment = _segment(data, at)
         if segment is None:
-            at, tries = (_resumed(data, at) if tries < _MOST_BREAKS else 0), tries + 1
+            at, tries = (_resume(data, at) if tries < _MOST_BREAKS else 0), tries + 1
             continue
         kind, end = segment
         kept.append(data[at:end])
@@ -229,7 +229,7 @@ def strip(data: bytes) -> bytes | None:
     return None
 
 
-def _resumed(data: bytes, at: int) -> int:
+def _resume(data: bytes, at: int) -> int:
     """Where segments go on after a damaged one; 0 when nowhere."""
     found = islice(_SEGMENT.finditer(data, at + 2, at + _MOST_HEADER), _MOST_TRIES)
     best = max(((_area(data, place.start()), -place.start()) for place in found), default=(0, 0))

@@ -2,7 +2,7 @@
 
 Data flow: a path, bytes, an array or a Pillow picture → bytes where there are any (a path is read within the guards, a
 Pillow picture that was opened and not touched is read again) → `decode`; else pixels as they are → `rgb`. So a file and
-`Image.open` of it give equal pixels.
+`Image.open` of it give equal pixels. For an encoder then → `frame`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,23 @@ from PIL import Image
 
 from sightbook.errors import PictureError
 from sightbook.images.pixels.content import read_file
-from sightbook.images.pixels.decode import decode_image, draft_scale, explained, is_known, upright
+from sightbook.images.pixels.decode import decode_image, draft_scale, explain, upright
+from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards, limits
+from sightbook.images.pixels.plugins import format_of
 from sightbook.images.pixels.quiet import quiet
 
 # A path, the bytes of a picture file, an RGB array (H, W, 3) uint8, or a Pillow picture.
 Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | Image.Image | Any
+
+
+def frame_picture(
+    picture: Picture, frame: Frame, guards: Guards | None = None
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Any picture as the pixels (size, size, 3) that encoders see, with its full width and height; errors as of
+    `read_picture`."""
+    image, width, height = read_picture(picture, side=frame.resize, guards=guards)
+    return frame.apply_image(image), width, height
 
 
 def read_picture(
@@ -51,14 +62,14 @@ def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Im
                 width, height = image.size
                 if side is not None and image.format in ("JPEG", "MPO"):
                     scale = draft_scale(width, height, side)  # what its file would have been decoded at
-                    image = _reduced(image, scale) if scale > 1 else image
+                    image = _reduce(image, scale) if scale > 1 else image
                 return upright(image, width, height)
         except Exception as error:
-            raise explained(error) from error
+            raise explain(error) from error
     return decode_image(data, side=side, guards=guards)
 
 
-def _reduced(image: Image.Image, scale: int) -> Image.Image:
+def _reduce(image: Image.Image, scale: int) -> Image.Image:
     small = image.reduce(scale)
     small.info = image.info
     return small
@@ -78,7 +89,7 @@ def _file_of(image: Image.Image, limit: int) -> bytes | None:
         data = file.read(limit + 1)
     finally:
         file.seek(place)
-    return data if isinstance(data, bytes) and is_known(data) else None
+    return data if isinstance(data, bytes) and format_of(data) else None
 
 
 def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, int, int]:

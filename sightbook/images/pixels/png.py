@@ -156,7 +156,7 @@ def _raw_size(header: bytes) -> int:
 
 def _profile(body: bytes, info: dict[Any, Any]) -> None:
     name, _, packed = body.partition(b"\0")
-    if len(name) < 80 and packed[:1] == b"\0" and (profile := _inflated(packed[1:], _MOST_PROFILE)):
+    if len(name) < 80 and packed[:1] == b"\0" and (profile := _inflate(packed[1:], _MOST_PROFILE)):
         info["icc_profile"] = profile
 
 
@@ -195,7 +195,7 @@ def _text(body: bytes, info: dict[Any, Any]) -> None:
 def _packed_text(body: bytes, info: dict[Any, Any]) -> None:
     key, _, packed = body.partition(b"\0")
     if key == b"Raw profile type exif" and packed[:1] == b"\0":
-        _text(key + b"\0" + (_inflated(packed[1:], _MOST_TEXT) or b""), info)
+        _text(key + b"\0" + (_inflate(packed[1:], _MOST_TEXT) or b""), info)
 
 
 def _unicode_text(body: bytes, info: dict[Any, Any]) -> None:
@@ -205,7 +205,7 @@ def _unicode_text(body: bytes, info: dict[Any, Any]) -> None:
         return
     text = rest[2:].split(b"\0", 2)[-1]
     if rest[0]:
-        text = _inflated(text, _MOST_TEXT) or b""
+        text = _inflate(text, _MOST_TEXT) or b""
     if 0 < len(text) <= _MOST_TEXT:
         info["xmp"] = text
 
@@ -218,7 +218,7 @@ _CRITICAL = {b"IHDR", b"PLTE", b"tRNS"}
 _NAMES = re.compile(b"|".join(sorted((b"IDAT", b"PLTE", b"tRNS", b"IEND", *_READERS))))
 
 
-def _inflated(packed: bytes, most: int) -> bytes | None:
+def _inflate(packed: bytes, most: int) -> bytes | None:
     """What zlib's stream holds; None when it is damaged or larger than `most`."""
     inflate = zlib.decompressobj()
     try:

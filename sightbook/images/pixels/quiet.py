@@ -43,7 +43,7 @@ _standard_error = threading.Lock()
 
 
 @contextmanager
-def heard(name: bytes) -> Iterator[list[str]]:
+def hear(name: bytes) -> Iterator[list[str]]:
     """Catches what a C library writes to standard error about the file `name`, line by line, instead of letting it go
     to the terminal without a picture's name; whatever others write there meanwhile is passed on afterwards.
 

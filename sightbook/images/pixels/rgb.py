@@ -33,7 +33,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         image = _with_key(image, eight_bits(values, _top(values, _declared_bits(image))))
     elif mode in ("I", "F"):
-        image = Image.fromarray(_stretched(np.asarray(image)))
+        image = Image.fromarray(_stretch(np.asarray(image)))
     elif mode in ("La", "RGBa"):
         image = image.convert(mode.upper())
     if image.has_transparency_data:
@@ -73,7 +73,7 @@ def eight_bits(values: NDArray[Any], top: int) -> NDArray[np.uint8]:
     return np.minimum(scaled, 255).astype(np.uint8)
 
 
-def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
+def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
     floats = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(floats.min()), float(floats.max())
     if low >= 0 and high <= 1 and values.dtype.kind == "f":

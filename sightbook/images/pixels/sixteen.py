@@ -23,7 +23,7 @@ def rawmode(image: Image.Image) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def brightened(image: Image.Image, raw: str, reopened: Callable[[], Image.Image]) -> Image.Image:
+def brighten(image: Image.Image, raw: str, reopened: Callable[[], Image.Image]) -> Image.Image:
     """A loaded picture whose samples are of 16 bits (`raw`, as it was opened), as light as it was meant: when its upper
     bytes leave room for 12 bits at most, the lower ones are read, too."""
     name, _, order = raw.partition(";16")

@@ -20,8 +20,6 @@ _HEAD = 128 << 10
 def reads_otherwise(entry: Entry) -> bool:
     """Whether version 2 may give an entry other pixels than version 1 gave, as far as the beginning of its file tells.
     What cannot be read now is read when it is there again."""
-    if entry.origin is None or entry.origin.kind in ("vectors", "cifar"):
-        return False
     try:
         return _differs(entry.head(_HEAD))
     except (PictureError, SourceError):

@@ -31,7 +31,7 @@ def check(data: bytes, kind: str, image: Image.Image, decoded: Callable[[bytes],
 
     image: as it was decoded; decoded: the picture of other bytes, None when they are none.
     """
-    runs = _runs(data, _coded(data, kind))
+    runs = _runs(data, _find_coded(data, kind))
     for start, end in runs[:_MOST] + runs[_MOST:][-1:]:
         filled = (_FILLER * (1 + (end - start) // len(_FILLER)))[: end - start]
         other = decoded(data[:start] + filled + data[end:])
@@ -77,7 +77,7 @@ def _runs(data: bytes, coded: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _coded(data: bytes, kind: str) -> list[tuple[int, int]]:
+def _find_coded(data: bytes, kind: str) -> list[tuple[int, int]]:
     """Where the coded picture stands in a file."""
     if kind == "WebP":
         return [

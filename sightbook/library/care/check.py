@@ -23,6 +23,7 @@ from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
 from sightbook.images.entry import noun
+from sightbook.images.kinds.registry import holds_vectors
 from sightbook.library.care.compact import make_anew, remove_leftovers
 from sightbook.library.care.finding import Finding
 from sightbook.library.care.sources import look_at_sources
@@ -265,4 +266,4 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterat
 
 
 def _noun(catalogue: Catalogue) -> str:
-    return noun(any(source.kind == "vectors" for source in catalogue.sources()))
+    return noun(any(holds_vectors(source.kind) for source in catalogue.sources()))

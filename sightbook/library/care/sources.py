@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import GOOD, Known, SourceRow
 from sightbook.images.entry import noun, storable
+from sightbook.images.kinds.registry import holds_files, holds_vectors
 from sightbook.images.names import to_native
 from sightbook.ingest.scan import is_there
 from sightbook.library.care.finding import Finding
@@ -22,10 +23,10 @@ def look_at_sources(catalogue: Catalogue) -> Iterator[Finding]:
     counts = catalogue.counts()
     for source in catalogue.sources():
         good = counts[source.id].good
-        held = counted(good, noun(source.kind == "vectors")[:-1])
+        held = counted(good, noun(holds_vectors(source.kind))[:-1])
         if not is_there(source.root):
             yield Finding("source", "note", f"{source.root} is not there now: {held} can be found, not shown")
-        elif source.kind != "folder":
+        elif not holds_files(source.kind):
             yield Finding("source", "ok", f"{source.root}: {held}")
         elif changed := sorted(_changed(source, catalogue.known(source.id))):
             named = ", ".join(changed[:_NAMED]) + (" …" if len(changed) > _NAMED else "")

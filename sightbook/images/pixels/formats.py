@@ -28,6 +28,7 @@ _COLOUR, _TOLERANCE = (200, 80, 40), 12  # lossy formats miss the colour a littl
 
 def readable(name: str) -> str | None:
     """None when pictures of this format are read correctly here, else the reason."""
+    # Here, so that where one of these is missing `doctor` still starts and says so.
     import numpy as np
 
     from sightbook.images.pixels.decode import decode

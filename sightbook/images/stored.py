@@ -1,0 +1,40 @@
+"""A picture known by its key alone: where it is, and its bytes."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from sightbook.errors import PictureError, SourceError
+from sightbook.images.entry import Entry, Origin
+from sightbook.images.kinds.registry import kind_of
+from sightbook.images.names import escape
+from sightbook.images.pixels.guards import limits
+
+
+def locate(kind: str, root: str, path: str) -> str:
+    """A printable line that tells people where a picture is, of a kind that is not known here, too."""
+    try:
+        return kind_of(kind).locate(root, path)
+    except SourceError:
+        return escape(f"{root} row {path}")
+
+
+def address(kind: str, root: str, path: str) -> str:
+    """The `file:` address of a picture's file, or of the archive that it is in."""
+    return kind_of(kind).address(root, path)
+
+
+def read_stored(kind: str, root: str, path: str, digest: bytes | None = None) -> bytes:
+    """The bytes of a picture known by its key alone, e.g. to show a search result, within the guards.
+
+    digest: BLAKE2b-128 of the content it had, when that is what is asked for. Raises PictureError when it is not there
+    any more, is larger than the guards or is another content, SourceError when its source is gone.
+    """
+    known = kind_of(kind)
+    limit = None if known.of_vectors else limits().bytes
+    data = Entry("", path, 0, 0, None, Origin.now(known, root)).read(limit)
+    if digest is not None and blake2b(data, digest_size=16).digest() != digest:
+        raise PictureError(
+            f"{known.locate(root, path)} is not what it was when it was added: run `sightbook add` with its source"
+        )
+    return data
