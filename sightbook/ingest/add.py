@@ -7,7 +7,6 @@ When nothing is to be read, neither worker processes nor the encoder are started
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sightbook.catalogue import folder, remembered
 from sightbook.catalogue.catalogue import Catalogue
+from sightbook.catalogue.database import DatabaseError
 from sightbook.catalogue.fine import UNASKED, too_many
 from sightbook.catalogue.rows import FailureRow, PictureRow
 from sightbook.errors import LibraryError, SourceError
@@ -264,7 +264,7 @@ class _Run:
         with closing(results):
             try:
                 self._take(results, model)
-            except sqlite3.Error:
+            except DatabaseError:
                 raise  # it was a commit that failed
             except BaseException as error:
                 # What was encoded is good: keep it, then stop. Whatever else it is, a listener raised it to that end.

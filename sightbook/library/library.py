@@ -447,7 +447,7 @@ class Library:
         """
         self._refuse_closed()
         with explained(self.path), closing(Catalogue.read(self.path / NAME)) as catalogue:
-            catalogue.connection.execute("BEGIN")
+            catalogue.stand_still()
             after = 0
             while found := catalogue.page(after, count, fine=fine):
                 if not catalogue.stands():

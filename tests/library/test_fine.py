@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sightbook.catalogue import fine as keeping
-from sightbook.catalogue import folder, snapshot
+from sightbook.catalogue import folder, meta, snapshot
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.snapshot import FINE_NAME
 from sightbook.codes import oracle
@@ -413,7 +413,7 @@ def test_check_finds_what_lacks_one_and_the_next_add_makes_it(
         before = ids(opened)
     catalogue = Catalogue.write(library / NAME)
     catalogue.connection.execute(damage)
-    catalogue._advance()
+    meta.advance(catalogue)
     catalogue.close()
     lacking = {"DELET": 2, "UPDAT": 1, "DROP ": 12, "INSER": 0}[damage[:5]]
     with Library.open(library) as opened:
@@ -651,7 +651,7 @@ def test_a_batch_that_fails_leaves_neither_codes_nor_fine_codes(
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Catalogue, "_advance", fail)  # the last statement of the batch
+            patch.setattr(meta, "advance", fail)  # the last statement of the batch
             with pytest.raises(LibraryError):
                 opened.add([photos], jobs=1)
         assert (held(opened), finely_held(opened)) == before
