@@ -95,8 +95,7 @@ def take_over(
     connection = catalogue.connection
     gone = [(id,) for id in doubles]
     with transaction(connection):
-        if catalogue.fine:
-            connection.executemany("DELETE FROM fine WHERE id = ?", gone)
+        connection.executemany("DELETE FROM fine WHERE id = ?", gone)
         connection.executemany("DELETE FROM pictures WHERE id = ?", gone)
         connection.executemany(
             "UPDATE pictures SET source = ?, path = ? WHERE id = ?",
@@ -121,15 +120,12 @@ def remove(
     connection = catalogue.connection
     numbers, whole = [(id,) for id in ids], [(source,) for source in sources]
     with transaction(connection):
-        if catalogue.fine:
-            connection.executemany("DELETE FROM fine WHERE id = ?", numbers)
-            connection.executemany(
-                "DELETE FROM fine WHERE id IN (SELECT id FROM pictures WHERE source = ?)", whole
-            )
-        before = connection.total_changes
-        connection.executemany("DELETE FROM pictures WHERE id = ?", numbers)
-        connection.executemany("DELETE FROM pictures WHERE source = ?", whole)
-        removed = connection.total_changes - before
+        connection.executemany("DELETE FROM fine WHERE id = ?", numbers)
+        connection.executemany(
+            "DELETE FROM fine WHERE id IN (SELECT id FROM pictures WHERE source = ?)", whole
+        )
+        removed = connection.executemany("DELETE FROM pictures WHERE id = ?", numbers).rowcount
+        removed += connection.executemany("DELETE FROM pictures WHERE source = ?", whole).rowcount
         failing.forget(catalogue, failures)
         connection.executemany("DELETE FROM failures WHERE source = ?", whole)
         connection.executemany("DELETE FROM sources WHERE id = ?", whole)

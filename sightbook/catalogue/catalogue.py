@@ -16,14 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sightbook.catalogue import batches, meta, pictures
+from sightbook.catalogue import batches, meta, pictures, versions
 from sightbook.catalogue import codes as joined
 from sightbook.catalogue import failures as failing
 from sightbook.catalogue import fine as fines
 from sightbook.catalogue import sources as places
 from sightbook.catalogue.database import connect_writer, transaction
 from sightbook.catalogue.reader import Reader
-from sightbook.catalogue.rows import SCHEMA
 from sightbook.catalogue.steady import steady
 
 NAME = "catalogue.sqlite"
@@ -44,10 +43,10 @@ class Catalogue:
         """Opens `path` for writing, laying out the tables when it has none yet; `fine` as in `keep_fine`, asked: by the
         user."""
         catalogue = cls(connect_writer(path))
-        if catalogue.connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if versions.version_of(catalogue.connection) == 0:
             with transaction(catalogue.connection):
-                for statement in SCHEMA.split(";\n"):
-                    catalogue.connection.execute(statement)
+                for _ in versions.STEPS:
+                    versions.step(catalogue.connection)
                 meta.put(catalogue, "fingerprint", fingerprint)
                 meta.put(catalogue, "generation", 0)
                 meta.put(catalogue, "stamp", meta.stamp_of(0))
@@ -58,8 +57,14 @@ class Catalogue:
 
     @classmethod
     def write(cls, path: Path) -> Catalogue:
-        """Opens an existing catalogue for writing."""
-        return cls(connect_writer(path))
+        """Opens an existing catalogue for writing and brings it to today's version. LibraryError for a newer one."""
+        connection = connect_writer(path)
+        try:
+            versions.bring_up(connection, path.parent)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection)
 
     @classmethod
     def read(cls, path: Path) -> Catalogue:
@@ -100,8 +105,8 @@ class Catalogue:
     @property
     @steady
     def format(self) -> int:
-        """Format of the tables; 0 when they were never laid out."""
-        return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+        """Version of the tables; 0 when they were never laid out."""
+        return versions.version_of(self.connection)
 
     @property
     @steady

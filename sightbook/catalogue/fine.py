@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from sightbook.catalogue import codes, meta, pictures
 from sightbook.catalogue.database import transaction
-from sightbook.catalogue.rows import FINE, GOOD, MISSING, PLAIN, WITH_FINE, from_column
+from sightbook.catalogue.rows import GOOD, MISSING, from_column
 from sightbook.catalogue.steady import steady
+from sightbook.catalogue.versions import add_fine
 from sightbook.errors import ModelError
 
 if TYPE_CHECKING:
@@ -90,14 +91,10 @@ def lacking_fine(catalogue: Catalogue) -> int:
 def keep_fine(catalogue: Catalogue, fine: int | None) -> None:
     """From now on keeps fine codes of so many bytes, empty at first; 0 or None: none (see `Catalogue.fine`). Inside the
     caller's transaction."""
-    catalogue.connection.execute("DROP TABLE IF EXISTS fine")
+    catalogue.connection.execute("DELETE FROM fine")
     meta.forget(catalogue, "fine")
     if fine is not None:
         meta.put(catalogue, "fine", fine)
-    if fine:
-        catalogue.connection.execute(FINE)
-    # Part of the transaction like everything else.
-    catalogue.connection.execute(f"PRAGMA user_version = {WITH_FINE if fine else PLAIN}")
 
 
 def decline_fine(catalogue: Catalogue) -> None:
@@ -114,7 +111,7 @@ def mend_fine(catalogue: Catalogue) -> tuple[int, int]:
     if not width:
         return 0, 0
     with transaction(catalogue.connection):
-        catalogue.connection.execute(FINE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+        add_fine(catalogue.connection)  # damage may have taken the whole table
         stray = catalogue.connection.execute(
             "DELETE FROM fine WHERE id NOT IN (SELECT id FROM pictures)"
         ).rowcount

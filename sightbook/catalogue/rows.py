@@ -1,4 +1,4 @@
-"""The tables of a library's catalogue and the rows that go in and out of them."""
+"""The rows that go in and out of a catalogue."""
 
 from __future__ import annotations
 
@@ -6,36 +6,8 @@ from typing import NamedTuple
 
 from sightbook.images.entry import Kind
 
-# 1: codes only; 2: with fine codes. A catalogue without them stays 1: older programs go on with it.
-PLAIN, WITH_FINE = 1, 2
-FORMAT = WITH_FINE  # read up to
-
 # What a picture's row stands for. Only GOOD ones are searched; the others keep id and code and may come back.
 GOOD, MISSING, UNREADABLE = 0, 1, 2
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE sources (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, root TEXT NOT NULL UNIQUE, added REAL NOT NULL, scanned REAL
-);
-CREATE TABLE pictures (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    source TEXT NOT NULL REFERENCES sources (id),
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL,
-    code BLOB NOT NULL, state INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (source, path)
-);
-CREATE TABLE failures (
-    source TEXT NOT NULL REFERENCES sources (id),
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, reason TEXT NOT NULL, failed REAL NOT NULL,
-    PRIMARY KEY (source, path)
-) WITHOUT ROWID;
-"""
-
-FINE = "CREATE TABLE fine (id INTEGER PRIMARY KEY, code BLOB NOT NULL)"
 
 
 class SourceRow(NamedTuple):

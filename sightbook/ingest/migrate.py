@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sightbook.catalogue import folder
 from sightbook.catalogue import migration as gathering
-from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.fine import at_migration
 from sightbook.catalogue.lock import waiting, writer_lock
@@ -70,9 +70,8 @@ def migrate(
     started = time.monotonic()
     with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
         folder.read_facts(path)
-        catalogue = Catalogue.write(path / NAME)
+        catalogue = folder.open_catalogue(path)
         try:
-            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             if catalogue.fingerprint == model.fingerprint:
                 raise LibraryError(
                     f"{path} has the codes of {model.folder} already: there is nothing to migrate"

@@ -31,7 +31,7 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import closed, explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import waiting, writer_lock
-from sightbook.catalogue.rows import FORMAT
+from sightbook.catalogue.versions import refuse_newer
 from sightbook.errors import ConfigError, LibraryError, ModelError, typed
 from sightbook.images.entry import locate, noun
 from sightbook.images.ours import DRAWN
@@ -204,9 +204,8 @@ class Library:
         tell = lambda text: listener(Notice(text))  # noqa: E731
         specs = paths(sources, "sources")
         with explained(self.path), waiting(wait, tell), writer_lock(self.path):
-            catalogue = Catalogue.write(self.path / NAME)
+            catalogue = folder.open_catalogue(self.path)
             try:
-                folder.catch_up(self.path, catalogue.fingerprint, catalogue.fine)
                 report = ingest.add(
                     catalogue,
                     self.path,
@@ -415,7 +414,7 @@ class Library:
         asked = wanted(what)
         self._refuse_closed()
         with explained(self.path), waiting(wait), writer_lock(self.path):
-            catalogue = Catalogue.write(self.path / NAME)
+            catalogue = folder.open_catalogue(self.path)
             try:
                 removed = catalogue.remove(*select(catalogue, self.path, asked))
             finally:
@@ -504,11 +503,7 @@ def _facts(path: Path, catalogue: Catalogue) -> Facts:
 
     for left in range(_ROUNDS, 0, -1):
         state = catalogue.steadily(read)
-        if state[0] > FORMAT:
-            raise LibraryError(
-                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
-                "(pip install -U sightbook)"
-            )
+        refuse_newer(state[0], path)
         try:
             return folder.facts_of(path, *state[1:])
         except LibraryError:

@@ -21,10 +21,11 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import DatabaseError, explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import writer_lock
-from sightbook.catalogue.rows import FORMAT, GOOD
+from sightbook.catalogue.rows import GOOD
 from sightbook.catalogue.snapshot import FINE_NAME as FINE_CODES
 from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
+from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
 from sightbook.images.entry import noun, storable
 from sightbook.images.names import to_native
@@ -209,7 +210,7 @@ def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Fin
 def _fine(path: Path) -> Iterator[Finding]:
     """Every picture that can be found has its fine code, where the library keeps them; they are made of pictures, so
     the next `add` makes what is lacking."""
-    catalogue = Catalogue.write(path / NAME)
+    catalogue = folder.open_catalogue(path)
     try:
         lacking, stray = catalogue.mend_fine()
         what = _noun(catalogue)
@@ -327,7 +328,7 @@ def compact(path: Path) -> tuple[int, int]:
         before = folder.size(path)
         for _ in _leftovers(path):
             pass
-        catalogue = Catalogue.write(path / NAME)
+        catalogue = folder.open_catalogue(path)
         try:
             soundness.rewrite(catalogue)
             facts = folder.read_facts(path)
