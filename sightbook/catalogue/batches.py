@@ -5,16 +5,34 @@ Each is one transaction.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sightbook.catalogue import failures as failing
 from sightbook.catalogue import meta
 from sightbook.catalogue.database import transaction
-from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow, Moved, PictureRow, to_column
+from sightbook.catalogue.rows import (
+    GOOD,
+    MISSING,
+    OF_A_PICTURE,
+    UNREADABLE,
+    FailureRow,
+    Moved,
+    PictureRow,
+    to_column,
+)
+from sightbook.images.pixels.about import About
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
+
+_READ = ("size", "mtime_ns", "digest", *About._fields, "code")
+_PUT = (
+    f"INSERT INTO pictures (source, path, {', '.join(_READ)}) VALUES (?, ?{', ?' * len(_READ)}) "
+    f"ON CONFLICT (source, path) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _READ)}, "
+    f"state = {GOOD}"
+)
 
 
 def put(
@@ -33,11 +51,7 @@ def put(
         width = catalogue.fine or 0
         assert all(len(row.fine) == width for row in pictures), "a fine code is missing, or one too many"
         connection.executemany(
-            "INSERT INTO pictures (source, path, size, mtime_ns, digest, width, height, code) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, path) DO UPDATE SET size = excluded.size, "
-            "mtime_ns = excluded.mtime_ns, digest = excluded.digest, width = excluded.width, "
-            f"height = excluded.height, code = excluded.code, state = {GOOD}",
-            [(row.source, to_column(row.path), *row[2:8]) for row in pictures],
+            _PUT, [(row.source, to_column(row.path), *row[2:5], *row.about, row.code) for row in pictures]
         )
         if width:
             connection.executemany(
@@ -95,8 +109,7 @@ def take_over(
     connection = catalogue.connection
     gone = [(id,) for id in doubles]
     with transaction(connection):
-        connection.executemany("DELETE FROM fine WHERE id = ?", gone)
-        connection.executemany("DELETE FROM pictures WHERE id = ?", gone)
+        _drop(connection, "id = ?", gone)
         connection.executemany(
             "UPDATE pictures SET source = ?, path = ? WHERE id = ?",
             [(source, to_column(path), id) for id, path in rekeyed],
@@ -120,14 +133,19 @@ def remove(
     connection = catalogue.connection
     numbers, whole = [(id,) for id in ids], [(source,) for source in sources]
     with transaction(connection):
-        connection.executemany("DELETE FROM fine WHERE id = ?", numbers)
-        connection.executemany(
-            "DELETE FROM fine WHERE id IN (SELECT id FROM pictures WHERE source = ?)", whole
-        )
-        removed = connection.executemany("DELETE FROM pictures WHERE id = ?", numbers).rowcount
-        removed += connection.executemany("DELETE FROM pictures WHERE source = ?", whole).rowcount
+        removed = _drop(connection, "id = ?", numbers) + _drop(connection, "source = ?", whole)
         failing.forget(catalogue, failures)
         connection.executemany("DELETE FROM failures WHERE source = ?", whole)
         connection.executemany("DELETE FROM sources WHERE id = ?", whole)
         meta.advance(catalogue)
     return removed
+
+
+def _drop(connection: sqlite3.Connection, where: str, values: Sequence[tuple[int | str]]) -> int:
+    """Deletes pictures and what goes with them; how many pictures. Inside the caller's transaction."""
+    for table, column in OF_A_PICTURE:
+        connection.executemany(
+            f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM pictures WHERE {where})", values
+        )
+    # It is -1 when nothing was asked for.
+    return max(0, connection.executemany(f"DELETE FROM pictures WHERE {where}", values).rowcount)

@@ -18,8 +18,10 @@ from typing import TypeVar
 
 from sightbook.catalogue import batches, meta, pictures, versions
 from sightbook.catalogue import codes as joined
+from sightbook.catalogue import descriptions as described
 from sightbook.catalogue import failures as failing
 from sightbook.catalogue import fine as fines
+from sightbook.catalogue import metadata as sayings
 from sightbook.catalogue import sources as places
 from sightbook.catalogue.database import connect_writer, transaction
 from sightbook.catalogue.reader import Reader
@@ -161,6 +163,7 @@ class Catalogue:
     rows = pictures.rows
     page = pictures.page
     keys = pictures.keys
+    about = pictures.about
     find = pictures.find
     content = pictures.content
     latest_sides = pictures.latest_sides
@@ -169,6 +172,9 @@ class Catalogue:
     settle = batches.settle
     take_over = batches.take_over
     remove = batches.remove
+    metadata = sayings.metadata
+    put_metadata = sayings.put_metadata
+    remove_metadata = sayings.remove_metadata
 
     # Codes
 
@@ -181,3 +187,6 @@ class Catalogue:
     keep_fine = fines.keep_fine
     decline_fine = fines.decline_fine
     mend_fine = fines.mend_fine
+    descriptions = described.descriptions
+    put_descriptions = described.put_descriptions
+    remove_descriptions = described.remove_descriptions

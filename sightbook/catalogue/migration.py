@@ -9,6 +9,7 @@ from sightbook.catalogue import failures as failing
 from sightbook.catalogue import meta
 from sightbook.catalogue.database import transaction
 from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow
+from sightbook.images.pixels.about import About
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 # `fine` stands in it only where fine codes come.
 _TABLE = """CREATE TABLE IF NOT EXISTS migration (
     id INTEGER PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL{fine}
+    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL, format TEXT, taken TEXT, camera TEXT,
+    orientation INTEGER, latitude REAL, longitude REAL{fine}
 )"""
+
+_READ = ("size", "mtime_ns", "digest", *About._fields, "code")
 
 
 class NewCode(NamedTuple):
@@ -27,8 +31,7 @@ class NewCode(NamedTuple):
     size: int
     mtime_ns: int
     digest: bytes
-    width: int
-    height: int
+    about: About
     code: bytes
     fine: bytes = b""
 
@@ -64,10 +67,11 @@ def progress(catalogue: Catalogue) -> tuple[int, int]:
 def gather(catalogue: Catalogue, codes: Sequence[NewCode], failures: Sequence[FailureRow]) -> None:
     """One batch of new codes, and of pictures that could not be read."""
     with transaction(catalogue.connection):
-        width = len(NewCode._fields) if codes and codes[0].fine else len(NewCode._fields) - 1
+        fine = any(row.fine for row in codes)
+        names = ("id", *_READ, "fine") if fine else ("id", *_READ)
         catalogue.connection.executemany(
-            f"INSERT OR REPLACE INTO migration VALUES ({', '.join('?' * width)})",
-            [row[:width] for row in codes],
+            f"INSERT OR REPLACE INTO migration ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+            [(*row[:4], *row.about, *row[5 : 6 + fine]) for row in codes],
         )
         failing.put(catalogue, failures)
 
@@ -83,8 +87,8 @@ def swap(
         for source in sources:
             meta.put(catalogue, f"decoding {source.id}", decoding)
         connection.execute(
-            "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
-            f"height = m.height, code = m.code, state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
+            f"UPDATE pictures SET {', '.join(f'{name} = m.{name}' for name in _READ)}, "
+            f"state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
             "FROM migration m WHERE m.id = pictures.id"
         )
         # One that was missing stays so until an `add` sees it; one without a new code must be read before it is found

@@ -16,7 +16,9 @@ from sightbook.catalogue.rows import (
     to_column,
 )
 from sightbook.catalogue.steady import steady
+from sightbook.catalogue.versions import WITH_ABOUT
 from sightbook.images.patterns import readings
+from sightbook.images.pixels.about import About
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
@@ -62,7 +64,7 @@ def digests(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, bytes]:
 def missing(catalogue: Catalogue) -> list[MissingRow]:
     """The pictures whose file is gone, by id."""
     rows = catalogue.connection.execute(
-        f"SELECT id, source, path, size, digest FROM pictures WHERE state = {MISSING} ORDER BY id"
+        f"SELECT id, source, path, size, digest FROM pictures WHERE state = {MISSING} ORDER BY +id"
     )
     return [MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
 
@@ -102,6 +104,15 @@ def keys(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, KeyRow]:
         ids,
     )
     return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4]), row[5]) for row in rows}
+
+
+@steady
+def about(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, tuple[int, About]]:
+    """Bytes of its file and what a picture tells about itself, by id; ids that are gone are absent. No more than width
+    and height in a catalogue of an older version, and of what was read before it was brought up."""
+    names = About._fields if catalogue.format >= WITH_ABOUT else About._fields[:2]
+    found = by_ids(catalogue, f"SELECT id, size, {', '.join(names)} FROM pictures WHERE id IN ({{}})", ids)
+    return {row[0]: (row[1], About(*row[2:])) for row in found}
 
 
 @steady

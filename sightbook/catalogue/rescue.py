@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from sightbook.catalogue import remembered
 from sightbook.catalogue.database import address, transaction
+from sightbook.catalogue.rows import OF_A_PICTURE
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
 
+_WHOLE = ("sources", "pictures", "failures", "metadata", "descriptions")
 _ROOM = 1 << 24  # ids left free when nobody knows how many were given
 
 
@@ -25,10 +27,12 @@ def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str
     connection = sqlite3.connect(address(damaged, "mode=ro"), uri=True, isolation_level=None)
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
-        tables = ("sources", "pictures", "failures", *(("fine",) if widths["fine"] else ()))
+        tables = [*_WHOLE, *(("fine",) if widths["fine"] else ())]
         counts = {table: _copy(connection, target, table, widths.get(table)) for table in tables}
         for table in ("pictures", "failures"):
             target.connection.execute(f"DELETE FROM {table} WHERE source NOT IN (SELECT id FROM sources)")
+        for table, picture in OF_A_PICTURE:
+            target.connection.execute(f"DELETE FROM {table} WHERE {picture} NOT IN (SELECT id FROM pictures)")
         with contextlib.suppress(sqlite3.Error, ValueError):  # an older one has none
             known = {row.id for row in target.sources()}
             for source, globs in connection.execute("SELECT source, globs FROM excludes"):
@@ -46,8 +50,10 @@ def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str
 
 
 def _copy(connection: sqlite3.Connection, target: Catalogue, table: str, width: int | None) -> int:
-    columns = [row[1] for row in target.connection.execute(f"PRAGMA table_info({table})")]
-    marks = ",".join("?" * len(columns))
+    columns = _columns(target.connection, table)
+    with contextlib.suppress(sqlite3.Error):  # an older one has fewer
+        columns = _columns(connection, table) or columns
+    into = f"{table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     kept = 0
     target.connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(target.connection):
@@ -56,9 +62,13 @@ def _copy(connection: sqlite3.Connection, target: Catalogue, table: str, width: 
             if width is not None and not (isinstance(code, bytes) and len(code) == width):
                 continue
             with contextlib.suppress(sqlite3.Error, UnicodeError):
-                target.connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                target.connection.execute(f"INSERT OR IGNORE INTO {into}", row)
                 kept += 1
     return kept
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
 def _leave_ids(target: Catalogue, highest: int, given: int | None) -> None:

@@ -66,8 +66,41 @@ def _add_left_out(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE key = 'additions'")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_lay_out, add_fine, _add_left_out)
+def _add_about(connection: sqlite3.Connection) -> None:
+    """4: what a picture tells about itself; what users say of it; more descriptions of it; missing pictures by their
+    content."""
+    columns = (
+        "format TEXT",
+        "taken TEXT",
+        "camera TEXT",
+        "orientation INTEGER",
+        "latitude REAL",
+        "longitude REAL",
+    )
+    tables = "SELECT name FROM sqlite_master WHERE name IN ('pictures', 'migration')"
+    for (table,) in connection.execute(tables).fetchall():
+        for column in columns:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.execute(
+        """CREATE TABLE metadata (
+            picture INTEGER NOT NULL,
+            key TEXT NOT NULL, value NOT NULL,
+            PRIMARY KEY (picture, key)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE descriptions (
+            picture INTEGER NOT NULL,
+            name TEXT NOT NULL, codes BLOB NOT NULL,
+            PRIMARY KEY (picture, name)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX missing_by_content ON pictures (digest) WHERE state = 1")
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_lay_out, add_fine, _add_left_out, _add_about)
 FORMAT = len(STEPS)
+WITH_ABOUT = 4  # from here on
 
 
 def version_of(connection: sqlite3.Connection) -> int:

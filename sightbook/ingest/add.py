@@ -294,8 +294,7 @@ class _Run:
                         entry.path,
                         *stat,
                         result.digest,
-                        result.width,
-                        result.height,
+                        result.about,
                         code,
                         fine,
                     )

@@ -173,9 +173,18 @@ def _encode(
                 entry = result.entry
                 if isinstance(result, Encoded):
                     code = model.pack(result.codes[None])[0].tobytes()
-                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
-                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
-                    good.append(gathering.NewCode(ids[entry.key], *facts, code, *more))
+                    more = model.fine(result.x[None])[0].tobytes() if fine else b""
+                    good.append(
+                        gathering.NewCode(
+                            ids[entry.key],
+                            entry.size,
+                            entry.mtime_ns,
+                            result.digest,
+                            result.about,
+                            code,
+                            more,
+                        )
+                    )
                 else:
                     bad.append(failure(entry, result.reason))
                 if len(good) + len(bad) >= _BATCH or time.monotonic() - committed > _SECONDS:

@@ -106,7 +106,8 @@ def _for_inner_product(
 
 
 def to_parquet(library: Library, out: Path) -> int:
-    """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id.
+    """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id, and
+    what the picture tells about itself.
 
     A library that keeps fine codes gives them, too: fine, d bytes that are int8. A path that is not UTF-8 is written
     with its odd bytes as escapes.
@@ -124,6 +125,9 @@ def _parquet(state: State, out: Path) -> int:
             ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()), ("root", pa.string()),
             ("digest", pa.binary(16)), ("code", pa.binary(bytes_)),
             *([("fine", pa.binary(fine))] if fine else []),
+            ("width", pa.int64()), ("height", pa.int64()), ("format", pa.string()), ("taken", pa.string()),
+            ("camera", pa.string()), ("orientation", pa.int64()), ("latitude", pa.float64()),
+            ("longitude", pa.float64()),
         ],
         metadata=_metadata(state),
     )  # fmt: skip
@@ -131,8 +135,10 @@ def _parquet(state: State, out: Path) -> int:
     with replace_atomic(out) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer:
             for rows in state.rows(_ROWS, fine=bool(fine)):
+                about = state.about([row[0] for row in rows])
                 told = [
-                    (id, source, shown(path), shown(root), *rest) for id, source, path, root, *rest in rows
+                    (id, source, shown(path), shown(root), *rest, *about[id])
+                    for id, source, path, root, *rest in rows
                 ]
                 columns = list(zip(*told, strict=True))
                 writer.write_table(

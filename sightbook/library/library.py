@@ -36,6 +36,8 @@ from sightbook.errors import ConfigError, LibraryError, ModelError, typed
 from sightbook.images.entry import locate, noun
 from sightbook.images.ours import DRAWN
 from sightbook.ingest.report import AddPlan, AddReport, Failure
+from sightbook.library import picture
+from sightbook.library.picture import PictureFacts
 from sightbook.library.selection import Wanted, select, wanted
 from sightbook.library.status import SourceStatus, Status
 from sightbook.progress import Listener, Notice, silent
@@ -421,6 +423,18 @@ class Library:
                 catalogue.close()
         self._answers.follow()
         return removed
+
+    def get(self, id: int) -> PictureFacts:
+        """What is known of the picture with this id: where it is, and what it tells about itself. LibraryError when
+        there is none."""
+        with self._lock, explained(self.path):
+            return picture.get(self._catalogue, self.path, id)
+
+    def id_of(self, path: Wanted | os.PathLike[str]) -> int:
+        """The id of the picture at a path, as `remove` takes it, or with a key (source, path). LibraryError when there
+        is none, or more than one."""
+        with self._lock, explained(self.path):
+            return picture.id_at(self._catalogue, self.path, path)
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""

@@ -6,7 +6,7 @@ migration may land between any two steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +21,7 @@ from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
+    from sightbook.images.pixels.about import About
     from sightbook.library.library import Library
     from sightbook.model.model import Model
 
@@ -46,6 +47,10 @@ class State:
         while found := self._catalogue.page(after, count, fine=fine):
             yield found
             after = found[-1][0]
+
+    def about(self, ids: Sequence[int]) -> dict[int, About]:
+        """What pictures tell about themselves, by id."""
+        return {id: about for id, (_, about) in self._catalogue.about(ids).items()}
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """As `Library.codes`."""

@@ -45,6 +45,7 @@ def catalogue(
         text = text.replace(placeholder, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         connection.executescript(text)
     return text.partition("\n")[0].removeprefix("-- library.json: ")
 

@@ -186,11 +186,11 @@ def is_one_of(states: dict[int, tuple[dict[str, Any], list[Any]]], path: Path) -
     return version
 
 
-@pytest.mark.parametrize("name", older.FORMATS)
+@pytest.mark.parametrize("name", ["1-first", "1-migrating", "2-fine-excludes", "3-excludes"])
 def test_a_step_that_fails_at_any_statement_leaves_the_version_before(name: str, tmp_path: Path) -> None:
     states = versions(name, tmp_path / "whole" / NAME)
     seen = set()
-    for after in range(1000):
+    for after in range(1, 1000):
         path = tmp_path / str(after) / NAME
         older.catalogue(name, path)
         try:
@@ -201,7 +201,7 @@ def test_a_step_that_fails_at_any_statement_leaves_the_version_before(name: str,
             assert is_one_of(states, path) == FORMAT
         else:
             break
-    assert after > len(STEPS) and seen == set(states) - {FORMAT}
+    assert after > 2 * (FORMAT - int(name[0])) and seen == set(states) - {FORMAT}
 
 
 KILLED = """
@@ -227,7 +227,7 @@ def test_kill_9_at_any_statement_leaves_the_version_before(tmp_path: Path) -> No
         assert code == -signal.SIGKILL
         Catalogue.write(path).close()
         assert is_one_of(states, path) == FORMAT
-    assert after > len(STEPS) and FORMAT in seen and len(seen) > 1
+    assert after > len(STEPS) and {1, 2, 3, FORMAT} <= seen
 
 
 def test_an_add_that_was_killed_while_it_brought_a_library_up_is_done_again(

@@ -12,6 +12,7 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.names import shown
 from sightbook.images.ours import DRAWN, is_drawn
+from sightbook.images.pixels.about import About
 from sightbook.images.pixels.decode import decode_image
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
@@ -19,14 +20,13 @@ from sightbook.images.pixels.guards import Guards
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A picture ready for the encoder: pixels (size, size, 3) uint8, `digest` of the file's bytes, and the width and
-    height of the picture itself, upright and in full."""
+    """A picture ready for the encoder: pixels (size, size, 3) uint8, `digest` of the file's bytes, and what the picture
+    tells about itself."""
 
     entry: Entry
     digest: bytes
     pixels: NDArray[np.uint8]
-    width: int
-    height: int
+    about: About
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
         data = entry.read(guards.bytes)
         if is_drawn(data):
             return Failed(entry, DRAWN)
-        image, width, height = decode_image(data, side=frame.resize, guards=guards)
-        return Loaded(entry, digest(data), frame.apply_image(image), width, height)
+        image, about = decode_image(data, side=frame.resize, guards=guards)
+        return Loaded(entry, digest(data), frame.apply_image(image), about)
     except PictureError as error:
         return Failed(entry, str(error))
     except MemoryError:
