@@ -256,14 +256,8 @@ def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
 
 
 def _told(facts: Facts) -> str:
-    content: dict[str, Any] = {
-        "format": facts.format,
-        "fingerprint": facts.fingerprint,
-        "M": facts.M,
-        "K": facts.K,
-        "bits": facts.bits,
-        "created": facts.created,
-    }
+    content: dict[str, Any] = {"format": facts.format, "fingerprint": facts.fingerprint}
+    content |= {"M": facts.M, "K": facts.K, "bits": facts.bits, "created": facts.created}
     if facts.fine is not None:
         content["fine"] = facts.fine
     return json.dumps(content, indent=2) + "\n"
