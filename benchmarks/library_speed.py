@@ -23,6 +23,7 @@ import numpy as np
 
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.rows import PictureRow
+from sightbook.images.pixels.about import About
 from sightbook.library.library import Library
 
 # Prints what is resident when the answer is there: seconds since the process began are the parent's to take.
@@ -83,7 +84,7 @@ def make(library: Path, model: Path, count: int) -> None:
     """A library of `count` rows with random codes, a hundredth of them in each of its folders."""
     part = max(1, count // 100)
     rows = (
-        PictureRow("made", f"{n // part:03}/{n:09}.jpg", 1, 1, n.to_bytes(16), 32, 32, b"")
+        PictureRow("made", f"{n // part:03}/{n:09}.jpg", 1, 1, n.to_bytes(16), About(32, 32), b"")
         for n in range(count)
     )
     fill(library, model, Path("/made"), rows)
@@ -147,7 +148,7 @@ def again(folder: Path, model: Path, count: int) -> float:
         file.write_bytes(b"not looked into, as size and time tell that it is as it was")
     stats = ((name, (photos / name).stat()) for name in names)
     rows = (
-        PictureRow("made", name, stat.st_size, stat.st_mtime_ns, name.encode().ljust(16), 32, 32, b"")
+        PictureRow("made", name, stat.st_size, stat.st_mtime_ns, name.encode().ljust(16), About(32, 32), b"")
         for name, stat in stats
     )
     fill(library, model, photos, rows)

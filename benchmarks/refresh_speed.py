@@ -20,6 +20,7 @@ from sightbook.catalogue.rows import PictureRow
 from sightbook.catalogue.snapshot import Snapshot, load
 from sightbook.codes.engine import Engine
 from sightbook.codes.fine import Fine
+from sightbook.images.pixels.about import About
 
 BATCH = 512
 
@@ -44,7 +45,14 @@ def main() -> None:
             writer.put(
                 [
                     PictureRow(
-                        "s", f"{count + n}.jpg", 1, 1, bytes(16), 1, 1, row[:8].tobytes(), row[8:].tobytes()
+                        "s",
+                        f"{count + n}.jpg",
+                        1,
+                        1,
+                        bytes(16),
+                        About(1, 1),
+                        row[:8].tobytes(),
+                        row[8:].tobytes(),
                     )
                     for n, row in enumerate(drawn)
                 ]

@@ -42,7 +42,7 @@ for batch in range(int(batches)):
     time.sleep(seconds)
     codes = random.integers(0, 256, (512, int(width)), np.uint8)
     rows = [
-        PictureRow(source.id, f"new/{batch}/{n}.jpg", 1, 1, bytes(16), 32, 32, code.tobytes())
+        PictureRow(source.id, f"new/{batch}/{n}.jpg", 1, 1, bytes(16), About(32, 32), code.tobytes())
         for n, code in enumerate(codes)
     ]
     catalogue.put(rows)

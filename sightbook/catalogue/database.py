@@ -17,6 +17,9 @@ from urllib.parse import quote
 
 from sightbook.errors import LibraryError
 
+# Whatever SQLite raises, by a name for those who know no SQL.
+DatabaseError = sqlite3.Error
+
 # Milliseconds SQLite waits on a lock of its own; only recovery and checkpoints ever hold one that long.
 _BUSY_MS = 30_000
 

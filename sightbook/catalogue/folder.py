@@ -21,16 +21,13 @@ from sightbook.catalogue import lock
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import writer_lock
+from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, ModelError, typed
 from sightbook.files import write_atomic
 
 if TYPE_CHECKING:
     from sightbook.model.model import Model
 
-# 1: codes only; 2: with fine codes. A library without them stays 1: older programs go on with it, and never add
-# pictures without a fine code to one that keeps them.
-PLAIN, WITH_FINE = 1, 2
-FORMAT = WITH_FINE  # read up to
 JSON = "library.json"
 NEW_MODEL = "model.new"  # of a migration that is under way
 LEARNING = "learning"  # while the model of a new library is learned
@@ -42,18 +39,15 @@ _OURS_BEGIN = (f"{tables.NAME}-", ".model.", f".{JSON}.")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """library.json: what must be known before anything else is touched. fine: as `catalogue.fine` says."""
+    """library.json: what must be known before anything else is touched. fine: as `catalogue.fine` says; format: the
+    version of the catalogue's tables, so that an older program stops before it looks at them."""
 
     fingerprint: str
     M: int
     K: int
     created: str
     fine: int | None = None
-
-    @property
-    def format(self) -> int:
-        """The library's format."""
-        return WITH_FINE if self.fine else PLAIN
+    format: int = FORMAT
 
     @property
     def fine_bytes(self) -> int:
@@ -95,6 +89,7 @@ def read_facts(path: Path) -> Facts:
             int(content["K"]),
             str(content["created"]),
             None if fine is None else int(fine),
+            int(content["format"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LibraryError(
@@ -118,7 +113,7 @@ def facts_of(path: Path, fingerprint: str, fine: int | None) -> Facts:
     with contextlib.suppress(ModelError):
         config = ModelConfig.read(model_of(path, fingerprint))
         if config.fingerprint == fingerprint:
-            return Facts(fingerprint, config.M, config.K, facts.created, fine)
+            return Facts(fingerprint, config.M, config.K, facts.created, fine, facts.format)
     raise LibraryError(
         f"the catalogue of {path} does not belong to its library.json: copy the whole library again, "
         "or build a new one from the same sources"
@@ -218,6 +213,18 @@ def _with_fine(fine: int | None) -> str:
     return "with" if fine else "without"
 
 
+def open_catalogue(path: Path) -> Catalogue:
+    """The catalogue for writing, of today's version, with library.json and the model in step; the caller holds the
+    writer lock."""
+    catalogue = Catalogue.write(path / tables.NAME)
+    try:
+        catch_up(path, catalogue.fingerprint, catalogue.fine)
+    except BaseException:
+        catalogue.close()
+        raise
+    return catalogue
+
+
 def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
     """Finishes the swap of a migration that was committed: the model and library.json become those that the catalogue,
     whose fingerprint and fine codes these are, has codes of. Whether there was something to do; the caller holds the
@@ -228,9 +235,12 @@ def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
     waiting = path / NEW_MODEL
     if not (waiting / "config.json").exists() or ModelConfig.read(waiting).fingerprint != fingerprint:
         facts = read_facts(path)
-        if facts.fingerprint != fingerprint or facts.fine == fine:
+        now = replace(facts, fine=fine, format=FORMAT)
+        if facts.fingerprint != fingerprint or facts == now:
             return False
-        write_atomic(path / JSON, _told(replace(facts, fine=fine)))  # declined just before a crash
+        write_atomic(
+            path / JSON, _told(now)
+        )  # brought up by `open_catalogue`, or fine codes declined before a crash
         return True
     config = ModelConfig.read(waiting)
     told = _told(Facts(config.fingerprint, config.M, config.K, read_facts(path).created, fine))
@@ -246,14 +256,8 @@ def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
 
 
 def _told(facts: Facts) -> str:
-    content: dict[str, Any] = {
-        "format": facts.format,
-        "fingerprint": facts.fingerprint,
-        "M": facts.M,
-        "K": facts.K,
-        "bits": facts.bits,
-        "created": facts.created,
-    }
+    content: dict[str, Any] = {"format": facts.format, "fingerprint": facts.fingerprint}
+    content |= {"M": facts.M, "K": facts.K, "bits": facts.bits, "created": facts.created}
     if facts.fine is not None:
         content["fine"] = facts.fine
     return json.dumps(content, indent=2) + "\n"

@@ -1,14 +1,8 @@
-"""What a library remembers of each source beside its pictures: excludes, and what was left out of the last scan.
-
-These tables came later. They stand beside the others, so that an older program goes on with the catalogue as it did
-(without excludes), and a catalogue that lacks them gets them with its next `add`; `additions` in `meta` counts such
-steps.
-"""
+"""What a library remembers of each source beside its pictures: excludes, and what was left out of the last scan."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -23,31 +17,17 @@ from sightbook.images.stored import locate
 if TYPE_CHECKING:
     from sightbook.images.sources import Source
 
-_STEPS = (
-    """
-    CREATE TABLE IF NOT EXISTS excludes (
-        source TEXT PRIMARY KEY REFERENCES sources (id) ON DELETE CASCADE, globs TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS left_out (
-        source TEXT NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
-        reason TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL, names TEXT NOT NULL,
-        PRIMARY KEY (source, reason, what)
-    ) WITHOUT ROWID;
-    INSERT OR REPLACE INTO meta (key, value) VALUES ('additions', 1)
-    """,
-)
-
 
 def excludes(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """The globs of each source that has some."""
-    rows = _rows(catalogue, "SELECT source, globs FROM excludes")
+    rows = _rows(catalogue, "excludes", "source, globs")
     return {str(source): tuple(json.loads(str(globs))) for source, globs in rows}
 
 
 def left_out(catalogue: Catalogue) -> dict[str, list[Group]]:
     """What was left out of each source when it was last gone through."""
     found: dict[str, list[Group]] = {}
-    rows = _rows(catalogue, "SELECT source, reason, what, count, names FROM left_out")
+    rows = _rows(catalogue, "left_out", "source, reason, what, count, names")
     for source, reason, what, count, names in rows:
         group = Group.of({"reason": reason, "what": what, "count": count, "names": json.loads(str(names))})
         found.setdefault(str(source), []).append(group)
@@ -74,9 +54,6 @@ def remember(catalogue: Catalogue, source: str, globs: Sequence[str], groups: It
     """Notes what a scan of a source left out, and by which globs. groups: None where it saw a part of the source."""
     connection = catalogue.connection
     with transaction(connection):
-        for step in _STEPS[_taken(connection) :]:
-            for statement in step.split(";"):
-                connection.execute(statement)
         connection.execute("DELETE FROM excludes WHERE source = ?", (source,))
         if globs:
             connection.execute(
@@ -92,13 +69,9 @@ def remember(catalogue: Catalogue, source: str, globs: Sequence[str], groups: It
         )
 
 
-def _taken(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'additions'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _rows(catalogue: Catalogue, statement: str) -> list[tuple[object, ...]]:
-    """The rows; none of a catalogue that has not got the tables yet."""
-    if not _taken(catalogue.connection):
+def _rows(catalogue: Catalogue, table: str, columns: str) -> list[tuple[object, ...]]:
+    """The rows; none of an older catalogue, which is only read here and has no such table."""
+    there = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    if catalogue.connection.execute(there, (table,)).fetchone() is None:
         return []
-    return catalogue.connection.execute(statement).fetchall()
+    return catalogue.connection.execute(f"SELECT {columns} FROM {table}").fetchall()

@@ -1,39 +1,17 @@
-"""The tables of a library's catalogue and the rows that go in and out of them."""
+"""The rows that go in and out of a catalogue."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# 1: codes only; 2: with fine codes. A catalogue without them stays 1: older programs go on with it.
-PLAIN, WITH_FINE = 1, 2
-FORMAT = WITH_FINE  # read up to
+from sightbook.images.pixels.about import About
+
+# Tables whose rows go with a picture, and the column that has its id. `batches` sees to it: told by REFERENCES, SQLite
+# would look into each for every row that goes, which takes four times as long.
+OF_A_PICTURE = (("fine", "id"), ("metadata", "picture"), ("descriptions", "picture"))
 
 # What a picture's row stands for. Only GOOD ones are searched; the others keep id and code and may come back.
 GOOD, MISSING, UNREADABLE = 0, 1, 2
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE sources (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, root TEXT NOT NULL UNIQUE, added REAL NOT NULL, scanned REAL
-);
-CREATE TABLE pictures (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    source TEXT NOT NULL REFERENCES sources (id),
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL,
-    code BLOB NOT NULL, state INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (source, path)
-);
-CREATE TABLE failures (
-    source TEXT NOT NULL REFERENCES sources (id),
-    path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, reason TEXT NOT NULL, failed REAL NOT NULL,
-    PRIMARY KEY (source, path)
-) WITHOUT ROWID;
-"""
-
-FINE = "CREATE TABLE fine (id INTEGER PRIMARY KEY, code BLOB NOT NULL)"
 
 
 class SourceRow(NamedTuple):
@@ -48,15 +26,14 @@ class SourceRow(NamedTuple):
 
 class PictureRow(NamedTuple):
     """A picture to be written: `digest` is the blake2b-128 of its bytes, `code` the packed code, `fine` the fine code
-    where the library keeps such."""
+    where the library keeps such; NULL stands for what it does not tell about itself."""
 
     source: str
     path: str
     size: int
     mtime_ns: int
     digest: bytes
-    width: int
-    height: int
+    about: About
     code: bytes
     fine: bytes = b""
 

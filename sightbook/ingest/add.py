@@ -188,8 +188,7 @@ class _Run:
                     entry.size,
                     entry.mtime_ns,
                     result.digest,
-                    result.width,
-                    result.height,
+                    result.about,
                     model.pack(result.codes[None])[0].tobytes(),
                     model.fine(result.x[None])[0].tobytes() if fine else b"",
                 )

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightbook.catalogue import folder
+from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import Catalogue
-from sightbook.catalogue.database import transaction
 from sightbook.catalogue.fine import at_migration
-from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow, to_column
+from sightbook.catalogue.rows import FailureRow
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
 from sightbook.images.kinds.registry import holds_vectors
@@ -41,13 +41,6 @@ if TYPE_CHECKING:
     from sightbook.model.encode import Encoder
     from sightbook.model.model import Model
     from sightbook.model.seen import Seen
-
-# `fine` stands in it only where fine codes come: a migration to any other model can be gone on with by older programs.
-_COLUMNS = ("id", "size", "mtime_ns", "digest", "width", "height", "code")
-_TABLE = """CREATE TABLE IF NOT EXISTS migration (
-    id INTEGER PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest BLOB NOT NULL,
-    width INTEGER NOT NULL, height INTEGER NOT NULL, code BLOB NOT NULL{fine}
-)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +126,7 @@ def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: List
 def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
     """Starts a migration to the model, or goes on with one that was begun; one to another model, or without the fine
     codes that are wanted, is dropped."""
-    table = _TABLE.format(fine=", fine BLOB NOT NULL" if fine else "")
-    with transaction(catalogue.connection):
-        catalogue.connection.execute(table)
-        begun = catalogue.connection.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
-        columns = {row[1] for row in catalogue.connection.execute("PRAGMA table_info(migration)")}
-        if begun is None or begun[0] != model.fingerprint or ("fine" in columns) != fine:
-            catalogue.connection.execute("DROP TABLE migration")
-            catalogue.connection.execute(table)
-            catalogue.connection.execute(
-                "INSERT OR REPLACE INTO meta (key, value) VALUES ('migration', ?)", (model.fingerprint,)
-            )
+    gathering.begin(catalogue, model.fingerprint, fine)
     folder.copy_model(model, path / folder.NEW_MODEL)
 
 
@@ -151,7 +134,7 @@ def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> Non
     """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
     from sightbook.model.encode import Encoded
 
-    done = {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
+    done = gathering.gathered(catalogue)
     todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
     if done:
         what = counted(len(done), noun(model.takes_vectors)[:-1])
@@ -159,29 +142,21 @@ def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> Non
     if not todo:
         return
     ids = {entry.key: id for id, entry in todo}
-    marks = ", ".join("?" * (len(_COLUMNS) + fine))
 
-    def rows() -> Generator[FailureRow | tuple[object, ...], None, None]:
+    def rows() -> Generator[FailureRow | gathering.NewCode, None, None]:
         with closing(means.results([entry for _, entry in todo], model)) as results:
             for entry, result in results:
                 if isinstance(result, Encoded):
                     code = model.pack(result.codes[None])[0].tobytes()
-                    facts = (entry.size, entry.mtime_ns, result.digest, result.width, result.height)
-                    more = (model.fine(result.x[None])[0].tobytes(),) if fine else ()
-                    yield (ids[entry.key], *facts, code, *more)
+                    more = model.fine(result.x[None])[0].tobytes() if fine else b""
+                    stat = (entry.size, entry.mtime_ns)
+                    yield gathering.NewCode(ids[entry.key], *stat, result.digest, result.about, code, more)
                 else:
                     yield failure(entry, result.reason)
 
-    def commit(rows: list[FailureRow | tuple[object, ...]]) -> None:
-        good = [row for row in rows if not isinstance(row, FailureRow)]
-        bad = [row for row in rows if isinstance(row, FailureRow)]
-        with transaction(catalogue.connection):
-            catalogue.connection.executemany(f"INSERT OR REPLACE INTO migration VALUES ({marks})", good)
-            catalogue.connection.executemany(
-                "INSERT OR REPLACE INTO failures (source, path, size, mtime_ns, reason, failed) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [(row.source, to_column(row.path), *row[2:]) for row in bad],
-            )
+    def commit(rows: list[FailureRow | gathering.NewCode]) -> None:
+        good = [row for row in rows if isinstance(row, gathering.NewCode)]
+        gathering.gather(catalogue, good, [row for row in rows if isinstance(row, FailureRow)])
 
     with closing(rows()) as found:
         commit_all(found, commit)
@@ -200,39 +175,5 @@ def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
 
 def _swap(catalogue: Catalogue, model: Model, fine: int | None, started: float) -> MigrateReport:
     """One transaction: after it every search finds the new codes."""
-    width = (model.bits + 7) // 8
-    connection = catalogue.connection
-    sources = [row.id for row in catalogue.sources()]
-    with transaction(connection):
-        connection.executemany(
-            "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-            [(f"decoding {source}", VERSION) for source in sources],
-        )
-        connection.execute(
-            "UPDATE pictures SET size = m.size, mtime_ns = m.mtime_ns, digest = m.digest, width = m.width, "
-            f"height = m.height, code = m.code, state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
-            "FROM migration m WHERE m.id = pictures.id"
-        )
-        # One that was missing stays so until an `add` sees it; one without a new code must be read before it is found
-        # again: no size or time fits it.
-        failed = (
-            "EXISTS (SELECT 1 FROM failures f WHERE f.source = pictures.source AND f.path = pictures.path)"
-        )
-        connection.execute(
-            f"UPDATE pictures SET code = zeroblob({width}), size = -1, mtime_ns = -1, "
-            f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
-            "WHERE id NOT IN (SELECT id FROM migration)"
-        )
-        catalogue.keep_fine(fine)
-        if fine:
-            connection.execute(
-                "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
-            )
-        encoded = connection.execute("SELECT count(*) FROM migration").fetchone()[0]
-        states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
-        connection.execute("DROP TABLE migration")
-        connection.execute("DELETE FROM meta WHERE key = 'migration'")
-        catalogue.adopt(model.fingerprint)
-    return MigrateReport(
-        encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0), time.monotonic() - started
-    )
+    counts = gathering.swap(catalogue, model.fingerprint, (model.bits + 7) // 8, fine, VERSION)
+    return MigrateReport(*counts, time.monotonic() - started)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sightbook.catalogue import folder
-from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import waiting, writer_lock
 from sightbook.progress import Listener, Notice, silent
@@ -19,6 +19,5 @@ def writing(path: Path, wait: float = 0.0, listener: Listener = silent) -> Itera
     LibraryError when there is another one, no library, or a full or read-only disk."""
     with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
         folder.read_facts(path)
-        with closing(Catalogue.write(path / NAME)) as catalogue:
-            folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
+        with closing(folder.open_catalogue(path)) as catalogue:
             yield catalogue

@@ -136,7 +136,7 @@ def _judged(
     except SourceError:
         return None
     pixels = [item.pixels for item in loaded]
-    if len(pixels) < judged.FEWEST or median(min(item.width, item.height) for item in loaded) <= SMALL_UP_TO:
+    if len(pixels) < judged.FEWEST or median(min(item.about[:2]) for item in loaded) <= SMALL_UP_TO:
         return None
     features = halves.once(forward)
     described = halves.by_codes(

@@ -108,7 +108,8 @@ def _for_inner_product(
 
 
 def to_parquet(library: Library, out: Path) -> int:
-    """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id.
+    """Writes id, source, path, root, digest (BLAKE2b-128 of the file) and packed code of every good picture, by id, and
+    what the picture tells about itself.
 
     A library that keeps fine codes gives them, too: fine, d bytes that are int8. A path that is not UTF-8 is written
     with its odd bytes as escapes.
@@ -126,6 +127,9 @@ def _parquet(state: State, out: Path) -> int:
             ("id", pa.int64()), ("source", pa.string()), ("path", pa.string()), ("root", pa.string()),
             ("digest", pa.binary(16)), ("code", pa.binary(bytes_)),
             *([("fine", pa.binary(fine))] if fine else []),
+            ("width", pa.int64()), ("height", pa.int64()), ("format", pa.string()), ("taken", pa.string()),
+            ("camera", pa.string()), ("orientation", pa.int64()), ("latitude", pa.float64()),
+            ("longitude", pa.float64()),
         ],
         metadata=_metadata(state),
     )  # fmt: skip
@@ -133,9 +137,14 @@ def _parquet(state: State, out: Path) -> int:
     with replace_atomic(out) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer:
             for rows in state.rows(_ROWS, fine=bool(fine)):
+                about = state.about([row[0] for row in rows])
                 writer.write_table(
                     _table(
-                        [(row[0], row[1], escape(row[2]), escape(row[3]), *row[4:]) for row in rows], schema
+                        [
+                            (row[0], row[1], escape(row[2]), escape(row[3]), *row[4:], *about[row[0]])
+                            for row in rows
+                        ],
+                        schema,
                     )
                 )
                 count += len(rows)

@@ -23,7 +23,8 @@ from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order, Prune, prune_like
 from sightbook.ingest.refuse import refuse_other_model
 from sightbook.ingest.writing import writing
-from sightbook.library import status
+from sightbook.library import picture, status
+from sightbook.library.picture import PictureFacts
 from sightbook.library.selection import Wanted, parse, select
 from sightbook.library.state import Row, codes_of, rows_of
 from sightbook.progress import Listener, silent
@@ -280,6 +281,18 @@ class Library:
             removed = catalogue.remove(*select(catalogue, self.path, asked))
         self._searcher.follow()
         return removed
+
+    def get(self, id: int) -> PictureFacts:
+        """What is known of the picture with this id: where it is, and what it tells about itself. LibraryError when
+        there is none."""
+        with self._lock, explained(self.path):
+            return picture.get(self._catalogue, self.path, id)
+
+    def id_of(self, path: Wanted | os.PathLike[str]) -> int:
+        """The id of the picture at a path, as `remove` takes it, or with a key (source, path). LibraryError when there
+        is none, or more than one."""
+        with self._lock, explained(self.path):
+            return picture.id_at(self._catalogue, self.path, path)
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """ids (N,) int64 ascending and packed codes (N, code_bytes) uint8 of the pictures that can be found."""

@@ -6,7 +6,7 @@ migration may land between any two steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +23,7 @@ from sightbook.errors import LibraryError, ModelError
 from sightbook.search.moved import MovedOn
 
 if TYPE_CHECKING:
+    from sightbook.images.pixels.about import About
     from sightbook.library.library import Library
     from sightbook.model.model import Model
 
@@ -41,6 +42,10 @@ class State:
     def rows(self, count: int, *, fine: bool = False) -> Iterator[list[Row]]:
         """As `Library.rows`."""
         return _pages(self._catalogue, count, fine)
+
+    def about(self, ids: Sequence[int]) -> dict[int, About]:
+        """What pictures tell about themselves, by id."""
+        return {id: about for id, (_, about) in self._catalogue.about(ids).items()}
 
     def codes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """As `Library.codes`."""
@@ -92,7 +97,7 @@ def _pages(catalogue: Catalogue, count: int, fine: bool) -> Iterator[list[Row]]:
 def rows_of(path: Path, count: int, fine: bool) -> Iterator[list[Row]]:
     """`Library.rows` of the library at `path`."""
     with explained(path), closing(Catalogue.read(path / NAME)) as catalogue:
-        catalogue.connection.execute("BEGIN")
+        catalogue.stand_still()
         for found in _pages(catalogue, count, fine):
             if not catalogue.stands():
                 raise LibraryError(

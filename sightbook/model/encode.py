@@ -24,6 +24,7 @@ from sightbook.describe.vectors import checked
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.load.pool import Failed, Loaded, digest, load
+from sightbook.images.pixels.about import About
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
@@ -38,13 +39,12 @@ _NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A picture's code. digest: blake2b-128 of its bytes; x (D,) float32; codes (M,) uint8. A vector's width is the
-    count of its numbers, its height 1."""
+    """A picture's code. digest: blake2b-128 of its bytes; about: what it tells about itself; x (D,) float32; codes (M,)
+    uint8. A vector's width is the count of its numbers, its height 1."""
 
     entry: Entry
     digest: bytes
-    width: int
-    height: int
+    about: About
     x: NDArray[np.float32]
     codes: NDArray[np.uint8]
 
@@ -169,7 +169,7 @@ def _forward(
         if isinstance(item, Failed):
             yield item
         else:
-            yield Encoded(item.entry, item.digest, item.width, item.height, x[place], codes[place])
+            yield Encoded(item.entry, item.digest, item.about, x[place], codes[place])
             place += 1
 
 
@@ -196,7 +196,7 @@ def _encode_vectors(
                 if isinstance(vector, str):
                     yield Failed(entry, vector)
                 else:
-                    yield Encoded(entry, digest(stored(vector)), F, 1, x[place], codes[place])
+                    yield Encoded(entry, digest(stored(vector)), About(F, 1), x[place], codes[place])
                     place += 1
             failed += len(vectors) - len(good)
             meter.advance(len(batch), failed=failed)

@@ -6,6 +6,7 @@ catalogue, equal size and time (ns) mean that nothing has changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,9 +17,17 @@ from numpy.typing import NDArray
 
 from sightbook.images.entry import Entry
 from sightbook.images.load.loaded import Loaded
+from sightbook.images.pixels.about import About
 
-# A row for each picture: which entry it was, the digest of its bytes, its size upright and in full.
-RECORD = np.dtype([("stamp", "u1", 16), ("digest", "u1", 16), ("width", "<u4"), ("height", "<u4")])
+# A row for each picture: which entry it was, the digest of its bytes, and what it tells about itself, `About` by its
+# names; empty, 0 or NaN where it does not tell.
+RECORD = np.dtype(
+    [
+        ("stamp", "u1", 16), ("digest", "u1", 16), ("width", "<u4"), ("height", "<u4"), ("format", "S8"),
+        ("taken", "S19"), ("camera", "S64"), ("orientation", "u1"), ("latitude", "<f8"), ("longitude", "<f8"),
+    ]
+)  # fmt: skip
+_TEXTS, _DEGREES = ("format", "taken", "camera"), ("latitude", "longitude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +36,7 @@ class Known:
 
     entry: Entry
     digest: bytes
-    width: int
-    height: int
+    about: About
     features: NDArray[np.float16]
 
 
@@ -55,8 +63,7 @@ class Seen:
         if place is None:
             return None
         record = self.records[place]
-        width, height = int(record["width"]), int(record["height"])
-        return Known(entry, record["digest"].tobytes(), width, height, self.rows[place])
+        return Known(entry, record["digest"].tobytes(), _about(record), self.rows[place])
 
     def features(self, digest: bytes) -> NDArray[np.float16] | None:
         """The features (F,) of a picture with this content."""
@@ -80,5 +87,15 @@ def records(pictures: Sequence[Loaded]) -> NDArray[Any]:
     made = np.zeros(len(pictures), RECORD)
     for place, each in enumerate(pictures):
         marks = (np.frombuffer(mark, np.uint8) for mark in (stamp(each.entry), each.digest))
-        made[place] = (*marks, each.width, each.height)
+        about = each.about._asdict()
+        about |= {name: (about[name] or "").encode() for name in _TEXTS}
+        about |= {name: math.nan for name in _DEGREES if about[name] is None}
+        made[place] = (*marks, *(about | {"orientation": about["orientation"] or 0}).values())
     return made
+
+
+def _about(record: Any) -> About:
+    said: dict[str, Any] = {name: record[name].item() for name in About._fields}
+    said |= {name: said[name].decode() or None for name in _TEXTS}
+    said |= {name: None for name in _DEGREES if math.isnan(said[name])}
+    return About(**(said | {"orientation": said["orientation"] or None}))

@@ -179,7 +179,7 @@ def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cel
 def _fitted(picture: Picture, side: int) -> Image.Image | None:
     """The whole picture as searches see it (`read_picture`), no larger than side × side; None when unreadable."""
     try:
-        image, _, _ = read_picture(picture, side=side)
+        image, _ = read_picture(picture, side=side)
     except PictureError:
         return None
     # Small pictures (CIFAR's 32 pixels) are enlarged, too: a sheet is there to be looked at.

@@ -22,7 +22,7 @@ from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.rows import FORMAT
+from sightbook.catalogue.versions import refuse_newer
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.search.hit import Hit, hits_of
 from sightbook.search.moved import MovedOn
@@ -261,11 +261,7 @@ def _facts_in(path: Path, catalogue: Catalogue) -> Facts:
 
     for left in range(_ROUNDS, 0, -1):
         state = catalogue.steadily(read)
-        if state[0] > FORMAT:
-            raise LibraryError(
-                f"the catalogue of {path} has format {state[0]}, this program reads up to {FORMAT}: update sightbook "
-                "(pip install -U sightbook)"
-            )
+        refuse_newer(state[0], path)
         try:
             return folder.facts_of(path, *state[1:])
         except LibraryError:

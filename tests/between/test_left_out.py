@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.remembered import excludes
 from sightbook.cli.status import text
 from sightbook.errors import SourceError
@@ -137,24 +136,13 @@ def test_excludes_are_remembered_by_source_and_shown(tmp_path: Path, model: Mode
         assert library.status().sources[0].exclude == ("drafts",)
 
 
-def test_a_library_of_an_older_program_opens_and_gets_the_tables_with_its_next_add(
-    tmp_path: Path, model: Model
-) -> None:
+def test_excludes_go_with_their_source(tmp_path: Path, model: Model) -> None:
     photos = fill(tmp_path / "photos", 2)
     with Library.open(tmp_path / "l", create_with=model) as library:
-        library.add(photos)
-    catalogue = Catalogue.write(tmp_path / "l" / NAME)
-    for statement in (
-        "DROP TABLE excludes", "DROP TABLE left_out", "DELETE FROM meta WHERE key = 'additions'",
-    ):  # fmt: skip
-        catalogue.connection.execute(statement)
-    catalogue.close()
-    with Library.open(tmp_path / "l") as library:
-        assert library.status().sources[0].exclude == ()
-        assert library.add(photos, exclude=["001.png"]).missing == 1
+        library.add(photos, exclude=["001.png"])
         assert library.status().sources[0].exclude == ("001.png",)
-        assert library.remove(str(photos)) == 2
-        assert excludes(library._catalogue) == {}, "they go with their source"
+        assert library.remove(str(photos)) == 1
+        assert excludes(library._catalogue) == {}
 
 
 def test_excludes_survive_the_loss_of_a_catalogue(tmp_path: Path, model: Model) -> None:

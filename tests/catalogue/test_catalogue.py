@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import transaction
 from sightbook.catalogue.rows import MISSING, UNREADABLE, FailureRow, KeyRow, PictureRow
+from sightbook.images.pixels.about import About
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def codes(catalogue: Catalogue) -> tuple[list[int], bytes]:
 
 def row(path: str, number: int = 0, source: str = "s") -> PictureRow:
     return PictureRow(
-        source, path, 10 + number, 20 + number, bytes([number]) * 16, 3, 4, bytes([number, 255])
+        source, path, 10 + number, 20 + number, bytes([number]) * 16, About(3, 4), bytes([number, 255])
     )
 
 

@@ -16,6 +16,7 @@ from sightbook.catalogue import database, folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import writer_lock
+from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, ModelError, SourceError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
@@ -39,7 +40,7 @@ def refusal(path: Path, **options: object) -> str:
 def test_a_library_holds_what_the_documentation_says(made: Path, model: Model) -> None:
     assert sorted(item.name for item in made.iterdir()) == [NAME, "library.json", "model", "writer.lock"]
     facts = json.loads((made / "library.json").read_text())
-    assert (facts["format"], facts["fingerprint"], facts["bits"]) == (1, model.fingerprint, 16)
+    assert (facts["format"], facts["fingerprint"], facts["bits"]) == (FORMAT, model.fingerprint, 16)
     assert sorted(file.name for file in (made / "model").iterdir()) == [
         "codebooks.safetensors",
         "config.json",
@@ -81,16 +82,18 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path: Path, mode
 
 def test_a_newer_format_is_refused_with_a_hint(made: Path) -> None:
     facts = json.loads((made / "library.json").read_text())
-    (made / "library.json").write_text(json.dumps({**facts, "format": 3, "fingerprint": None}))
+    (made / "library.json").write_text(json.dumps({**facts, "format": FORMAT + 1, "fingerprint": None}))
     assert refusal(made) == (
-        f"{made} has library format 3, this program reads up to 2: update sightbook (pip install -U sightbook)"
+        f"{made} has library format {FORMAT + 1}, this program reads up to {FORMAT}: update sightbook "
+        "(pip install -U sightbook)"
     )
     (made / "library.json").write_text(json.dumps(facts))
     connection = sqlite3.connect(made / NAME)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
     assert refusal(made) == (
-        f"the catalogue of {made} has format 3, this program reads up to 2: update sightbook (pip install -U sightbook)"
+        f"the catalogue of {made} has format {FORMAT + 1}, this program reads up to {FORMAT}: update sightbook "
+        "(pip install -U sightbook)"
     )
 
 

@@ -9,13 +9,14 @@ import pytest
 from sightbook.catalogue import snapshot
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import PictureRow
+from sightbook.images.pixels.about import About
 
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
     opened = Catalogue.create(tmp_path / "c.sqlite", "f")
     opened.put_source("s", "folder", "/p", 0.0)
-    opened.put([PictureRow("s", f"{n}", 1, 1, b"d" * 16, 1, 1, bytes([n, 2 * n])) for n in range(50)])
+    opened.put([PictureRow("s", f"{n}", 1, 1, b"d" * 16, About(1, 1), bytes([n, 2 * n])) for n in range(50)])
     yield opened
     opened.close()
 
@@ -56,7 +57,7 @@ def test_a_cache_of_equal_generation_but_other_history_is_not_taken(
 ) -> None:
     other = Catalogue.create(tmp_path / "other.sqlite", "f")
     other.put_source("s", "folder", "/p", 0.0)
-    other.put([PictureRow("s", "x", 1, 1, b"d" * 16, 1, 1, b"\xff\xff")])
+    other.put([PictureRow("s", "x", 1, 1, b"d" * 16, About(1, 1), b"\xff\xff")])
     assert other.stamp.split("-")[0] == catalogue.stamp.split("-")[0]
     loaded(other, tmp_path / "cache")
     other.close()

@@ -280,7 +280,7 @@ def test_all_orientations_come_out_upright(format: str, orientation: int) -> Non
         {"lossless": True} if format == "WEBP" else {"quality": 95} if format in ("JPEG", "AVIF") else {}
     )
     data = with_orientation(np.ascontiguousarray(stored), orientation, format, **options)
-    image, width, height = decode_image(data)
+    image, (width, height, *_) = decode_image(data)
     pixels = np.array(image)
     assert pixels.shape == upright.shape and (width, height) == (48, 32)
     assert np.abs(pixels.astype(int) - upright).mean() < 4
@@ -295,7 +295,7 @@ def test_heic_comes_out_upright() -> None:
     file[0].info["exif"] = exif.tobytes()
     stream = io.BytesIO()
     file.save(stream, quality=-1, chroma=444)
-    image, width, height = decode_image(stream.getvalue())
+    image, (width, height, *_) = decode_image(stream.getvalue())
     assert (width, height) == (40, 30) and np.abs(np.asarray(image).astype(int) - RGB).max() <= 3
 
 
@@ -317,7 +317,7 @@ def test_draft_mode_reduces_only_what_is_much_larger_and_reports_the_full_size(o
     full = (803, 601) if orientation == 1 else (601, 803)
     shapes = {}
     for side in (None, 400, 150, 70, 30, 1):
-        image, width, height = decode_image(data, side=side)
+        image, (width, height, *_) = decode_image(data, side=side)
         assert (width, height) == full
         assert min(image.size) >= min(601, 2 * (side or 601))
         shapes[side] = max(image.size)

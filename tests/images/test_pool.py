@@ -80,9 +80,7 @@ class Made:
 
 def plain(outcomes: list[Loaded | Failed]) -> list[object]:
     return [
-        (o.entry, o.digest, o.pixels.tobytes(), o.width, o.height)
-        if isinstance(o, Loaded)
-        else (o.entry, o.reason)
+        (o.entry, o.digest, o.pixels.tobytes(), o.about) if isinstance(o, Loaded) else (o.entry, o.reason)
         for o in outcomes
     ]
 
@@ -116,7 +114,7 @@ def test_what_is_loaded_is_the_framed_picture_and_the_hash_of_its_bytes(
             data = outcome.entry.read()
             full = decode(data)
             assert outcome.digest == digest(data) == blake2b(data, digest_size=16).digest()
-            assert (outcome.height, outcome.width) == full.shape[:2]
+            assert (outcome.about.height, outcome.about.width) == full.shape[:2]
             assert np.array_equal(outcome.pixels, FRAME.apply(full)) and outcome.pixels.dtype == np.uint8
             assert outcome.pixels.flags.writeable and outcome.pixels.shape == (16, 16, 3)
 

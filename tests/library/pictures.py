@@ -37,10 +37,10 @@ def fill(folder: Path, count: int, *, side: int = 20, first: int = 0) -> Path:
     return folder
 
 
-def content(folder: Path, model: Model) -> dict[str, tuple[bytes, bytes]]:
+def content(folder: Path, model: Model, pattern: str = "*.png") -> dict[str, tuple[bytes, bytes]]:
     """Digest and packed code by relative path, each picture on its own: what any history of `add` must end in."""
     found = {}
-    for path in sorted(folder.rglob("*.png")):
+    for path in sorted(folder.rglob(pattern)):
         data = path.read_bytes()
         try:
             pixels = model.prepare(data)

@@ -13,6 +13,7 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.lock import writer_lock
 from sightbook.catalogue.rows import PictureRow
 from sightbook.errors import LibraryError
+from sightbook.images.pixels.about import About
 from sightbook.library.care.check import check
 from sightbook.library.care.compact import compact
 from sightbook.library.care.salvage import salvage
@@ -131,7 +132,7 @@ def big(place: Path, model: Model, count: int = 3000) -> dict[int, bytes]:
         catalogue = Catalogue.write(place / NAME)
         catalogue.put_source("s", "folder", str(place.parent / "p"), 1.0)
         rows = [
-            PictureRow("s", f"{n:05}.png", 9, 9, random.bytes(16), 5, 5, random.bytes(size))
+            PictureRow("s", f"{n:05}.png", 9, 9, random.bytes(16), About(5, 5), random.bytes(size))
             for n in range(count)
         ]
         catalogue.put(rows)
@@ -157,7 +158,7 @@ def test_what_can_be_read_of_a_damaged_catalogue_is_saved(tmp_path: Path, place:
     assert {finding.what: finding.verdict for finding in check(place)}["catalogue"] == "ok"
     assert len(list(place.glob("catalogue.damaged-*.sqlite"))) == 1, "the damaged one is kept"
     catalogue = Catalogue.write(path)
-    catalogue.put([PictureRow("s", "new.png", 1, 1, bytes(16), 1, 1, codes[1])])
+    catalogue.put([PictureRow("s", "new.png", 1, 1, bytes(16), About(1, 1), codes[1])])
     assert catalogue.known("s")["new.png"].id == 3001, "no id is given twice"
     catalogue.close()
 

@@ -90,6 +90,9 @@ def test_parquet_holds_ids_keys_and_codes(
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert all(row["digest"] == digest((photos / row["path"]).read_bytes()) for row in rows)
     assert {row["root"] for row in rows} == {str(photos)}
+    assert {(row["width"], row["height"], row["format"], row["camera"]) for row in rows} == {
+        (20, 20, "png", None)
+    }
 
 
 def test_embeddings_are_those_of_the_pictures_as_they_were_added(

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from sightbook.catalogue import fine as keeping
-from sightbook.catalogue import folder, snapshot
+from sightbook.catalogue import folder, meta, snapshot
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.snapshot import FINE_NAME
+from sightbook.catalogue.versions import FORMAT
 from sightbook.codes import oracle
 from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
@@ -32,7 +33,6 @@ from sightbook.library.library import Library
 from sightbook.library.status import advise
 from sightbook.model.model import Model
 from sightbook.progress import Notice
-from sightbook.search import searcher
 from sightbook.search.request import Request
 from sightbook.search.view import Present, View, Want
 from tests.ingest.test_add import held, ids
@@ -179,14 +179,14 @@ def test_what_is_kept_stands_in_library_json_and_status(
     library: Path, place: Path, fine_model: Model
 ) -> None:
     facts = json.loads((library / "library.json").read_text())
-    assert (facts["format"], facts["fine"]) == (2, 24)
+    assert (facts["format"], facts["fine"]) == (FORMAT, 24)
     with Library.open(library) as opened:
         status = opened.status()
         assert (status.format, status.fine_bytes, opened.facts.fine_bytes, opened._catalogue.format) == (
-            2,
+            FORMAT,
             24,
             24,
-            2,
+            FORMAT,
         )
 
 
@@ -214,45 +214,22 @@ def test_status_advises_to_learn_anew_when_a_library_has_grown(
     assert advice(0, 10, "builtin") is None, "not known"
 
 
-def test_without_them_a_library_is_one_that_older_programs_go_on_with(
-    tmp_path: Path, photos: Path, fine_model: Model, model: Model, monkeypatch: pytest.MonkeyPatch
+def test_without_them_a_library_is_one_of_codes_alone(
+    tmp_path: Path, photos: Path, fine_model: Model, model: Model
 ) -> None:
     for number, (made_with, fine) in enumerate(((fine_model, False), (model, None), (model, False))):
         place = tmp_path / f"l{number}"
         with Library.open(place, create_with=made_with, fine=fine) as library:
             library.add([photos], jobs=1)
-            assert (library.status().format, library.status().fine_bytes, library._catalogue.format) == (
-                1,
-                0,
-                1,
-            )
-            tables = library._catalogue.connection.execute(
-                "SELECT name FROM sqlite_master WHERE name = 'fine'"
-            )
-            assert tables.fetchall() == []
-        # As an older program would have left it.
+            assert library.status().fine_bytes == 0 and library._catalogue.fine_content() == {}
         facts = json.loads((place / "library.json").read_text())
-        assert facts.pop("fine", None) == (None if fine is None else 0)
-        (place / "library.json").write_text(json.dumps(facts))
-        catalogue = Catalogue.write(place / NAME)
-        catalogue.connection.execute("DELETE FROM meta WHERE key LIKE 'fine%'")
-        catalogue.close()
+        assert facts.get("fine") == (None if fine is None else 0)
         with Library.open(place) as library:
             write(photos / f"later {number}.png", picture(70 + number))
             assert library.add([photos], jobs=1).added == 1
             assert held(library) == content(photos, made_with)
             assert len(library.search(photos / "000.png", 50)) == 13 + number
         assert {finding.verdict for finding in check(place)} == {"ok"}
-
-
-def test_an_older_program_refuses_a_library_with_them(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(folder, "FORMAT", 1)
-        with pytest.raises(LibraryError, match="library format 2, this program reads up to 1: update"):
-            Library.open(library)
-    monkeypatch.setattr(searcher, "FORMAT", 1)  # should library.json be behind the catalogue
-    with pytest.raises(LibraryError, match="has format 2, this program reads up to 1"):
-        Library.open(library)
 
 
 def test_what_was_decided_stays(library: Path, tmp_path: Path, fine_model: Model, model: Model) -> None:
@@ -302,7 +279,7 @@ def test_nobody_asked_and_there_are_too_many(
         assert (
             held(library) == content(photos, fine_model) and len(library.search(photos / "000.png", 20)) == 12
         )
-        assert library.status().format == 1
+        assert library.status().fine_bytes == 0
     with Library.open(tmp_path / "asked", create_with=fine_model, fine=True) as library:
         library.add([photos], jobs=1)
         assert in_step(library, photos, fine_model)
@@ -349,14 +326,8 @@ def test_a_migration_brings_the_new_models_fine_codes_or_none(
         assert (report.encoded, report.missing, report.failed) == (10, 1, 1)
         kept = way in ("plain to fine", "fine to fine")
         assert len(opened.search(photos / "004.png", 50)) == 10, "one that was open all the time"
-        assert opened.facts.fine_bytes == (24 if kept else 0) and opened._catalogue.format == (
-            2 if kept else 1
-        )
-        assert (
-            opened.status().format
-            == json.loads((place / "library.json").read_text())["format"]
-            == (2 if kept else 1)
-        )
+        assert opened.facts.fine_bytes == (24 if kept else 0)
+        assert opened.status().format == json.loads((place / "library.json").read_text())["format"] == FORMAT
         assert {finding.verdict for finding in check(place)} <= {"ok", "note"}
         write(photos / "007.png", picture(7))
         write(photos / "008.png", picture(8))
@@ -368,10 +339,7 @@ def test_a_migration_brings_the_new_models_fine_codes_or_none(
             hits = opened.search_embeddings(x, 12)
             assert [(hit.query, hit.id, hit.raw) for hit in hits] == by_the_oracle(opened, x, 12)
         else:
-            tables = opened._catalogue.connection.execute(
-                "SELECT name FROM sqlite_master WHERE name = 'fine'"
-            )
-            assert tables.fetchall() == []
+            assert opened._catalogue.fine_content() == {}
 
 
 def test_a_migration_that_was_stopped_goes_on_and_one_without_them_begins_anew(
@@ -417,7 +385,7 @@ def test_check_finds_what_lacks_one_and_the_next_add_makes_it(
         before = ids(opened)
     catalogue = Catalogue.write(library / NAME)
     catalogue.connection.execute(damage)
-    catalogue._advance()
+    meta.advance(catalogue)
     catalogue.close()
     lacking = {"DELET": 2, "UPDAT": 1, "DROP ": 12, "INSER": 0}[damage[:5]]
     with Library.open(library) as opened:
@@ -655,7 +623,7 @@ def test_a_batch_that_fails_leaves_neither_codes_nor_fine_codes(
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Catalogue, "_advance", fail)  # the last statement of the batch
+            patch.setattr(meta, "advance", fail)  # the last statement of the batch
             with pytest.raises(LibraryError):
                 opened.add([photos], jobs=1)
         assert (held(opened), finely_held(opened)) == before

@@ -47,7 +47,7 @@ def test_each_picture_gets_what_it_gets_alone_in_order(
         x = model.embed(model.prepare(data)[None])
         np.testing.assert_allclose(result.x, x[0], atol=1e-5)
         assert result.codes.tolist() == model.assign(x)[0].tolist()
-        assert (result.digest, result.width, result.height) == (digest(data), side, side)
+        assert (result.digest, *result.about[:2]) == (digest(data), side, side)
 
 
 def test_nothing_in_is_nothing_out_and_the_encoder_is_not_loaded(tmp_path: Path) -> None:

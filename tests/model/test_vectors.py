@@ -11,6 +11,7 @@ import pytest
 
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.images.load.pool import digest
+from sightbook.images.pixels.about import About
 from sightbook.images.sources import open_sources
 from sightbook.model import encode as encoding
 from sightbook.model.encode import Encoded, Failed, encode
@@ -42,7 +43,7 @@ def test_each_vector_gets_what_it_gets_alone_in_order(
         x = model.describe(row[None])
         assert result.x.tolist() == x[0].tolist()
         assert result.codes.tolist() == model.assign(x)[0].tolist()
-        assert (result.digest, result.width, result.height) == (digest(row.tobytes()), 12, 1)
+        assert (result.digest, result.about) == (digest(row.tobytes()), About(12, 1))
     assert (heard[-1].done, heard[-1].unit, heard[-1].finished) == (50, "vectors", True)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightbook.catalogue.versions import FORMAT
 from sightbook.codes import oracle
 from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError, PictureError
@@ -144,7 +145,7 @@ def test_remove_takes_ids_keys_patterns_and_whole_sources(tmp_path: Path, place:
 def test_status_counts_what_there_is(library: Library, photos: Path, model: Model) -> None:
     status = library.status()
     assert (status.pictures, status.missing, status.unreadable, status.failures) == (40, 0, 0, 0)
-    assert (status.bits, status.M, status.K, status.format) == (16, 4, 16, 1)
+    assert (status.bits, status.M, status.K, status.format) == (16, 4, 16, FORMAT)
     assert (status.fingerprint, status.method, status.pretraining) == (model.fingerprint, "tiny", "none")
     (source,) = status.sources
     assert (source.kind, source.root, source.present, source.pictures) == ("folder", str(photos), True, 40)

@@ -220,7 +220,7 @@ class _Process:
         good = 0
         for entry, answer in zip(entries, reply, strict=False):
             if isinstance(answer, Decoded):
-                outcomes.append(Loaded(entry, answer.digest, pixels[good], answer.width, answer.height))
+                outcomes.append(Loaded(entry, answer.digest, pixels[good], answer.about))
                 good += 1
             elif isinstance(answer, str):
                 outcomes.append(Failed(entry, answer))

@@ -12,6 +12,7 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.names import escape
 from sightbook.images.ours import DRAWN, is_drawn
+from sightbook.images.pixels.about import About
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
 from sightbook.images.pixels.picture import frame_picture
@@ -19,14 +20,13 @@ from sightbook.images.pixels.picture import frame_picture
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A picture ready for the encoder: pixels (size, size, 3) uint8, `digest` of the file's bytes, and the width and
-    height of the picture itself, upright and in full."""
+    """A picture ready for the encoder: pixels (size, size, 3) uint8, `digest` of the file's bytes, and what the picture
+    tells about itself."""
 
     entry: Entry
     digest: bytes
     pixels: NDArray[np.uint8]
-    width: int
-    height: int
+    about: About
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
         data = entry.read(guards.bytes)
         if is_drawn(data):
             return Failed(entry, DRAWN)
-        pixels, width, height = frame_picture(data, frame, guards)
-        return Loaded(entry, digest(data), pixels, width, height)
+        return Loaded(entry, digest(data), *frame_picture(data, frame, guards))
     except PictureError as error:
         return Failed(entry, str(error))
     except MemoryError:

@@ -24,6 +24,7 @@ from sightbook.errors import SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.kinds.registry import kind_of
 from sightbook.images.load.loaded import Failed, load_one
+from sightbook.images.pixels.about import About
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
 
@@ -35,8 +36,7 @@ class Decoded:
     """A picture in a reply; its pixels follow the reply in the same order."""
 
     digest: bytes
-    width: int
-    height: int
+    about: About
 
 
 # Sent between two pictures of a batch, no more often than this: the process is at work, and no picture has been waited
@@ -125,5 +125,5 @@ def _work(
         else:
             pixels[good] = outcome.pixels
             good += 1
-            reply.append(Decoded(outcome.digest, outcome.width, outcome.height))
+            reply.append(Decoded(outcome.digest, outcome.about))
     return reply, pixels[:good]

@@ -18,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from sightbook.errors import MissingExtra, PictureError
 from sightbook.images.pixels import jpeg, riff, sixteen, tiff, zeros
+from sightbook.images.pixels.about import About, tell
 from sightbook.images.pixels.guards import Guards, limits
 from sightbook.images.pixels.plugins import format_of, open_picture
 from sightbook.images.pixels.quiet import hear, quiet
@@ -25,7 +26,6 @@ from sightbook.images.pixels.rgb import to_rgb
 
 __all__ = ["Guards", "decode", "decode_image", "limits", "measure"]
 
-_ORIENTATION = 0x0112
 # EXIF 2.32, tag 0x0112: what brings a picture stored with orientation n upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,14 +53,14 @@ def decode(data: bytes, *, side: int | None = None, guards: Guards | None = None
     1/2, 1/4 or 1/8 (draft mode). guards: those of the environment, unless given. Raises PictureError with a short
     reason without the file's name.
     """
-    image, _, _ = decode_image(data, side=side, guards=guards)
+    image, _ = decode_image(data, side=side, guards=guards)
     return np.array(image)
 
 
 def decode_image(
     data: bytes, *, side: int | None = None, guards: Guards | None = None
-) -> tuple[Image.Image, int, int]:
-    """`decode` as a Pillow picture of mode RGB, with the (upright) width and height the file has in full."""
+) -> tuple[Image.Image, About]:
+    """`decode` as a Pillow picture of mode RGB, with what the file tells about itself."""
     guards = guards or limits()
     if not data:
         raise PictureError("the file is empty")
@@ -68,7 +68,7 @@ def decode_image(
     with quiet():
         try:
             image, width, height = _load(data, side, guards)
-            return upright(image, width, height)
+            return upright(image, width, height, image.format or format_of(data))
         except Exception as error:
             raise explain(error) from error
 
@@ -86,14 +86,15 @@ def measure(data: bytes, *, guards: Guards | None = None) -> tuple[int, int]:
     return image.size
 
 
-def upright(image: Image.Image, width: int, height: int) -> tuple[Image.Image, int, int]:
-    """A loaded picture in RGB as its EXIF turns it, and `width` and `height` turned likewise."""
-    turn = _UPRIGHT.get(_orientation(image))
+def upright(image: Image.Image, width: int, height: int, format: str | None) -> tuple[Image.Image, About]:
+    """A loaded picture in RGB as its EXIF turns it, and what it tells, its full size turned likewise."""
+    about = tell(image, width, height, format.lower() if format else None)
+    turn = _UPRIGHT.get(about.orientation or 1)
     rgb = to_rgb(image)
     if turn is None:
-        return rgb, width, height
+        return rgb, about
     turned = rgb.transpose(turn)
-    return (turned, width, height) if turn in _KEEPING else (turned, height, width)
+    return turned, about if turn in _KEEPING else about._replace(width=height, height=width)
 
 
 def explain(error: Exception) -> PictureError:
@@ -202,15 +203,6 @@ def _or_none(decoded: Callable[[], Image.Image]) -> Image.Image | None:
 def _corner(image: Image.Image) -> tuple[int, ...]:
     value: Any = image.getpixel((image.width - 1, image.height - 1))
     return value if isinstance(value, tuple) else (int(value),)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 when there is none; damaged EXIF does not cost the picture."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # whatever Pillow's parser lets out on hostile bytes, the pixels are still good
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _reason(error: Exception) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightbook.errors import PictureError
+from sightbook.images.pixels.about import About
 from sightbook.images.pixels.content import read_file
 from sightbook.images.pixels.decode import decode_image, draft_scale, explain, upright
 from sightbook.images.pixels.frame import Frame
@@ -28,17 +29,17 @@ Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any]
 
 def frame_picture(
     picture: Picture, frame: Frame, guards: Guards | None = None
-) -> tuple[NDArray[np.uint8], int, int]:
-    """Any picture as the pixels (size, size, 3) that encoders see, with its full width and height; errors as of
+) -> tuple[NDArray[np.uint8], About]:
+    """Any picture as the pixels (size, size, 3) that encoders see, with what it tells about itself; errors as of
     `read_picture`."""
-    image, width, height = read_picture(picture, side=frame.resize, guards=guards)
-    return frame.apply_image(image), width, height
+    image, about = read_picture(picture, side=frame.resize, guards=guards)
+    return frame.apply_image(image), about
 
 
 def read_picture(
     picture: Picture, *, side: int | None = None, guards: Guards | None = None
-) -> tuple[Image.Image, int, int]:
-    """Any picture as a Pillow picture of mode RGB, upright, in sRGB, on white, with its full width and height.
+) -> tuple[Image.Image, About]:
+    """Any picture as a Pillow picture of mode RGB, upright, in sRGB, on white, with what it tells about itself.
 
     side, guards: as in `decode`. PictureError when it cannot be read, is no picture, or is larger than the guards.
     """
@@ -52,18 +53,18 @@ def read_picture(
     return _of_array(picture, guards)
 
 
-def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
+def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Image.Image, About]:
     with quiet():
         try:
             data = _file_of(image, guards.bytes)
             if data is None:
                 guards.check_size(*image.size)
                 image.load()
-                width, height = image.size
-                if side is not None and image.format in ("JPEG", "MPO"):
+                (width, height), format = image.size, image.format
+                if side is not None and format in ("JPEG", "MPO"):
                     scale = draft_scale(width, height, side)  # what its file would have been decoded at
                     image = _reduce(image, scale) if scale > 1 else image
-                return upright(image, width, height)
+                return upright(image, width, height, format)
         except Exception as error:
             raise explain(error) from error
     return decode_image(data, side=side, guards=guards)
@@ -92,7 +93,7 @@ def _file_of(image: Image.Image, limit: int) -> bytes | None:
     return data if isinstance(data, bytes) and format_of(data) else None
 
 
-def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, int, int]:
+def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, About]:
     """RGB and nothing else: what the numbers of other arrays mean is not agreed on."""
     try:
         rgb = np.asarray(picture)
@@ -102,4 +103,4 @@ def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, int, int]:
         raise PictureError(f"a query array must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}")
     height, width = rgb.shape[:2]
     guards.check_size(width, height)
-    return Image.fromarray(np.ascontiguousarray(rgb)), width, height
+    return Image.fromarray(np.ascontiguousarray(rgb)), About(width, height)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sightbook.catalogue import folder
+from sightbook.catalogue import folder, migration, soundness
 from sightbook.catalogue.catalogue import NAME, Catalogue
-from sightbook.catalogue.database import explained
+from sightbook.catalogue.database import DatabaseError, explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import writer_lock
-from sightbook.catalogue.rows import FORMAT, GOOD, MISSING, UNREADABLE
 from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
+from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, ModelError, SightbookError, typed
 from sightbook.images.entry import noun
 from sightbook.images.kinds.registry import holds_vectors
@@ -73,7 +72,7 @@ def _stamp(path: Path) -> str | None:
     try:
         with contextlib.closing(Catalogue.read(path / NAME)) as catalogue:
             return catalogue.stamp
-    except (sqlite3.Error, TypeError):
+    except (DatabaseError, TypeError):
         return None
 
 
@@ -90,10 +89,9 @@ def _migration(path: Path, ours: bool) -> Iterator[Finding]:
                 folder.catch_up(path, catalogue.fingerprint, catalogue.fine)
             if not (path / folder.NEW_MODEL).exists():
                 return
-            done = catalogue.connection.execute("SELECT count(*) FROM migration").fetchone()[0]
-            known = catalogue.connection.execute("SELECT count(*) FROM pictures").fetchone()[0]
+            done, known = migration.progress(catalogue)
             what = _noun(catalogue)
-    except (sqlite3.Error, SightbookError, TypeError):
+    except (DatabaseError, SightbookError, TypeError):
         return  # what is wrong is found where it belongs
     yield Finding(
         "migration",
@@ -135,7 +133,7 @@ def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue |
     """The catalogue, open for reading, when it can be trusted."""
     try:
         catalogue = Catalogue.read(path / NAME)
-    except sqlite3.Error as error:
+    except DatabaseError as error:
         return None, [_beyond_repair(path, str(error))]
     said = _judge(path, catalogue, facts, ours)
     if any(finding.verdict == "broken" for finding in said):
@@ -146,8 +144,7 @@ def _catalogue(path: Path, facts: Facts | None, ours: bool) -> tuple[Catalogue |
 
 def _judge(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) -> list[Finding]:
     try:
-        faults = catalogue.steadily(lambda: _faults(catalogue))
-        if faults:
+        if faults := soundness.faults(catalogue):
             return [_beyond_repair(path, faults[0])]
         said = list(_rows(path, catalogue, facts))
         if facts is not None and not said:
@@ -158,18 +155,8 @@ def _judge(path: Path, catalogue: Catalogue, facts: Facts | None, ours: bool) ->
         good, gone = sum(each.good for each in counts), sum(each.missing for each in counts)
         text = counted(good, _noun(catalogue)[:-1]) + (f", {gone:,} missing" if gone else "")
         return [*said, Finding("catalogue", "ok", text)]
-    except sqlite3.Error as error:
+    except DatabaseError as error:
         return [_beyond_repair(path, str(error))]
-
-
-def _faults(catalogue: Catalogue) -> list[str]:
-    """SQLite's own check."""
-    faults = [row[0] for row in catalogue.connection.execute("PRAGMA integrity_check(20)")]
-    if faults != ["ok"]:
-        return faults
-    return [
-        f"a row of {row[0]} has no source" for row in catalogue.connection.execute("PRAGMA foreign_key_check")
-    ]
 
 
 def _beyond_repair(path: Path, reason: str) -> Finding:
@@ -192,20 +179,14 @@ def _rows(path: Path, catalogue: Catalogue, facts: Facts | None) -> Iterator[Fin
     if catalogue.fingerprint != facts.fingerprint:
         yield Finding("catalogue", "broken", f"its codes are of another model than {path / 'model'}")
         return
-    for what, condition in (
-        ("codes of another length", f"length(code) != {facts.code_bytes}"),
-        ("an unknown state", f"state NOT IN ({GOOD}, {MISSING}, {UNREADABLE})"),
-        ("a digest of another length", "length(digest) != 16"),
-    ):
-        count = catalogue.connection.execute(f"SELECT count(*) FROM pictures WHERE {condition}").fetchone()[0]
-        if count:
-            yield _beyond_repair(path, f"{count} {_noun(catalogue)} have {what}")
+    for count, what in soundness.impossible_rows(catalogue, facts.code_bytes):
+        yield _beyond_repair(path, f"{count} {_noun(catalogue)} have {what}")
 
 
 def _fine(path: Path) -> Iterator[Finding]:
     """Every picture that can be found has its fine code, where the library keeps them; they are made of pictures, so
     the next `add` makes what is lacking."""
-    catalogue = Catalogue.write(path / NAME)
+    catalogue = folder.open_catalogue(path)
     try:
         lacking, stray = catalogue.mend_fine()
         what = _noun(catalogue)

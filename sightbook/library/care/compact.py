@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from sightbook.catalogue import folder
+from sightbook.catalogue import folder, soundness
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
@@ -26,9 +26,8 @@ def compact(path: Path) -> tuple[int, int]:
     with explained(path), writer_lock(path):
         before = folder.size(path)
         remove_leftovers(path)
-        with contextlib.closing(Catalogue.write(path / NAME)) as catalogue:
-            catalogue.connection.execute("VACUUM")
-            catalogue.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.closing(folder.open_catalogue(path)) as catalogue:
+            soundness.rewrite(catalogue)
             make_anew(path / "cache", catalogue, folder.read_facts(path))
         return before, folder.size(path)
 

@@ -1,0 +1,190 @@
+"""Reading the table `pictures`: keys, whereabouts, sizes and digests of what is known. `codes.py` reads their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sightbook.catalogue.rows import (
+    GOOD,
+    MISSING,
+    UNREADABLE,
+    KeyRow,
+    Known,
+    MissingRow,
+    from_column,
+    to_column,
+)
+from sightbook.catalogue.steady import steady
+from sightbook.catalogue.versions import WITH_ABOUT
+from sightbook.images.kinds.registry import kinds
+from sightbook.images.patterns import readings
+from sightbook.images.pixels.about import About
+
+if TYPE_CHECKING:
+    from sightbook.catalogue.catalogue import Catalogue
+
+# SQLite's limit of variables in one statement is 999 in old builds.
+_CHUNK = 900
+
+
+def _locator() -> str:
+    """What `SourceKind.locate` shows, of a row x of the source s."""
+    joints = " ".join(f"WHEN '{kind.name}' THEN '{kind.joint}'" for kind in kinds())
+    return f"(s.root || CASE s.kind {joints} ELSE ' row ' END || x.path)"
+
+
+def by_ids(catalogue: Catalogue, statement: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement with `IN ({})`, for any number of ids."""
+    for start in range(0, len(ids), _CHUNK):
+        chunk = [int(id) for id in ids[start : start + _CHUNK]]
+        yield from catalogue.connection.execute(statement.format(",".join("?" * len(chunk))), chunk)
+
+
+@steady
+def known(catalogue: Catalogue, source: str) -> dict[str, Known]:
+    """Every path of a source the catalogue has heard of, good or not."""
+    found = {
+        from_column(path): Known(id, size, mtime_ns, state)
+        for id, path, size, mtime_ns, state in catalogue.connection.execute(
+            "SELECT id, path, size, mtime_ns, state FROM pictures WHERE source = ?", (source,)
+        )
+    }
+    for column, size, mtime_ns in catalogue.connection.execute(
+        "SELECT path, size, mtime_ns FROM failures WHERE source = ?", (source,)
+    ):
+        path = from_column(column)
+        row = found.get(path, Known(None, -1, -1, UNREADABLE))
+        found[path] = row._replace(failed_size=size, failed_mtime_ns=mtime_ns)
+    return found
+
+
+@steady
+def digests(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, bytes]:
+    """Content digests by id."""
+    return dict(by_ids(catalogue, "SELECT id, digest FROM pictures WHERE id IN ({})", ids))
+
+
+@steady
+def missing(catalogue: Catalogue) -> list[MissingRow]:
+    """The pictures whose file is gone, by id."""
+    rows = catalogue.connection.execute(
+        f"SELECT id, source, path, size, digest FROM pictures WHERE state = {MISSING} ORDER BY +id"
+    )
+    return [MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
+
+
+@steady
+def rows(catalogue: Catalogue, ids: Sequence[int]) -> list[MissingRow]:
+    """The same of any pictures, by id."""
+    found = by_ids(catalogue, "SELECT id, source, path, size, digest FROM pictures WHERE id IN ({})", ids)
+    return sorted(MissingRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in found)
+
+
+@steady
+def page(
+    catalogue: Catalogue, after: int, count: int, *, fine: bool = False
+) -> list[tuple[int, str, str, str, bytes, *tuple[bytes, ...]]]:
+    """(id, source, path, root, digest, packed code) of up to `count` good pictures with ids above `after`.
+
+    fine: and the fine code of each, in a library that keeps them.
+    """
+    more, join = (", f.code", "JOIN fine f ON f.id = p.id ") if fine else ("", "")
+    rows = catalogue.connection.execute(
+        f"SELECT p.id, p.source, p.path, s.root, p.digest, p.code{more} FROM pictures p "
+        f"JOIN sources s ON s.id = p.source {join}"
+        f"WHERE p.state = {GOOD} AND p.id > ? ORDER BY p.id LIMIT ?",
+        (after, count),
+    )
+    return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], *row[5:]) for row in rows]
+
+
+@steady
+def keys(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, KeyRow]:
+    """Key and whereabouts by id; ids that are gone are absent."""
+    rows = by_ids(
+        catalogue,
+        "SELECT p.id, p.source, p.path, s.kind, s.root, p.digest FROM pictures p "
+        "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
+        ids,
+    )
+    return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4]), row[5]) for row in rows}
+
+
+@steady
+def about(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, tuple[int, About]]:
+    """Bytes of its file and what a picture tells about itself, by id; ids that are gone are absent. No more than width
+    and height in a catalogue of an older version, and of what was read before it was brought up."""
+    names = About._fields if catalogue.format >= WITH_ABOUT else About._fields[:2]
+    found = by_ids(catalogue, f"SELECT id, size, {', '.join(names)} FROM pictures WHERE id IN ({{}})", ids)
+    return {row[0]: (row[1], About(*row[2:])) for row in found}
+
+
+@steady
+def find(catalogue: Catalogue, source: str, path: str) -> tuple[int | None, bool]:
+    """A key's picture id (None: no picture), and whether it is known as a failure."""
+    key = (source, to_column(path))
+    row = catalogue.connection.execute(
+        "SELECT id FROM pictures WHERE source = ? AND path = ?", key
+    ).fetchone()
+    failed = catalogue.connection.execute(
+        "SELECT 1 FROM failures WHERE source = ? AND path = ?", key
+    ).fetchone()
+    return None if row is None else int(row[0]), failed is not None
+
+
+@steady
+def content(catalogue: Catalogue) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+    """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
+    rows = catalogue.connection.execute(
+        f"SELECT source, path, digest, code FROM pictures WHERE state = {GOOD}"
+    )
+    return {(source, from_column(path)): (digest, code) for source, path, digest, code in rows}
+
+
+@steady
+def latest_sides(catalogue: Catalogue, count: int) -> list[int]:
+    """Shorter sides, in pixels, of the pictures that were added last."""
+    rows = catalogue.connection.execute(
+        f"SELECT min(width, height) FROM pictures WHERE state = {GOOD} AND width > 0 ORDER BY id DESC LIMIT ?",
+        (count,),
+    )
+    return [int(row[0]) for row in rows]
+
+
+@steady
+def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
+    """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits it
+    as a glob.
+
+    As in SQLite's GLOB, `*` also crosses `/`. What is the name of something is no glob: `a[1].jpg` is that file where
+    there is one, and not `a1.jpg`; nor are the brackets of `a[1]*` where a name has them. Nothing is called "".
+    """
+    if not pattern:
+        return set(), set()
+    names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
+    locator = _locator()
+    named = _matching(
+        catalogue,
+        f"x.path = :exact OR {locator} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
+        f" OR substr({locator}, 1, length(:inside)) = :inside",
+        names,
+    )
+    if any(named):
+        return named
+    for reading in readings(pattern)[1:]:
+        fitting = _matching(
+            catalogue, f"x.path GLOB :exact OR {locator} GLOB :exact", {"exact": to_column(reading)}
+        )
+        if any(fitting):
+            return fitting
+    return set(), set()
+
+
+def _matching(
+    catalogue: Catalogue, where: str, names: dict[str, str | bytes]
+) -> tuple[set[int], set[tuple[str, str]]]:
+    join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
+    ids = catalogue.connection.execute(f"SELECT x.id FROM pictures {join}", names)
+    failed = catalogue.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
+    return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}
