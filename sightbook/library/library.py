@@ -21,7 +21,6 @@ from sightbook.catalogue.folder import Facts
 from sightbook.errors import LibraryError
 from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order, Prune, prune_like
-from sightbook.ingest.refuse import refuse_other_model
 from sightbook.ingest.writing import writing
 from sightbook.library import picture, status
 from sightbook.library.picture import PictureFacts
@@ -77,6 +76,8 @@ class Library:
         folder.read_facts(path)
         library = cls(path, Searcher.open(path, fine))
         if create_with is not None:
+            from sightbook.ingest.refuse import refuse_other_model
+
             refuse_other_model(create_with, library.facts, path)
         return library
 
@@ -144,9 +145,11 @@ class Library:
         model, a full or read-only disk, a prune that would take everything) and SourceError.
         """
         self._refuse_closed()
+        from sightbook.ingest import add as ingest
+        from sightbook.ingest.refuse import refuse_other_model
+
         if model is not None:
             refuse_other_model(model, self.facts, self.path)
-        from sightbook.ingest import add as ingest
 
         order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
         means = Means(encode, jobs, seen, listener)
