@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from sightbook.errors import ConfigError
+from sightbook.learn.settings.presets import CLOSED_FORM, DEFAULT_METHOD, SMALL_UP_TO
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import CLOSED_FORM, DEFAULT_METHOD, SMALL_UP_TO
 
 # What learning by steps, and a network of transformers, need.
 NEEDED = ("torch", "transformers", "kornia", "onnx", "onnxscript")

@@ -12,21 +12,20 @@ from pathlib import Path
 import torch
 
 from sightbook.allocator import TRAINING, keep_freed_memory
-from sightbook.config import TrainConfig, dump
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.files import write_atomic
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn import checkpoint, features, precision, snapshots, statistics, store, trainer
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
+from sightbook.learn.methods.registry import find
 from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
 from sightbook.learn.report import TrainReport
+from sightbook.learn.settings.config import TrainConfig
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
-from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, shape_of, write_model
-from sightbook.methods import find
+from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, write_model
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.torch import backbone as backbones
@@ -90,8 +89,6 @@ def _session(
     listener: Listener,
 ) -> TrainReport:
     work = folder / "train"
-    if ranks.first:
-        write_atomic(work / "config.yaml", dump(config))
     ranks.wait()
     # What a rank keeps for itself (mapped pictures, the list of bad ones) must not meet that of another.
     own = work if ranks.first else work / f"rank-{ranks.rank}"
@@ -205,7 +202,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)
         frame, scaling, pretraining = Frame(config.size, config.resize, "bilinear"), _IMAGENET, "none"
-    network = assemble(backbone, config.M, config.K, config.D, shape_of(config))
+    network = assemble(backbone, config.M, config.K, config.D, config.shape)
     return network, spec, frame, scaling, pretraining
 
 
@@ -236,7 +233,7 @@ def _begin(
     """The run at its start, or where its checkpoint left it."""
     backbones.channels_last(network.to(device))
     views.to(device)
-    optimizer = trainer.optimizer_for(network, config)
+    optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
     memory = trainer.memory_for(config, device)
     at = checkpoint.load(work, network, optimizer, trainer.kept(usage, memory))
@@ -364,7 +361,10 @@ def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
         run.network.backbone,
         run.views,
         run.store,
-        config,
+        config.features,
+        precision=config.precision,
+        seed=config.seed,
+        held_out=config.held_out,
         device=run.device,
         folder=run.folder,
         listener=listener,
@@ -385,7 +385,7 @@ def _precision(run: trainer.Run, listener: Listener) -> str:
     def step(network: Network, dtype: torch.dtype | None) -> None:
         with precision.autocast(run.device, dtype):
             features = network.backbone(views)
-        torch.autograd.backward(features.float().sum())
+        features.float().sum().backward()
 
     name, why = precision.faster(run.network, step, run.device)
     (chosen,) = run.ranks.agree([name == "bf16"], run.device)

@@ -28,20 +28,21 @@ from sightbook.arguments import (
     text,
     whole,
 )  # fmt: skip
-from sightbook.config import TrainConfig
+from sightbook.describe.learn import Strength
 from sightbook.errors import ConfigError, MissingExtra, PictureError
+from sightbook.files import write_atomic
 from sightbook.images.pixels.decode import limits, measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, choose
-from sightbook.learn.frozen import as_shipped
+from sightbook.learn.frozen import as_shipped, open_network
+from sightbook.learn.methods.registry import from_file, hidden, split_file
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
-from sightbook.learn.reasons import reasons
 from sightbook.learn.report import TrainReport
-from sightbook.learn.resolved import complete, layered, named_backbone, resumed
-from sightbook.methods import from_file, hidden, split_file
+from sightbook.learn.resolved import complete, layered, named_backbone, reasons, resumed
+from sightbook.learn.settings.config import TrainConfig, dump
+from sightbook.learn.settings.layers import read_file
 from sightbook.model.builtin import BUILTIN
 from sightbook.progress import Listener, Notice, silent
-from sightbook.settings import read_file
 
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
 _WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
@@ -151,14 +152,21 @@ def train(
     if first:  # another rank that was faster would make the folder look occupied to the first
         work.mkdir(parents=True, exist_ok=True)
     try:
+        if first:
+            write_atomic(work / "config.yaml", dump(resolved))
         if resolved.closed_form:
             from sightbook.learn.closed import run_closed
 
+            strength = resolved.strength
             return run_closed(
                 [os.fspath(item) for item in sources],
                 folder,
-                resolved,
-                device_name=device,
+                open_network(resolved.backbone, resolved.size, resolved.resize, device),
+                bits=resolved.bits,
+                strength=None if strength is None else Strength(**strength.model_dump()),
+                seed=resolved.seed,
+                features=resolved.features,
+                settings=resolved.model_dump(),
                 jobs=jobs,
                 version=__version__,
                 only=None if only is None else frozenset(only),
@@ -311,7 +319,11 @@ def _settle(
         for sentence in choice.why:
             listener(Notice(sentence))
     # Over the built-in network as it is shipped nothing but onnxruntime is needed.
-    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
+    shipped = (
+        resolved.closed_form
+        and resolved.backbone.name == BUILTIN
+        and as_shipped(resolved.size, resolved.backbone.pool, device)
+    )
     if not shipped and not able():
         raise MissingExtra("training", "train")
     if not resolved.closed_form:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightbook.config import BackboneConfig
+from sightbook.model.networks import BackboneConfig
 from sightbook.model.torch.backbone import build, channels_last, spec_of
 
 # Of a convolution as it is, each of these shapes ends the process.

@@ -43,8 +43,10 @@ def config_of(folder: Path, method: str = "transclippedclr", **settings: Any) ->
 
 
 def fill(run: trainer.Run, folder: Path, listener: Any = silent) -> features.Features:
+    config = run.config
     return features.fill(
-        run.network.backbone, run.views, run.store, run.config, device=run.device, folder=folder, listener=listener,
+        run.network.backbone, run.views, run.store, config.features, precision=config.precision, seed=config.seed,
+        held_out=config.held_out, device=run.device, folder=folder, listener=listener,
     )  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
     run.network.backbone.eval()
     for chunk, places in ((0, slice(0, 64)), (1, slice(64, 70))):
         for view in range(3):
-            torch.manual_seed(features._seed(0, chunk, view))
+            torch.manual_seed(features.seed_of(0, chunk, view))
             drawn = run.views(torch.from_numpy(run.store.pixels[places]), copies=1)
             with torch.no_grad():
                 expected = run.network.backbone(drawn).numpy()
@@ -158,30 +160,33 @@ def test_stopped_in_the_middle_of_caching_it_goes_on_to_the_same_weights(
     monkeypatch.setattr(features, "_CHUNK", 8)
     monkeypatch.setattr(features, "_RECORD_SECONDS", 0.0)
     train(source, tmp_path / "whole", folder)
-    real, calls = features._of_chunk, []
+    real, calls = features.compute, []
+
+    def seeds(*chunks: int) -> list[list[int]]:
+        return [[features.seed_of(0, chunk, view) for view in range(3)] for chunk in chunks]
 
     def stopping(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments[4])
+        calls.append(arguments[3])
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "_of_chunk", stopping)
+        patch.setattr(features, "compute", stopping)
         with pytest.raises(KeyboardInterrupt):
             train(source, tmp_path / "cut", folder)
-    assert calls == [0, 1, 2]
+    assert calls == seeds(0, 1, 2)
     with pytest.raises(ConfigError, match="add --resume to go on with it"):
         train(source, tmp_path / "cut", folder)
     calls.clear()
 
     def counting(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments[4])
+        calls.append(arguments[3])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(features, "_of_chunk", counting)
+    monkeypatch.setattr(features, "compute", counting)
     sightbook.train(source, tmp_path / "cut", resume=True, jobs=1)
-    assert calls == [2, 3]
+    assert calls == seeds(2, 3)
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -201,7 +206,7 @@ def test_a_cache_of_something_else_is_made_anew(change: str, folder: Path, tmp_p
     again = fill(run, tmp_path, lambda event: made.append(event.text) if isinstance(event, Notice) else None)
     assert bool(made) == (change != "nothing")
     run.network.backbone.eval()
-    torch.manual_seed(features._seed(0, 0, 1))
+    torch.manual_seed(features.seed_of(0, 0, 1))
     with torch.no_grad():
         expected = run.network.backbone(run.views(torch.from_numpy(run.store.pixels), copies=1))
     np.testing.assert_array_equal(again.rows[:, 2], expected.half().numpy())
@@ -263,7 +268,7 @@ def test_kept_features_serve_other_runs_on_the_same_pictures(
     train(source, tmp_path / "short", folder, settings=kept)
     names = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert [Path(name).suffix for name in names] == [".f16", ".json"]
-    monkeypatch.setattr(features, "_of_chunk", None)  # nothing is computed again
+    monkeypatch.setattr(features, "compute", None)  # nothing is computed again
     train(source, tmp_path / "long", folder, settings={**kept, "M": 8, "D": 32}, method="sscq")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == names
 

@@ -28,6 +28,7 @@ from sightbook.images.load.loaded import load_one
 from sightbook.images.sources import open_sources
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
+from sightbook.learn.settings.layers import read_file
 from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model import builtin
@@ -38,7 +39,6 @@ from sightbook.model.seen import Seen
 from sightbook.model.torch import backbone as backbones
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.progress import Notice, silent
-from sightbook.settings import read_file
 from tests.pictures import write_photos
 
 

@@ -12,17 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sightbook.config import build
 from sightbook.errors import ConfigError
 from sightbook.learn import log, trainer
 from sightbook.learn.memory import Memory
-from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import terms_of, total
+from sightbook.learn.methods.registry import BUILT_IN, find, names
+from sightbook.learn.settings.config import build
+from sightbook.learn.settings.presets import layers
 from sightbook.learn.trainer import forward_loss
-from sightbook.methods import find, names
 from sightbook.model.model import Model
-from sightbook.presets import METHODS as SETTINGS
-from sightbook.presets import layers
 from tests import reference
 from tests.learn.conftest import METHODS_OF_STEPS, Train, config_of, fit, pictures, run_of, weights
 
@@ -54,8 +53,8 @@ def loss_of(method: str, views: ViewBatch, **settings: Any) -> float:
 
 
 def test_every_method_has_settings_and_the_names_agree() -> None:
-    assert names()[: len(SETTINGS)] == list(SETTINGS)
-    assert [name for name in SETTINGS if find(name).loss is None] == ["neighbours"], (
+    assert names()[: len(BUILT_IN)] == list(BUILT_IN)
+    assert [name for name in BUILT_IN if find(name).loss is None] == ["neighbours"], (
         "it has no steps, and so no loss"
     )
     assert all(callable(find(name).function()) for name in NAMES)
@@ -305,8 +304,12 @@ def test_a_term_of_another_method_is_refused() -> None:
         ConfigError, match=r"terms\.usage would do nothing in method mecoq: it has terms\.codeword"
     ):
         build([*layers(None, 32, None, "mecoq"), {"epochs": 1, "terms": {"usage": 0.1}}])
-    with pytest.raises(ConfigError, match=r"method mecoq needs terms\.codeword_similarity, terms\.entropy"):
-        build([{"method": "mecoq", "epochs": 1}])
+    with pytest.raises(
+        ConfigError, match=r"^terms\.rho must be less than 1; terms\.memory must be a whole number"
+    ):
+        build([{"method": "mecoq", "epochs": 1, "terms": {"rho": 1, "memory": 2.5}}])
+    with pytest.raises(ConfigError, match=r"^terms\.rho must be a number, not None$"):
+        build([{"method": "mecoq", "epochs": 1, "terms": {"rho": None}}])
     with pytest.raises(
         ConfigError, match=r"^method 'moco' is unknown: choose one of neighbours, rcq, transclippedclr"
     ):

@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from sightbook.config import TrainConfig, build
 from sightbook.errors import ConfigError
 from sightbook.learn import session, trainer
 from sightbook.learn.choice import Choice
+from sightbook.learn.methods.registry import BUILT_IN, find
 from sightbook.learn.ranks import ALONE, Ranks
-from sightbook.learn.reasons import reasons
-from sightbook.learn.resolved import complete
+from sightbook.learn.resolved import complete, reasons
+from sightbook.learn.settings.config import TrainConfig, build
+from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.torch import backbone as backbones
-from sightbook.papers import PAPERS
-from sightbook.presets import METHODS, layers
 from tests import reference
 from tests.learn.conftest import Train, config_of, fit, pictures, run_of
 from tests.learn.test_methods import B, D, batch, loss_of
+
+PAPERS = {name: find(name).paper for name in BUILT_IN if find(name).paper.settings}
 
 
 def resolved(method: str | None, bits: int = 64, side: int = 32, **asked: Any) -> TrainConfig:
@@ -201,7 +202,7 @@ def test_dccq_contrasts_local_embeddings_with_both_codes() -> None:
     assert loss_of("dccq", with_local) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("neighbours", "dccq")])
+@pytest.mark.parametrize("method", [name for name in BUILT_IN if name not in ("neighbours", "dccq")])
 def test_local_views_that_nobody_looks_at_are_refused(method: str) -> None:
     config = config_of(method=method, views={"local": 2})
     with pytest.raises(ConfigError, match=f"views.local 2 would do nothing: method {method}"):

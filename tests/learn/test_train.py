@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.learn import session, writing
 from sightbook.learn.resolved import complete, layered
+from sightbook.learn.settings.config import TrainConfig, build, dump
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, Train, pictures, weights
 from tests.model.test_backbone import write_backbone

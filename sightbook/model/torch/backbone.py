@@ -15,9 +15,9 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from sightbook.config import BackboneConfig
 from sightbook.errors import ConfigError, ModelError
 from sightbook.model import builtin, hub, known
+from sightbook.model.networks import BackboneConfig
 from sightbook.model.torch import lite, pooling
 
 Spec = dict[str, Any]
