@@ -31,7 +31,7 @@ from sightbook.learn.settings.config import build
 from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.hub import preprocessing
-from sightbook.model.torch.backbone import channels_last
+from sightbook.model.torch.layout import channels_last
 from sightbook.progress import silent
 
 WANTED = 0.85

@@ -36,7 +36,7 @@ from sightbook.learn.settings.layers import parse_setting
 from sightbook.learn.settings.presets import layers as preset_layers
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
-from sightbook.model.torch.backbone import channels_last
+from sightbook.model.torch.layout import channels_last
 from sightbook.progress import Meter, silent
 
 WANTED = 0.85

@@ -16,9 +16,10 @@ from sightbook.learn.frozen import Frozen, by_graph
 from sightbook.learn.session import device_named
 from sightbook.model import hub, known
 from sightbook.model.networks import BackboneConfig
-from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.model.torch.onnx import export_backbone
+from sightbook.model.torch.pretrained import pretrained
 
 
 def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_name: str) -> Frozen:
@@ -26,7 +27,7 @@ def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_n
     there."""
     device, name = device_named(device_name), str(settings.name)
     facts, told = hub.preprocessing(name), known.of(name)
-    backbone, spec = backbones.pretrained(name, settings.pool)
+    backbone, spec = pretrained(name, settings.pool)
     encoder = PixelBackbone(backbone, facts.mean, facts.std).eval()
 
     def forward(path: Path) -> Forward:
@@ -51,7 +52,7 @@ def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_n
 
 
 def _by_network(encoder: PixelBackbone, device: torch.device) -> Forward:
-    network = backbones.channels_last(encoder.to(device))
+    network = channels_last(encoder.to(device))
 
     @torch.inference_mode()
     def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -29,7 +29,10 @@ from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, 
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.freezing import freeze
+from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import Network, assemble
+from sightbook.model.torch.pretrained import pretrained
 from sightbook.progress import Listener, Notice
 from sightbook.words import counted
 
@@ -191,10 +194,10 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = backbones.pretrained(name, chosen.pool, chosen.dropout)
+        backbone, spec = pretrained(name, chosen.pool, chosen.dropout)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
-        backbones.freeze(backbone, chosen.train)
+        freeze(backbone, chosen.train)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
         pretraining = chosen.pretraining or known.of(name).pretraining
@@ -231,7 +234,7 @@ def _begin(
     listener: Listener,
 ) -> trainer.Run:
     """The run at its start, or where its checkpoint left it."""
-    backbones.channels_last(network.to(device))
+    channels_last(network.to(device))
     views.to(device)
     optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)

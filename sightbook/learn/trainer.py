@@ -35,7 +35,7 @@ from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import VIEW_SEED
 from sightbook.learn.views import Views
-from sightbook.model.torch.backbone import freeze_statistics
+from sightbook.model.torch.freezing import freeze_statistics
 from sightbook.model.torch.network import Network
 from sightbook.progress import Listener, Meter
 

@@ -11,8 +11,8 @@ import torch
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import trainer
-from sightbook.learn.methods.loss import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import terms_of, total
 from sightbook.learn.resolved import complete, layered
 from sightbook.library.library import Library
 from sightbook.model.model import Model

@@ -19,6 +19,7 @@ from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.pretrained import pretrained
 from tests import reference
 from tests.learn.conftest import Train, config_of, fit, pictures, run_of
 from tests.learn.test_methods import B, D, batch, loss_of
@@ -104,11 +105,11 @@ def test_a_transformer_that_was_named_keeps_the_papers_dropout_where_it_has_one(
 def test_dropout_reaches_a_pretrained_network_or_is_refused(tmp_path: Path) -> None:
     spec = backbones.spec_of(config_of("vit").backbone, 16)
     backbones.build(spec).body.save_pretrained(tmp_path)
-    made, told = backbones.pretrained(str(tmp_path), dropout=0.3)
+    made, told = pretrained(str(tmp_path), dropout=0.3)
     rates = {module.p for module in made.modules() if isinstance(module, torch.nn.Dropout)}
     assert 0.3 in rates and told["transformers"]["hidden_dropout_prob"] == 0.3
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: builtin has no dropout"):
-        backbones.pretrained("builtin", dropout=0.3)
+        pretrained("builtin", dropout=0.3)
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: with backbone.train head"):
         config_of({"kind": "pretrained", "name": "n", "train": "head", "dropout": 0.3})
 

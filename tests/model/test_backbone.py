@@ -20,9 +20,10 @@ from sightbook.learn import session, writing
 from sightbook.model import hub, known
 from sightbook.model.hub import Preprocessing, preprocessing
 from sightbook.model.model import Model
-from sightbook.model.torch import backbone, pooling
-from sightbook.model.torch.backbone import pretrained
+from sightbook.model.torch import backbone, freezing, pooling
+from sightbook.model.torch.architectures import facts_of
 from sightbook.model.torch.network import PixelEncoder, load
+from sightbook.model.torch.pretrained import pretrained
 from tests.learn.conftest import pictures
 from tests.pictures import write_photos
 
@@ -163,9 +164,7 @@ def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path
         expected = hidden[:, 0]
         if not class_token:
             expected = hidden.mean((2, 3)) if leading is None else hidden[:, leading:].mean(1)
-        norm = getattr(
-            opened.body, pooling.norm_after(opened.body.config.model_type) or "", torch.nn.Identity()
-        )
+        norm = getattr(opened.body, facts_of(opened.body.config.model_type).norm or "", torch.nn.Identity())
         torch.testing.assert_close(opened(pixels), norm(expected))
     assert (spec["pool"] == "class") == class_token
     assert opened.features == opened(pixels).shape[1]
@@ -175,19 +174,19 @@ def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path
 
     # All weights that take part get a gradient; frozen ones are told from the others block by block.
     everything = {name for name, parameter in opened.named_parameters()}
-    backbone.freeze(opened, "last:1")
+    freezing.freeze(opened, "last:1")
     trained = {name for name, parameter in opened.named_parameters() if parameter.requires_grad}
     assert trained and trained < everything
     opened(pixels).square().sum().backward()
     unused = ("mask_token", "head.", "pooler.")
     without = [name for name, p in opened.named_parameters() if name in trained and p.grad is None]
     assert [name for name in without if not any(part in name for part in unused)] == []
-    blocks = len(backbone._blocks(opened.body))
+    blocks = len(freezing.blocks(opened.body))
     with pytest.raises(
         ConfigError, match=rf"this backbone has {blocks} blocks, give last:1 to last:{blocks}"
     ):
-        backbone.freeze(opened, f"last:{blocks + 1}")
-    backbone.freeze(opened, "head")
+        freezing.freeze(opened, f"last:{blocks + 1}")
+    freezing.freeze(opened, "head")
     assert not any(parameter.requires_grad for parameter in opened.parameters())
 
 
