@@ -67,7 +67,7 @@ def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
         rows = np.resize(pictures.train, needed)
         pictures = store.Store(pictures.pixels, rows, rows[:0], failed=0, fingerprint="", mapped=None)
     network, _, _, scaling, _ = session._network(config)
-    device = session.device_named(given.device)
+    device = session.find_device(given.device)
     channels_last(network.to(device))
     views = Views(config.views, config.size, *scaling, side=config.view_size).to(device)
     optimizer = trainer.optimizer_for(network, config.optimizer)

@@ -29,7 +29,7 @@ def _pretraining(config: ModelConfig, train: Settings) -> str:
     return f"{config.pretraining}: {_PRETRAINING[config.pretraining]}"
 
 
-def _chosen(trained: Mapping[str, Any]) -> str:
+def _tell_choice(trained: Mapping[str, Any]) -> str:
     if "selected_step" not in trained:
         return "the state at the end of training"
     return (
@@ -115,7 +115,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
-| choice of the weights | {config.selection}: {_chosen(trained)} |
+| choice of the weights | {config.selection}: {_tell_choice(trained)} |
 | trained on | {counted(trained["pictures"], "picture")} |
 | besides | {trained["held_out"]:,} held out for the verdict, {trained["failed"]:,} that could not be read |
 | budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |

@@ -96,7 +96,7 @@ def run_closed(
     told = None
     if judge:
         listener(Notice("judging the codes, without labels, beside simpler things"))
-        told = _judged(entries, network, network.forward(folder / ENCODER), fitted, jobs)
+        told = _judge(entries, network, network.forward(folder / ENCODER), fitted, jobs)
     model = write(
         fitted,
         folder,
@@ -123,7 +123,7 @@ def run_closed(
     return replace(report_of(folder, model), left_out=opened.left_out)
 
 
-def _judged(
+def _judge(
     entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
 ) -> dict[str, Any] | None:
     """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for

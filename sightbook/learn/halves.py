@@ -54,7 +54,7 @@ def cut(pictures: Pixels) -> tuple[Pixels, Pixels]:
         random = np.random.default_rng((_SEED, number))
         for side, half in zip(sides, (picture[:, :middle], picture[:, -middle:]), strict=True):
             stretched = Image.fromarray(half).resize(picture.shape[1::-1], Image.Resampling.BILINEAR)
-            side.append(np.asarray(_recoloured(stretched, random), np.uint8))
+            side.append(np.asarray(_recolour(stretched, random), np.uint8))
     return np.stack(sides[0]), np.stack(sides[1])
 
 
@@ -74,14 +74,14 @@ def nearest_of(n: int) -> int:
 
 def share(found: NDArray[np.float64]) -> Share:
     """The mean of agreements (n,), and its interval."""
-    low, high = np.quantile(_resampled(found), (0.025, 0.975))
+    low, high = np.quantile(_resample(found), (0.025, 0.975))
     n = len(found)
     return Share(float(found.mean()), float(low), float(high), nearest_of(n) / max(1, n - 1))
 
 
 def compare(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
     """The middle 95 % of a paired bootstrap of the mean of `one` - `other`, agreements (n,) of the same pictures."""
-    low, high = np.quantile(_resampled(one - other), (0.025, 0.975))
+    low, high = np.quantile(_resample(one - other), (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -127,7 +127,7 @@ def thumbnails(half: Pixels) -> Scores:
     return by_floats(lambda pixels: np.stack([thumbnail(each) for each in pixels]))(half)
 
 
-def resized(pictures: Pixels, side: int) -> Pixels:
+def resize(pictures: Pixels, side: int) -> Pixels:
     """Pictures (n, R, R, 3) → (n, side, side, 3)."""
     if pictures.shape[1] == side:
         return pictures
@@ -135,7 +135,7 @@ def resized(pictures: Pixels, side: int) -> Pixels:
     return np.stack([np.asarray(each, np.uint8) for each in small])
 
 
-def _recoloured(picture: Image.Image, random: np.random.Generator) -> Image.Image:
+def _recolour(picture: Image.Image, random: np.random.Generator) -> Image.Image:
     for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         picture = change(picture).enhance(random.uniform(1 - _JITTER, 1 + _JITTER))
     hue, saturation, value = picture.convert("HSV").split()
@@ -152,7 +152,7 @@ def _nearest(scores: Scores, k: int) -> NDArray[np.int64]:
     return np.argsort(-ranked, axis=1, kind="stable")[:, :k]
 
 
-def _resampled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _resample(values: NDArray[np.float64]) -> NDArray[np.float64]:
     rows = np.random.default_rng(_SEED).integers(len(values), size=(_DRAWS, len(values)))
     means: NDArray[np.float64] = values[rows].mean(axis=1)
     return means

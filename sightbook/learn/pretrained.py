@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.learn.frozen import Frozen, by_graph
-from sightbook.learn.session import device_named
+from sightbook.learn.session import find_device
 from sightbook.model import hub, known
 from sightbook.model.networks import BackboneConfig
 from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.model.torch.onnx import export_backbone
-from sightbook.model.torch.pretrained import pretrained
+from sightbook.model.torch.pretrained import open_pretrained
 
 
 def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_name: str) -> Frozen:
     """The backbone that the settings name. ModelError when it cannot be opened, ConfigError for a device that is not
     there."""
-    device, name = device_named(device_name), str(settings.name)
+    device, name = find_device(device_name), str(settings.name)
     facts, told = hub.preprocessing(name), known.of(name)
-    backbone, spec = pretrained(name, settings.pool)
+    backbone, spec = open_pretrained(name, settings.pool)
     encoder = PixelBackbone(backbone, facts.mean, facts.std).eval()
 
     def forward(path: Path) -> Forward:

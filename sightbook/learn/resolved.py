@@ -1,7 +1,7 @@
 """From what a user asked for to a validated configuration: settings file, options, preset, backbone, method.
 
-Data flow: `layered` (the user's own settings as one mapping) → `choice.choose` (a network, where none was named) →
-`complete` (over the layers of the preset) → `reasons` (why it is as it is); of a run that goes on `resumed`.
+Data flow: `overlay` (the user's own settings as one mapping) → `choice.choose` (a network, where none was named) →
+`complete` (over the layers of the preset) → `reasons` (why it is as it is); of a run that goes on `take_up`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULT_HEAD_MINUTES = 2.0
 Path_ = str | os.PathLike[str]
 
 
-def layered(
+def overlay(
     config: Path_ | None,
     settings: Mapping[str, Any] | None,
     **named: Any,
@@ -83,7 +83,7 @@ def complete(
     asked = dict(asked)
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
-    backbone = _one_of("backbone", backbone, named_backbone(asked))
+    backbone = _one_of("backbone", backbone, name_backbone(asked))
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
@@ -157,7 +157,7 @@ def _one_of(what: str, option: str | None, setting: str | None) -> str | None:
     return setting if option is None else option
 
 
-def named_backbone(asked: Mapping[str, Any]) -> str | None:
+def name_backbone(asked: Mapping[str, Any]) -> str | None:
     """The backbone that the settings ask for, in the words of --backbone: a preset's rates and sizes depend on it."""
     section = asked.get("backbone")
     if not isinstance(section, Mapping):
@@ -183,7 +183,7 @@ def _dropout(name: str, method: Method) -> Settings:
     return {"backbone": {"dropout": told}} if told and has_dropout(name) else {}
 
 
-def resumed(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
+def take_up(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
     """The settings the run began with; ConfigError when the command asks for others."""
     before = read_file(work / "config.yaml")
     if (method := str(before.get("method"))) not in names():

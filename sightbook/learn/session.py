@@ -32,7 +32,7 @@ from sightbook.model.torch import backbone as backbones
 from sightbook.model.torch.freezing import freeze
 from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import Network, assemble
-from sightbook.model.torch.pretrained import pretrained
+from sightbook.model.torch.pretrained import open_pretrained
 from sightbook.progress import Listener, Notice
 from sightbook.words import counted
 
@@ -56,7 +56,7 @@ def run_session(
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory(TRAINING)
     ranks = from_environment()
-    device = device_named(device_name)
+    device = find_device(device_name)
     check_batch(config.batch, ranks)
     if torch.get_num_threads() > cores():  # a container's quota is unknown to torch
         torch.set_num_threads(cores())
@@ -120,7 +120,7 @@ def _session(
         ranks.wait()
         return report_of(folder, ModelConfig.read(folder))
     listener(Notice("judging the model and writing it"))
-    chosen = _chosen(run) if config.selection == "label-free" else None
+    chosen = _choose(run) if config.selection == "label-free" else None
     model = write_model(
         run,
         folder,
@@ -140,7 +140,7 @@ def _session(
     return replace(report_of(folder, model), left_out=pictures.left_out)
 
 
-def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
+def _choose(run: trainer.Run) -> snapshots.Snapshot | None:
     """The snapshot that beats the end of training by the label-free figure; None when none does."""
     network = copy.deepcopy(run.network)
     recalibrate(run, network)
@@ -170,7 +170,7 @@ def report_of(folder: Path, model: ModelConfig) -> TrainReport:
     )
 
 
-def device_named(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """The device that --device names; ConfigError when it is not usable here."""
     if name == "auto":
         if torch.cuda.is_available():
@@ -194,7 +194,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = pretrained(name, chosen.pool, chosen.dropout)
+        backbone, spec = open_pretrained(name, chosen.pool, chosen.dropout)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
         freeze(backbone, chosen.train)
@@ -239,7 +239,7 @@ def _begin(
     optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
     memory = trainer.memory_for(config, device)
-    at = checkpoint.load(work, network, optimizer, trainer.kept(usage, memory))
+    at = checkpoint.load(work, network, optimizer, trainer.collect(usage, memory))
     run = trainer.Run(
         config,
         network,
@@ -296,7 +296,7 @@ def _begin(
     ) + (f", {ranks.world} processes" if ranks.world > 1 else "")
     listener(
         Notice(
-            f"training {_told(run)} by {config.method} to {config.bits} bits "
+            f"training {_describe(run)} by {config.method} to {config.bits} bits "
             f"on {counted(len(pictures.train), 'picture')}, {config.size} × {config.size} pixels, {run.at.precision}, "
             f"on {where}"
         )
@@ -324,7 +324,7 @@ def _resident(pictures: store.Store, device: torch.device) -> torch.Tensor | Non
     return torch.from_numpy(pictures.pixels).to(device) if pictures.pixels.nbytes < free / 2 else None
 
 
-def _told(run: trainer.Run) -> str:
+def _describe(run: trainer.Run) -> str:
     """The backbone in a few words, with what a user must know of a pretrained one."""
     chosen = run.config.backbone
     if chosen.kind != "pretrained":

@@ -127,7 +127,7 @@ def _components(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _of_all(covariance: Tensor, M: int, d: int) -> Tensor:
     """Weights (M·d, F): the principal components of all features, dealt to the parts."""
     variance, components = _components(covariance, M * d)
-    places = _dealt(variance.clamp(min=0).tolist(), M, d)
+    places = deal(variance.clamp(min=0).tolist(), M, d)
     weights = covariance.new_zeros(M * d, len(covariance))
     weights[places] = components.T
     return weights
@@ -148,7 +148,7 @@ def _of_halves(covariance: Tensor, M: int, d: int) -> Tensor:
     return weights
 
 
-def _dealt(variances: list[float], M: int, d: int) -> list[int]:
+def deal(variances: list[float], M: int, d: int) -> list[int]:
     """Where each component (descending variances) stands among M parts of d: always the part with the least so far."""
     filled, sums, places = [0] * M, [0.0] * M, []
     floor = max(variances, default=0.0) * 1e-9 + 1e-30

@@ -94,9 +94,9 @@ class Run:
     def save(self) -> None:
         if not self.ranks.first:
             return
-        checkpoint.save(self.folder, self.network, self.optimizer, kept(self.usage, self.memory), self.at)
+        checkpoint.save(self.folder, self.network, self.optimizer, collect(self.usage, self.memory), self.at)
 
-    def remembered(self) -> Tensor | None:
+    def recall(self) -> Tensor | None:
         """Rows (E, D) of the code memory that take part now; None before `terms.memory_after` of the budget."""
         if (
             self.memory is None
@@ -113,7 +113,7 @@ def memory_for(config: TrainConfig, device: torch.device) -> Memory | None:
     return Memory(size, config.M, config.K, device) if size else None
 
 
-def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
+def collect(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     """The tensors besides weights and moments that a run goes on from; a checkpoint is copied into them."""
     found = {"usage": usage.counts}
     if memory is not None:
@@ -251,13 +251,13 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
     if run.features is not None:
         features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
-        loss, p, terms = features_loss(run.network, features, run.config, run.remembered())
+        loss, p, terms = features_loss(run.network, features, run.config, run.recall())
     else:
         pictures = pictures_of(run)
         views = run.views_now()(pictures)
         local = None if run.local_views is None else run.local_views(pictures, run.config.views.local)
         loss, p, terms = forward_loss(
-            run.network, views, run.config, dtype, remembered=run.remembered(), local=local, ranks=run.ranks
+            run.network, views, run.config, dtype, remembered=run.recall(), local=local, ranks=run.ranks
         )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:

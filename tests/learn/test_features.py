@@ -104,7 +104,7 @@ def test_training_from_the_cache_is_training_on_those_views(
     for _ in range(3):
         loss = trainer.step(cached, None)
         pairs = by_hand.pairs(trainer.places_of(direct), 0, direct.at.step, direct.device)
-        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.remembered())
+        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.recall())
         for group in direct.optimizer.param_groups:
             group["lr"] = group["base"] * trainer.schedule(direct.fraction(), config.optimizer.warmup)
         direct.optimizer.zero_grad()

@@ -37,7 +37,7 @@ from sightbook.model.model import Model, open_session
 from sightbook.model.model import run as run_encoder
 from sightbook.model.seen import Seen
 from sightbook.model.torch.network import PixelBackbone
-from sightbook.model.torch.pretrained import pretrained
+from sightbook.model.torch.pretrained import open_pretrained
 from sightbook.progress import Notice, silent
 from tests.pictures import write_photos
 
@@ -342,7 +342,7 @@ def test_its_torch_form_is_what_the_graph_is(
 @pytest.mark.parametrize("size", [32, 160, 224, 256])
 def test_the_torch_form_gives_the_features_of_the_graph(size: int) -> None:
     known = builtin.read()
-    network, _ = pretrained("builtin")
+    network, _ = open_pretrained("builtin")
     encoder = PixelBackbone(network, known.mean, known.std).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     with torch.inference_mode():

@@ -213,11 +213,11 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     run = run_of(config_of(method=method, epochs=2, terms=terms), tmp_path)  # 24 pictures: 6 steps of 8
     taking_part = []
     for _ in range(6):
-        taking_part.append(0 if (rows := run.remembered()) is None else len(rows))
+        taking_part.append(0 if (rows := run.recall()) is None else len(rows))
         trainer.step(run, None)
         run.at.step += 1
     assert taking_part == [0, 0, 0, 20, 20, 20]
-    rows = run.remembered()
+    rows = run.recall()
     assert rows is not None
     views = run.views(trainer.pictures_of(run))
     alone, _, _ = forward_loss(run.network, views, run.config, None)
@@ -228,7 +228,7 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
 def test_no_memory_is_kept_where_its_size_is_zero(tmp_path: Path) -> None:
     run = run_of(config_of(method="mecoq", terms={"memory": 0}), tmp_path)
     trainer.step(run, None)
-    assert run.memory is None and run.remembered() is None
+    assert run.memory is None and run.recall() is None
 
 
 def test_the_memory_is_first_in_first_out_and_follows_its_codebook() -> None:

@@ -19,7 +19,7 @@ from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.torch import backbone as backbones
-from sightbook.model.torch.pretrained import pretrained
+from sightbook.model.torch.pretrained import open_pretrained
 from tests import reference
 from tests.learn.conftest import Train, config_of, fit, pictures, run_of
 from tests.learn.test_methods import B, D, batch, loss_of
@@ -105,11 +105,11 @@ def test_a_transformer_that_was_named_keeps_the_papers_dropout_where_it_has_one(
 def test_dropout_reaches_a_pretrained_network_or_is_refused(tmp_path: Path) -> None:
     spec = backbones.spec_of(config_of("vit").backbone, 16)
     backbones.build(spec).body.save_pretrained(tmp_path)
-    made, told = pretrained(str(tmp_path), dropout=0.3)
+    made, told = open_pretrained(str(tmp_path), dropout=0.3)
     rates = {module.p for module in made.modules() if isinstance(module, torch.nn.Dropout)}
     assert 0.3 in rates and told["transformers"]["hidden_dropout_prob"] == 0.3
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: builtin has no dropout"):
-        pretrained("builtin", dropout=0.3)
+        open_pretrained("builtin", dropout=0.3)
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: with backbone.train head"):
         config_of({"kind": "pretrained", "name": "n", "train": "head", "dropout": 0.3})
 
@@ -148,7 +148,7 @@ def test_a_run_by_sgd_goes_on_along_the_same_curve(train: Train, tmp_path: Path,
     other = run_of(config_of(optimizer=settings["optimizer"]), tmp_path)
     from sightbook.learn import checkpoint
 
-    checkpoint.load(tmp_path, other.network, other.optimizer, trainer.kept(other.usage, other.memory))
+    checkpoint.load(tmp_path, other.network, other.optimizer, trainer.collect(other.usage, other.memory))
     for one in (run, other):
         one.at.step = 1
         trainer.step(one, None)

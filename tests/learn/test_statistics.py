@@ -181,7 +181,7 @@ def test_many_codewords_start_from_halves_of_the_features() -> None:
 
 
 def test_components_are_dealt_to_where_least_is() -> None:
-    assert statistics._dealt([8.0, 4.0, 2.0, 1.0], 2, 2) == [0, 2, 3, 1]
+    assert statistics.deal([8.0, 4.0, 2.0, 1.0], 2, 2) == [0, 2, 3, 1]
 
 
 def test_codes_of_a_few_equal_pictures_can_be_started() -> None:

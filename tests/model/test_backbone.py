@@ -23,7 +23,7 @@ from sightbook.model.model import Model
 from sightbook.model.torch import backbone, freezing, pooling
 from sightbook.model.torch.architectures import facts_of
 from sightbook.model.torch.network import PixelEncoder, load
-from sightbook.model.torch.pretrained import pretrained
+from sightbook.model.torch.pretrained import open_pretrained
 from tests.learn.conftest import pictures
 from tests.pictures import write_photos
 
@@ -112,7 +112,7 @@ def test_a_local_folder_gives_the_features_of_its_own_model(kind: str, tmp_path:
     import transformers
 
     folder = write_backbone(tmp_path / kind, kind)
-    opened, spec = pretrained(str(folder))
+    opened, spec = open_pretrained(str(folder))
     original = transformers.AutoModel.from_pretrained(folder).eval()
     pixels = torch.randn(3, 3, 28, 28)
     with torch.inference_mode():
@@ -157,7 +157,7 @@ def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path
     class_token, leading = KINDS[kind]
     torch.manual_seed(0)
     pixels = torch.randn(2, 3, 28, 28)
-    opened, spec = pretrained(folder)
+    opened, spec = open_pretrained(folder)
     opened.eval()
     with torch.inference_mode():
         hidden = opened.body(pixels).last_hidden_state
@@ -194,7 +194,7 @@ def test_a_clip_tower_is_the_vision_half_of_the_whole_model(tmp_path: Path) -> N
     import transformers
 
     folder = write_backbone(tmp_path / "clip", "clip")
-    opened, spec = pretrained(str(folder))
+    opened, spec = open_pretrained(str(folder))
     whole = transformers.CLIPModel.from_pretrained(folder).eval()
     pixels = torch.randn(2, 3, 28, 28)
     with torch.inference_mode():
@@ -222,7 +222,7 @@ def test_mean_and_gem_are_their_slow_loops_and_leave_leading_tokens_out() -> Non
 @pytest.mark.parametrize("kind", ["resnet", "swin", "siglip"])
 def test_a_class_token_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs a class token, which a .* has not: give mean, gem or auto"):
-        pretrained(str(write_backbone(tmp_path / kind, kind)), "class")
+        open_pretrained(str(write_backbone(tmp_path / kind, kind)), "class")
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
     facts = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**facts, "num_hidden_layers": 1}))
     with pytest.raises(ModelError, match=r"holds weights that a vit has no place for \(layers\.1\."):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -432,13 +432,13 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, monkeypatch: 
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
     with pytest.raises(ModelError, match="own-code does not hold a vision model"):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_text_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is no vision model but a bert"):
-        pretrained(str(write_backbone(tmp_path / "bert", "bert")))
+        open_pretrained(str(write_backbone(tmp_path / "bert", "bert")))
 
 
 def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
     lost = sorted(name for name in tensors if name.endswith("convolution.weight"))[0]
     save_file({k: v for k, v in tensors.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=rf"the weights of .*part lack {lost}: the folder is incomplete"):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"size": {"longest_edge": 3}}', '{"image_mean": [1]}'])
@@ -500,7 +500,7 @@ def test_a_hub_name_without_network_is_one_sentence_at_once(
     hub.answers.cache_clear()
     started = time.monotonic()
     try:
-        for opening in (preprocessing, pretrained):
+        for opening in (preprocessing, open_pretrained):
             with pytest.raises(
                 ModelError, match=r"^backbone 'some-body/no-such-model' is no folder here"
             ) as caught:

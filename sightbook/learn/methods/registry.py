@@ -49,7 +49,7 @@ def register(name: str, method: Method) -> Method:
 
 def names() -> list[str]:
     """All that can be asked for: built in, registered, installed; nothing is imported for that."""
-    return [*BUILT_IN, *sorted({*_KNOWN, *_installed()} - set(BUILT_IN))]
+    return [*BUILT_IN, *sorted({*_KNOWN, *_find_installed()} - set(BUILT_IN))]
 
 
 def known() -> list[Method]:
@@ -68,9 +68,9 @@ def find(name: str) -> Method:
         ours: Method = getattr(importlib.import_module(f"sightbook.learn.methods.{name}"), name)
         _KNOWN[name] = replace(ours, origin=OURS)
         return _KNOWN[name]
-    points = _installed().get(name, [])
+    points = _find_installed().get(name, [])
     if not points:
-        raise ConfigError(_unknown(name))
+        raise ConfigError(_refuse(name))
     if len(points) > 1:
         who = " and ".join(sorted(map(_owner, points)))
         raise ConfigError(f"method {name!r} comes with {who}: uninstall one of them")
@@ -93,7 +93,7 @@ def hidden() -> list[str]:
     """A sentence for each installed method that nobody can ask for, since its name is that of a built-in one."""
     return [
         f"method {name!r} of {_owner(point)} is not used: it has the name of a built-in one, and must be renamed"
-        for name, points in sorted(_installed().items())
+        for name, points in sorted(_find_installed().items())
         for point in points
         if name in BUILT_IN
     ]
@@ -140,7 +140,7 @@ def from_file(path: Path, name: str) -> Method:
     return register(name, replace(method, origin=str(path)))
 
 
-def _unknown(name: str) -> str:
+def _refuse(name: str) -> str:
     near = difflib.get_close_matches(name, names(), 1)
     unknown = f"method {name!r} is unknown: choose one of {', '.join(names())}"
     if name.rpartition(":")[0].endswith(".py"):
@@ -148,7 +148,7 @@ def _unknown(name: str) -> str:
     return unknown + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
+def _find_installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
     """The entry points of the group by name; the same package twice on the path counts once."""
     found: dict[str, dict[tuple[str, str], importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=GROUP):

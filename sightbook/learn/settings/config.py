@@ -119,7 +119,7 @@ class TrainConfig(Frozen):
 
     @field_validator("method")
     @classmethod
-    def _known(cls, method: str) -> str:
+    def _check_method(cls, method: str) -> str:
         try:
             find(method)
         except ConfigError as error:
@@ -128,7 +128,7 @@ class TrainConfig(Frozen):
 
     @field_validator("terms", mode="plain")
     @classmethod
-    def _typed(cls, given: Any, info: ValidationInfo) -> Any:
+    def _fill_terms(cls, given: Any, info: ValidationInfo) -> Any:
         if "method" not in info.data:  # an unknown one: said already
             return given
         if not isinstance(given, Mapping):

@@ -41,7 +41,7 @@ class ViewsConfig(Frozen):
     blur: float = Field(0.0, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _ordered(self) -> ViewsConfig:
+    def _check_order(self) -> ViewsConfig:
         if self.local_min > self.local_max:
             raise ValueError(
                 f"views.local_min {self.local_min} is above views.local_max {self.local_max}: exchange them"

@@ -41,7 +41,7 @@ _BESIDE = {
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
-def pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tuple[Backbone, Spec]:
+def open_pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tuple[Backbone, Spec]:
     """Opens a hub name, a local folder or the built-in network; of CLIP and SigLIP their vision tower alone.
 
     dropout: in training, in place of what the network comes with; 0 leaves it as it is.
