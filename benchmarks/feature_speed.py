@@ -57,7 +57,7 @@ def main() -> None:
     config = build([*layers(None, 224, given.backbone), section, {"precision": given.precision}])
     device = torch.device("cpu")
     dtype = torch.bfloat16 if given.precision == "bf16" else None
-    network, _, frame, scaling, _ = session._network(config)
+    network, _, frame, scaling, _ = session.make_network(config)
     channels_last(network)
     backbone = network.backbone.eval()
     views = Views(config.views, config.size, *scaling, side=config.view_size)

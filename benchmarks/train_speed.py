@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from sightbook.allocator import TRAINING, keep_freed_memory, own_process
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn import session, store, trainer
+from sightbook.learn.begin import choose_precision
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
 from sightbook.learn.methods.batch import ViewBatch
@@ -66,14 +67,14 @@ def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
         )
         rows = np.resize(pictures.train, needed)
         pictures = store.Store(pictures.pixels, rows, rows[:0], failed=0, fingerprint="", mapped=None)
-    network, _, _, scaling, _ = session._network(config)
+    network, _, _, scaling, _ = session.make_network(config)
     device = session.find_device(given.device)
     channels_last(network.to(device))
     views = Views(config.views, config.size, *scaling, side=config.view_size).to(device)
     optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
     run = trainer.Run(config, network, views, pictures, device, folder, optimizer, usage, Position())
-    run.at.precision = session._precision(run, silent)
+    run.at.precision = choose_precision(run, silent)
     return run
 
 

@@ -100,7 +100,7 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
 
 def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
     """A run at its start over `count` pictures in memory, none held out."""
-    network, _, frame, scaling, _ = session._network(config)
+    network, _, frame, scaling, _ = session.make_network(config)
     assert (frame.size, frame.resize) == (config.size, config.resize)
     kept = store.Store(
         pictures(count), np.arange(count), np.arange(0), failed=0, fingerprint="made up", mapped=None

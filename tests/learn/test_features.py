@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import features, session, statistics, trainer, writing
+from sightbook.learn import begin, features, statistics, trainer, writing
 from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
 from tests.learn.conftest import GOOD, METHODS_OF_STEPS, fit, run_of
@@ -73,7 +73,7 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
 def test_codes_start_from_the_fixed_views(folder: Path, tmp_path: Path) -> None:
     run = run_of(config_of(folder, "rcq"), tmp_path, count=32)
     run.features = fill(run, tmp_path)
-    np.testing.assert_array_equal(session._some_features(run).numpy(), run.features.fixed.astype(np.float32))
+    np.testing.assert_array_equal(begin.sample_features(run).numpy(), run.features.fixed.astype(np.float32))
 
 
 def test_a_step_takes_two_different_views_of_each_picture(folder: Path, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_frozen_codebooks_stay_the_clusters(source: Path, folder: Path, tmp_path
     config = config_of(folder, "rcq", codebooks="frozen")
     run = run_of(config, tmp_path, count=32)
     run.features = fill(run, tmp_path)
-    statistics.start_codes(run.network, session._some_features(run))
+    statistics.start_codes(run.network, begin.sample_features(run))
     before = run.network.quantizer.C.clone()
     weights = run.network.head.project.weight.detach().clone()
     trainer.step(run, None)

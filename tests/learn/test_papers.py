@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sightbook.errors import ConfigError
-from sightbook.learn import session, trainer
+from sightbook.learn import begin, trainer
 from sightbook.learn.choice import Choice
 from sightbook.learn.methods.registry import BUILT_IN, find
-from sightbook.learn.ranks import ALONE, Ranks
+from sightbook.learn.ranks import Ranks
 from sightbook.learn.resolved import complete, reasons
 from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.settings.presets import layers
@@ -204,17 +204,19 @@ def test_dccq_contrasts_local_embeddings_with_both_codes() -> None:
 
 
 @pytest.mark.parametrize("method", [name for name in BUILT_IN if name not in ("neighbours", "dccq")])
-def test_local_views_that_nobody_looks_at_are_refused(method: str) -> None:
+def test_local_views_that_nobody_looks_at_are_refused(method: str, tmp_path: Path) -> None:
     config = config_of(method=method, views={"local": 2})
     with pytest.raises(ConfigError, match=f"views.local 2 would do nothing: method {method}"):
-        session._check_local(config, ALONE)
+        begin.check_local(run_of(config, tmp_path))
 
 
-def test_local_views_need_one_process_and_a_trained_network() -> None:
+def test_local_views_need_one_process_and_a_trained_network(tmp_path: Path) -> None:
     config = config_of(method="dccq", views={"local": 2})
-    session._check_local(config, ALONE)
+    run = run_of(config, tmp_path)
+    begin.check_local(run)
+    run.ranks = Ranks(0, 2)
     with pytest.raises(ConfigError, match="needs one process"):
-        session._check_local(config, Ranks(0, 2))
+        begin.check_local(run)
 
 
 def test_local_crops_must_be_in_order() -> None:

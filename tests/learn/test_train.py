@@ -86,7 +86,7 @@ def test_no_epochs_write_the_network_the_seed_begins_with(
     settings = {"backbone": BACKBONES[backbone], "seed": 7}
     report = train(photos, tmp_path / "m", epochs=0, settings=settings)
     config = build([{**TINY, **settings, "epochs": 0}])
-    network, *_ = session._network(config)
+    network, *_ = session.make_network(config)
     written = load_file(tmp_path / "m" / "model.safetensors")
     assert set(written) == set(network.state_dict())
     # But for what it takes from the collection without learning: the stem's filters and the norms' statistics.
