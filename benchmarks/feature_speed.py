@@ -22,16 +22,16 @@ import numpy as np
 import torch
 
 from sightbook.allocator import TRAINING, keep_freed_memory, own_process
-from sightbook.config import build
 from sightbook.images.load.pool import Loaded, load
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from sightbook.learn import features, session, store
 from sightbook.learn.precision import autocast
+from sightbook.learn.settings.config import build
+from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.hub import preprocessing
-from sightbook.model.torch.backbone import channels_last
-from sightbook.presets import layers
+from sightbook.model.torch.layout import channels_last
 from sightbook.progress import silent
 
 WANTED = 0.85
@@ -57,7 +57,7 @@ def main() -> None:
     config = build([*layers(None, 224, given.backbone), section, {"precision": given.precision}])
     device = torch.device("cpu")
     dtype = torch.bfloat16 if given.precision == "bf16" else None
-    network, _, frame, scaling, _ = session._network(config)
+    network, _, frame, scaling, _ = session.make_network(config)
     channels_last(network)
     backbone = network.backbone.eval()
     views = Views(config.views, config.size, *scaling, side=config.view_size)
@@ -88,8 +88,8 @@ def main() -> None:
         decode()
         with tempfile.TemporaryDirectory() as folder:
             features.fill(
-                backbone, views, kept, config,
-                device=device, folder=Path(folder), listener=silent,
+                backbone, views, kept, config.features, precision=config.precision, seed=config.seed,
+                held_out=config.held_out, device=device, folder=Path(folder), listener=silent,
             )  # fmt: skip
 
     parts: dict[str, Callable[[], None]] = {

@@ -30,9 +30,9 @@ from sightbook.evaluate.protocols import protocol
 from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading, read
 from sightbook.evaluate.relevance import Truth
+from sightbook.learn.methods.registry import BUILT_IN
 from sightbook.model.model import Model
 from sightbook.model.torch.network import load
-from sightbook.presets import METHODS
 
 R = 100
 
@@ -48,7 +48,7 @@ def main() -> None:
     options.add_argument("--junk")
     options.add_argument("--epochs", type=int, default=30)
     options.add_argument("--bits", type=int, nargs="+", default=[64, 128, 32, 16])
-    options.add_argument("--methods", nargs="+", default=list(METHODS))
+    options.add_argument("--methods", nargs="+", default=list(BUILT_IN))
     options.add_argument("--nested", action="store_true")
     options.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every model")
     options.add_argument("--seed", type=int, default=0)

@@ -24,20 +24,21 @@ import torch
 from torch import Tensor, nn
 
 from sightbook.allocator import TRAINING, keep_freed_memory, own_process
-from sightbook.config import build
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn import session, store, trainer
+from sightbook.learn.begin import choose_precision
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
-from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import terms_of, total
 from sightbook.learn.precision import autocast
+from sightbook.learn.settings.config import build
+from sightbook.learn.settings.layers import parse_setting
+from sightbook.learn.settings.presets import layers as preset_layers
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
-from sightbook.model.torch.backbone import channels_last
-from sightbook.presets import layers as preset_layers
+from sightbook.model.torch.layout import channels_last
 from sightbook.progress import Meter, silent
-from sightbook.settings import parse_setting
 
 WANTED = 0.85
 
@@ -66,14 +67,14 @@ def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
         )
         rows = np.resize(pictures.train, needed)
         pictures = store.Store(pictures.pixels, rows, rows[:0], failed=0, fingerprint="", mapped=None)
-    network, _, _, scaling, _ = session._network(config)
-    device = session.device_named(given.device)
+    network, _, _, scaling, _ = session.make_network(config)
+    device = session.find_device(given.device)
     channels_last(network.to(device))
     views = Views(config.views, config.size, *scaling, side=config.view_size).to(device)
-    optimizer = trainer.optimizer_for(network, config)
+    optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
     run = trainer.Run(config, network, views, pictures, device, folder, optimizer, usage, Position())
-    run.at.precision = session._precision(run, silent)
+    run.at.precision = choose_precision(run, silent)
     return run
 
 
@@ -96,7 +97,7 @@ class Parts:
         self.pictures = trainer.pictures_of(run)
         self.fixed = run.views(self.pictures)
         self.network = copy.deepcopy(run.network).train()
-        self.optimizer = trainer.optimizer_for(self.network, run.config)
+        self.optimizer = trainer.optimizer_for(self.network, run.config.optimizer)
         with torch.no_grad():
             self.x = self.network(self.fixed).float()
         self.target = torch.randn_like(self.x)

@@ -283,13 +283,16 @@ def test_options_of_a_command_are_those_documented(verb: str) -> None:
 
 
 def test_settings_and_their_defaults_are_those_documented() -> None:
-    from sightbook.config import TrainConfig
-    from sightbook.presets import DEFAULT_METHOD, METHODS
-    from sightbook.settings import merge
+    from sightbook.learn.methods.registry import BUILT_IN, find
+    from sightbook.learn.settings.config import TrainConfig
+    from sightbook.learn.settings.layers import merge
+    from sightbook.learn.settings.presets import DEFAULT_METHOD
 
     defaults = TrainConfig.model_construct().model_dump(mode="json")
     rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \| .+ \|$", section("train"), re.MULTILINE)
-    assert dict(rows) == dict(flat(merge(defaults, {"method": DEFAULT_METHOD}, METHODS[DEFAULT_METHOD])))
+    of_others = {"terms": {term: None for name in BUILT_IN for term in find(name).term_names}}
+    documented = merge(defaults, of_others, {"method": DEFAULT_METHOD}, find(DEFAULT_METHOD).settings)
+    assert dict(rows) == dict(flat(documented))
 
 
 def flat(section: dict[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ import sightbook
 from sightbook.files import write_atomic
 from sightbook.model.model import open_session
 from sightbook.model.torch import backbone as backbones
-from sightbook.model.torch import lite, pooling
+from sightbook.model.torch import lite
+from sightbook.model.torch.architectures import choose
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.model.torch.onnx import export_backbone
 
@@ -46,7 +47,7 @@ def main() -> None:
     given = options.parse_args()
     (source,) = given.source.glob("*/models/*.pth")
     body = lite.from_published(torch.load(source, map_location="cpu", weights_only=True))
-    network = backbones.Backbone(body, pooling.choose("auto", lite.KIND), lite.FEATURES)
+    network = backbones.Backbone(body, lite.KIND, choose("auto", lite.KIND))
     folder = Path(sightbook.__file__).parent / "builtin" / given.name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:

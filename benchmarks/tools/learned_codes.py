@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sightbook.config import ViewsConfig
 from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
+from sightbook.learn.settings.sections import ViewsConfig
 from sightbook.learn.views import Views
 from sightbook.model.model import Model
 

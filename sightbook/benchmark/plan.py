@@ -23,10 +23,10 @@ from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import protocol
 from sightbook.learn.choice import by_steps
-from sightbook.methods import find
+from sightbook.learn.methods.registry import find
+from sightbook.learn.settings.layers import merge, parse_path, read_file
+from sightbook.learn.settings.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, for_closed_form
-from sightbook.settings import merge, parse_path, read_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -18,10 +18,16 @@ def one_of(*values: str) -> Complete:
 
 def method(incomplete: str) -> list[str]:
     """Methods, built in, registered and installed."""
-    import sightbook.presets  # noqa: F401 (makes the built-in ones known)
-    from sightbook.methods import names
+    from sightbook.learn.methods.registry import names
 
     return _beginning(names(), incomplete)
+
+
+def preset(incomplete: str) -> list[str]:
+    """Sizes and rates that go together."""
+    from sightbook.learn.settings.presets import PRESETS
+
+    return _beginning(PRESETS, incomplete)
 
 
 def protocol(incomplete: str) -> list[str]:
@@ -47,7 +53,7 @@ def definition(incomplete: str) -> list[str]:
 
 def setting(incomplete: str) -> list[str]:
     """Names of settings with =; after it the values, where there are only a few."""
-    from sightbook.config import setting_names, setting_values
+    from sightbook.learn.settings.config import setting_names, setting_values
 
     name, equals, _ = incomplete.partition("=")
     if equals:

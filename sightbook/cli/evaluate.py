@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs, Json, ModelFolder
+from sightbook.cli.options import Jobs, Json, ModelFolder, names_for
 
 
 def evaluate(
@@ -17,7 +17,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="cifar10-I|cifar10-II|flickr25k|nus-wide-21|labelled",
+            metavar=names_for("evaluate", completion.protocol),
             autocompletion=completion.protocol,
             help="What is asked, searched and counted.",
             show_default=False,
@@ -66,9 +66,9 @@ def evaluate(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME",
+            metavar=names_for("evaluate", completion.baseline),
             autocompletion=completion.baseline,
-            help="float, thumbnail, random, features, features-pca, lsh, pca-sign, itq, pq, opq, or all; repeatable.",
+            help="A ranking to stand beside the model's; repeatable.",
             show_default="float, thumbnail, random",
         ),
     ] = None,

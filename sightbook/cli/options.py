@@ -53,8 +53,8 @@ Jobs = Annotated[
 ]
 
 
-def method_names() -> str:
-    """The names that --method takes, for its help. Asking every installed package costs time, so only help does."""
-    if not {"--help", "-h"} & set(sys.argv):
-        return "NAME"
-    return "|".join([*completion.method(""), "FILE.py:NAME"])
+def names_for(verb: str, complete: completion.Complete, otherwise: str = "NAME") -> str:
+    """The names that an option of `verb` takes, for its help. Finding them costs time, so only that help does."""
+    if verb not in sys.argv or not {"--help", "-h"} & set(sys.argv):
+        return otherwise
+    return "|".join(complete(""))

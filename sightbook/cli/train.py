@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs, Json, Sources, method_names
+from sightbook.cli.options import Jobs, Json, Sources, names_for
 
 
 def needed(context: typer.Context, out: Path | None) -> Path | None:
@@ -33,7 +33,7 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar=method_names(),
+            metavar=names_for("train", completion.method) + "|FILE.py:NAME",
             autocompletion=completion.method,
             help="How to learn; FILE.py:NAME is a method of your own.",
             show_default="neighbours where no weight of the network is trained, else rcq",
@@ -62,8 +62,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="small|photo|paper",
-            autocompletion=completion.one_of("small", "photo", "paper"),
+            metavar=names_for("train", completion.preset),
+            autocompletion=completion.preset,
             help="Sizes and rates that go together.",
             show_default="small or photo, by the pictures",
         ),
@@ -152,9 +152,9 @@ def train(
     """
     from sightbook.cli.output import emit, emit_json
     from sightbook.cli.show import showing
-    from sightbook.config import dump
     from sightbook.errors import typed
     from sightbook.images.left_out import sentence as left_out
+    from sightbook.learn.settings.config import dump
     from sightbook.learn.train import first_rank, resolve
     from sightbook.learn.train import train as learn
 

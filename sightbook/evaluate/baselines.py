@@ -80,9 +80,9 @@ def _coded(learn: Callable[[Floats, Floats, int], classic.Coded]) -> Callable[[R
     return baseline
 
 
-BASELINES: dict[str, Callable[[Reading, int], Baseline]] = {
-    "float": exact_float,
-    "thumbnail": thumbnail,
+Make = Callable[[Reading, int], Baseline]
+# These need the backbone's features, which are not read unless one of them is asked for.
+CLASSIC: dict[str, Make] = {
     "features": features,
     "features-pca": features_pca,
     "lsh": _coded(classic.lsh),
@@ -91,7 +91,10 @@ BASELINES: dict[str, Callable[[Reading, int], Baseline]] = {
     "pq": _coded(classic.pq),
     "opq": _coded(classic.opq),
 }
+BASELINES: dict[str, Make] = {
+    "float": exact_float,
+    "thumbnail": thumbnail,
+    **CLASSIC,
+}
 CHANCE = "random"  # by formula, not by a ranking
 USUAL = ("float", "thumbnail", CHANCE)
-# These need the backbone's features, which are not read unless one of them is asked for.
-CLASSIC = tuple(name for name in BASELINES if name not in USUAL)

@@ -8,17 +8,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Importing the presets makes the built-in methods known: no other may take their names.
-import sightbook.presets as _built_in  # noqa: F401
-from sightbook.methods import Method, register
+from sightbook.learn.methods.method import Method
+from sightbook.learn.methods.registry import register
 
 if TYPE_CHECKING:
+    from sightbook.learn.methods.batch import Given as Given
     from sightbook.learn.methods.batch import ViewBatch as ViewBatch
     from sightbook.learn.train import resolve as resolve
 
-_WHERE = {"ViewBatch": "sightbook.learn.methods.batch", "resolve": "sightbook.learn.train"}
+_WHERE = {
+    "Given": "sightbook.learn.methods.batch",
+    "ViewBatch": "sightbook.learn.methods.batch",
+    "resolve": "sightbook.learn.train",
+}
 
-__all__ = ["Method", "ViewBatch", "register", "resolve"]
+__all__ = ["Given", "Method", "ViewBatch", "register", "resolve"]
 
 
 def __getattr__(name: str) -> Any:

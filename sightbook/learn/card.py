@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sightbook.config import TrainConfig
+from sightbook.learn.settings.layers import Settings
 from sightbook.model.config import ModelConfig
 from sightbook.words import counted
 
@@ -19,9 +19,9 @@ _PRETRAINING = {
 }
 
 
-def _pretraining(config: ModelConfig, train: TrainConfig) -> str:
+def _pretraining(config: ModelConfig, train: Settings) -> str:
     unknown = config.network["backbone"].get("pretraining") == "unknown"
-    if unknown and train.backbone.pretraining is None:
+    if unknown and train["backbone"]["pretraining"] is None:
         return (
             "labels: what the backbone was pretrained with is not stated anywhere, so results count as not fully "
             "unsupervised"
@@ -29,7 +29,7 @@ def _pretraining(config: ModelConfig, train: TrainConfig) -> str:
     return f"{config.pretraining}: {_PRETRAINING[config.pretraining]}"
 
 
-def _chosen(trained: Mapping[str, Any]) -> str:
+def _tell_choice(trained: Mapping[str, Any]) -> str:
     if "selected_step" not in trained:
         return "the state at the end of training"
     return (
@@ -38,14 +38,14 @@ def _chosen(trained: Mapping[str, Any]) -> str:
     )
 
 
-def described_card(config: ModelConfig, train: TrainConfig) -> str:
+def described_card(config: ModelConfig, train: Settings) -> str:
     """Markdown text of README.md of a model that was learned in closed form."""
     assert config.frame is not None, "what learns from pictures takes pictures"
     trained, network, frame = config.trained, config.network["backbone"], config.frame
     name = network.get("name") or network["transformers"]["model_type"]
     looked_at = trained["looked_at"]
     strength = ", ".join(f"{key} {value:g}" for key, value in trained["strength"].items())
-    chosen = "as asked" if train.strength else "chosen without labels"
+    chosen = "as asked" if train["strength"] else "chosen without labels"
     verdict = config.verdict
     judged = "too few pictures to judge them without labels"
     if verdict.get("agreement") is not None:
@@ -85,16 +85,20 @@ similar codes. Written by sightbook {config.sightbook}, model format {config.for
 """
 
 
-def card(config: ModelConfig, train: TrainConfig, verdict: Verdict) -> str:
-    """Markdown text of MODEL/README.md."""
+def card(config: ModelConfig, train: Settings, verdict: Verdict) -> str:
+    """Markdown text of MODEL/README.md. train: the settings, as train/config.yaml holds them."""
     trained = config.trained
-    budget = f"{counted(train.epochs, 'epoch')}" if train.epochs is not None else f"{train.minutes:g} minutes"
+    budget = (
+        counted(train["epochs"], "epoch") if train["epochs"] is not None else f"{train['minutes']:g} minutes"
+    )
     network = config.network["backbone"]
     assert config.frame is not None, "what learns from pictures takes pictures"
     frame, size = config.frame, config.frame.size
     name = network.get("name") or network["transformers"]["model_type"]
-    given = {name: value for name, value in train.terms.model_dump().items() if value is not None}
-    terms = "".join(f"\n| {name.replace('_', ' ')} | {value:g} |" for name, value in given.items())
+    terms = "".join(
+        f"\n| {name.replace('_', ' ')} | {value if isinstance(value, bool | str) else format(value, 'g')} |"
+        for name, value in train["terms"].items()
+    )
     steps = (
         f"{counted(trained['steps'], 'step')} of {counted(trained['batch'], 'picture')}, "
         f"{trained['seconds'] / 60:.1f} minutes"
@@ -111,17 +115,17 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
 | pretraining | {_pretraining(config, train)} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
-| choice of the weights | {config.selection}: {_chosen(trained)} |
+| choice of the weights | {config.selection}: {_tell_choice(trained)} |
 | trained on | {counted(trained["pictures"], "picture")} |
 | besides | {trained["held_out"]:,} held out for the verdict, {trained["failed"]:,} that could not be read |
 | budget | {budget}: {steps} on {trained["device"]} ({trained["precision"]}) |
-| seed | {train.seed} |
-| codebooks | {train.codebooks} |
-| clip, τ, α | {train.clip}, {train.tau:g}, {train.alpha:g} |{terms}
+| seed | {train["seed"]} |
+| codebooks | {train["codebooks"]} |
+| clip, τ, α | {train["clip"]}, {train["tau"]:g}, {train["alpha"]:g} |{terms}
 | fingerprint | `{config.fingerprint}` |
 
 ## Verdict, without labels
-{verdict.sentence(config.bits, trained["steps"], clusters=train.quantizer == "kmeans")}
+{verdict.sentence(config.bits, trained["steps"], clusters=train["quantizer"] == "kmeans")}
 
 This tells whether codes recognize a picture under crops and changes of colour. It does not tell how well they group
 pictures by what a person sees in them: `sightbook evaluate` does, where labels exist.

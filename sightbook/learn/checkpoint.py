@@ -77,7 +77,7 @@ def load(
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".", 2)
-                state.setdefault(int(index), {})[name] = _laid_out_as(parameters[int(index)], value)
+                state.setdefault(int(index), {})[name] = _lay_out(parameters[int(index)], value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         for name, tensor in kept.items():
             tensor.copy_(tensors[f"kept.{name}"])
@@ -87,7 +87,7 @@ def load(
     return at
 
 
-def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+def _lay_out(parameter: Tensor, value: Tensor) -> Tensor:
     """`value` with the strides of its parameter (channels last, for one): the fused AdamW on the CPU walks through
     memory and pairs the wrong elements when a moment is laid out differently, without a word."""
     return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

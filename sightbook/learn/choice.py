@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from sightbook.errors import ConfigError
+from sightbook.learn.settings.presets import CLOSED_FORM, DEFAULT_METHOD, SMALL_UP_TO
 from sightbook.model.builtin import BUILTIN
-from sightbook.presets import CLOSED_FORM, DEFAULT_METHOD, SMALL_UP_TO
 
 # What learning by steps, and a network of transformers, need.
 NEEDED = ("torch", "transformers", "kornia", "onnx", "onnxscript")
@@ -42,11 +42,11 @@ def choose(asked: Mapping[str, Any], preset: str | None, backbone: str | None, s
     """
     if backbone == "auto":
         backbone, why = _automatic()
-        return _fitted(Choice(backbone, dict(asked), [why]))
+        return _fit(Choice(backbone, dict(asked), [why]))
     preset = preset if preset is not None else asked.get("preset")
     section = asked.get("backbone")
     if backbone == BUILTIN or (isinstance(section, Mapping) and section.get("name") == BUILTIN):
-        return _fitted(Choice(backbone, dict(asked)))
+        return _fit(Choice(backbone, dict(asked)))
     shaped = "size" in asked or bool(
         {key for key in flat(asked) if key.startswith("backbone.")} - _OF_PRETRAINED
     )
@@ -58,9 +58,9 @@ def choose(asked: Mapping[str, Any], preset: str | None, backbone: str | None, s
             "--backbone builtin, too"
         )
         return Choice(None, dict(asked), [why])
-    name = _cached()
+    name = _find_cached()
     what = "the network that comes with sightbook" if name is None else f"{name} of the local cache"
-    return _fitted(Choice(name or BUILTIN, dict(asked), [f"for photos {what} is taken; {_OTHERWISE}"]))
+    return _fit(Choice(name or BUILTIN, dict(asked), [f"for photos {what} is taken; {_OTHERWISE}"]))
 
 
 def flat(asked: Mapping[str, Any]) -> set[str]:
@@ -78,7 +78,7 @@ def by_steps(asked: Mapping[str, Any]) -> set[str]:
     return {key for key in flat(asked) if key.split(".")[0] not in CLOSED_FORM and key not in CLOSED_FORM}
 
 
-def _fitted(choice: Choice) -> Choice:
+def _fit(choice: Choice) -> Choice:
     """A network that was chosen stays as it is, unless asked otherwise; and is learned over in closed form, unless a
     method, a part to train or a setting asks for steps. A budget is the most that may be spent, so it asks for none."""
     asked, why = choice.asked, choice.why
@@ -118,13 +118,13 @@ def _automatic() -> tuple[str, str]:
     )
 
 
-def _cached() -> str | None:
+def _find_cached() -> str | None:
     """A pretrained network of the local cache that is known to be good; nothing is downloaded without being asked."""
     if not able():
         return None
     from sightbook.model import hub
 
-    return hub.cached()
+    return hub.find_cached()
 
 
 def able() -> bool:

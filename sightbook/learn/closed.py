@@ -1,6 +1,6 @@
 """Method neighbours on pictures: a network that is not trained sees each picture once, all the rest is closed form.
 
-Data flow: network (`frozen`, `pretrained`) → encoder.onnx → `fixed.fill` (features of all pictures) → `model.fit`
+Data flow: network (`frozen.open_network`) → encoder.onnx → `fixed.fill` (features of all pictures) → `model.fit`
 (description, codebooks) → verdict → MODEL folder; config.json last. With the built-in network no torch is needed.
 """
 
@@ -16,24 +16,24 @@ from typing import Any
 import numpy as np
 
 from sightbook.allocator import TRAINING, keep_freed_memory
-from sightbook.config import TrainConfig, dump
 from sightbook.describe.learn import Strength
 from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError, SourceError
-from sightbook.files import write_atomic
 from sightbook.images.entry import Entry
 from sightbook.images.load.pool import Failed, Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card
 from sightbook.learn.fixed import Forward
-from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
+from sightbook.learn.frozen import Frozen
 from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
+from sightbook.learn.settings.layers import Settings
+from sightbook.learn.settings.presets import SMALL_UP_TO
+from sightbook.learn.settings.sections import FeaturesConfig
 from sightbook.learn.store import tell_failures
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.fit import Fitted, fit, verdict, write
-from sightbook.presets import SMALL_UP_TO
 from sightbook.progress import Listener, Notice
 from sightbook.words import counted, none_read
 
@@ -43,26 +43,31 @@ ENCODER = "encoder.onnx"
 def run_closed(
     sources: Sequence[str],
     folder: Path,
-    config: TrainConfig,
+    network: Frozen,
     *,
-    device_name: str,
+    bits: int,
+    strength: Strength | None,
+    seed: int,
+    features: FeaturesConfig,
+    settings: Settings,
     jobs: int | None,
     version: str,
     only: Collection[tuple[str, str]] | None,
     judge: bool,
     listener: Listener,
 ) -> TrainReport:
-    """Learns from the pictures of `sources` and writes the MODEL folder; features of an earlier sitting are used."""
+    """Learns from the pictures of `sources` and writes the MODEL folder; features of an earlier sitting are used.
+
+    settings: all of them, for the model's card.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("method neighbours needs one process only: leave torchrun out")
     keep_freed_memory(TRAINING)
     work = folder / "train"
-    write_atomic(work / "config.yaml", dump(config))
     opened = open_sources([Path(source) for source in sources])
     entries = list(opened.entries())
     if only is not None:
         entries = [entry for entry in entries if entry.key in only]
-    network = _network(config, device_name)
     listener(
         Notice(
             f"{network.name} (pretraining: {network.told}; licence: {network.licence}; none of it is trained) "
@@ -77,24 +82,21 @@ def run_closed(
         network.forward(folder / ENCODER),
         network.features,
         network.digest,
-        folder=work if config.features.folder is None else Path(config.features.folder),
-        keep=config.features.folder is not None,
-        limit_gib=config.features.limit_gib,
+        folder=work if features.folder is None else Path(features.folder),
+        keep=features.folder is not None,
+        limit_gib=features.limit_gib,
         jobs=jobs,
         listener=listener,
     )
     _check(made, entries, sources, work, listener)
     listener(
-        Notice(
-            f"learning {config.bits}-bit codes from the neighbourhoods of {counted(made.pictures, 'picture')}"
-        )
+        Notice(f"learning {bits}-bit codes from the neighbourhoods of {counted(made.pictures, 'picture')}")
     )
-    chosen = None if config.strength is None else Strength(**config.strength.model_dump())
-    fitted = fit(made.rows, config.bits, strength=chosen, seed=config.seed)
+    fitted = fit(made.rows, bits, strength=strength, seed=seed)
     told = None
     if judge:
         listener(Notice("judging the codes, without labels, beside simpler things"))
-        told = _judged(entries, network, network.forward(folder / ENCODER), fitted, jobs)
+        told = _judge(entries, network, network.forward(folder / ENCODER), fitted, jobs)
     model = write(
         fitted,
         folder,
@@ -115,13 +117,13 @@ def run_closed(
             **network.facts,
         },
         verdict={**verdict(fitted), "halves": told},
-        card=lambda done: described_card(done, config),
+        card=lambda done: described_card(done, settings),
     )
     made.discard()
     return replace(report_of(folder, model), left_out=opened.left_out)
 
 
-def _judged(
+def _judge(
     entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
 ) -> dict[str, Any] | None:
     """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for
@@ -149,14 +151,6 @@ def _judged(
     }
     found = judged.judge(judged.agreements(np.stack(pixels), encoders))
     return None if found is None else found.to_json()
-
-
-def _network(config: TrainConfig, device: str) -> Frozen:
-    if config.backbone.name == BUILTIN and as_shipped(config, device):
-        return frozen_builtin(config.size, config.resize)
-    from sightbook.learn.pretrained import frozen_pretrained
-
-    return frozen_pretrained(config, device)
 
 
 def _check(

@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
 from sightbook.learn.precision import PICTURES, autocast, faster
+from sightbook.learn.settings.sections import FeaturesConfig
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.torch.backbone import Backbone
@@ -116,15 +116,17 @@ class _File:
         write_atomic(self.state, json.dumps({"key": self.key, "done": done}))
 
 
-def check_size(count: int, features: int, config: TrainConfig, data: Path) -> int:
+def check_size(count: int, features: int, settings: FeaturesConfig, data: Path) -> int:
     """Bytes that the file of `count` pictures will take. ConfigError above the limit or the free disk space."""
-    size = count * (1 + config.features.views) * features * 2
-    limit = config.features.limit_gib * 2**30
+    size = count * (1 + settings.views) * features * 2
+    limit = settings.limit_gib * 2**30
     free = shutil.disk_usage(data.parent).free
-    needed = f"{count:,} pictures × {1 + config.features.views} views × {features} features need {size / 2**30:.2f} GiB"
+    needed = (
+        f"{count:,} pictures × {1 + settings.views} views × {features} features need {size / 2**30:.2f} GiB"
+    )
     if size > limit:
         raise ConfigError(
-            f"{needed}, above features.limit_gib {config.features.limit_gib:g}: raise it, or lower features.views"
+            f"{needed}, above features.limit_gib {settings.limit_gib:g}: raise it, or lower features.views"
         )
     already = data.stat().st_size if data.exists() else 0
     if size - already > free:
@@ -139,8 +141,11 @@ def fill(
     backbone: Backbone,
     views: Views,
     store: Store,
-    config: TrainConfig,
+    settings: FeaturesConfig,
     *,
+    precision: str,
+    seed: int,
+    held_out: float,
     device: torch.device,
     folder: Path,
     listener: Listener,
@@ -150,12 +155,14 @@ def fill(
     The file lies in `folder`, or in `features.folder`, where it serves other runs on the same pictures, too. With
     precision auto a file that is there decides, else what is faster here. Ctrl-C loses seconds: the same call goes on.
     """
-    count, V = len(store.train), config.features.views
-    kept = config.features.folder is not None
-    folder = folder if config.features.folder is None else Path(config.features.folder)
+    count, V = len(store.train), settings.views
+    kept = settings.folder is not None
+    folder = folder if settings.folder is None else Path(settings.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = _files(backbone, store, config, folder)
-    check_size(count, backbone.features, config, next(iter(files.values())).data)
+    digest = _digest(backbone, views, store, seed=seed, copies=1 + V, held_out=held_out)
+    shape = (count, 1 + V, backbone.features)
+    files = _files(digest, shape, folder, list(_DTYPES) if precision == "auto" else [precision], keyed=kept)
+    check_size(count, backbone.features, settings, next(iter(files.values())).data)
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:
@@ -183,7 +190,9 @@ def fill(
         recorded = time.monotonic()
         for chunk in range(done, chunks):
             some = slice(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK))
-            rows[some] = _of_chunk(backbone, views, store, config, chunk, device=device, dtype=_DTYPES[name])
+            chosen = torch.from_numpy(np.ascontiguousarray(store.pixels[store.train[some]])).to(device)
+            seeds = [seed_of(seed, chunk, view) for view in range(V)]
+            rows[some] = compute(backbone, views, chosen, seeds, _DTYPES[name])
             meter.advance(some.stop - some.start)
             if time.monotonic() - recorded > _RECORD_SECONDS or chunk == chunks - 1:
                 rows.flush()
@@ -196,18 +205,16 @@ def fill(
     return Features(rows, file.path, kept)
 
 
-def _files(backbone: Backbone, store: Store, config: TrainConfig, folder: Path) -> dict[str, _File]:
-    """The file of each precision that the config allows, by the precision's name."""
-    shape = (len(store.train), 1 + config.features.views, backbone.features)
-    common = _digest(backbone, store, config)
+def _files(
+    common: hashlib.blake2b, shape: tuple[int, int, int], folder: Path, precisions: list[str], *, keyed: bool
+) -> dict[str, _File]:
+    """The file of each precision, by the precision's name. keyed: its own name says what it is of."""
     found = {}
-    for name in _DTYPES if config.precision == "auto" else [config.precision]:
+    for name in precisions:
         digest = common.copy()
         digest.update(name.encode())
         key = digest.hexdigest()
-        found[name] = _File(
-            folder / (NAME if config.features.folder is None else f"{NAME}-{key}"), key, shape
-        )
+        found[name] = _File(folder / (f"{NAME}-{key}" if keyed else NAME), key, shape)
     return found
 
 
@@ -225,45 +232,45 @@ def _faster(backbone: Backbone, drawn: Tensor, listener: Listener) -> str:
 
 
 @torch.inference_mode()
-def _of_chunk(
-    backbone: Backbone,
-    views: Views,
-    store: Store,
-    config: TrainConfig,
-    chunk: int,
-    *,
-    device: torch.device,
-    dtype: torch.dtype | None,
+def compute(
+    backbone: Backbone, views: Views, pictures: Tensor, seeds: list[int], dtype: torch.dtype | None
 ) -> NDArray[np.float16]:
-    """(n, 1 + V, F) float16 of a chunk's pictures."""
-    places = store.train[chunk * _CHUNK : (chunk + 1) * _CHUNK]
-    pictures = torch.from_numpy(np.ascontiguousarray(store.pixels[places])).to(device)
+    """(n, 1 + V, F) float16 of pictures (n, R, R, 3) uint8: their fixed view, and a random one by each seed."""
     made = []
-    for view in range(-1, config.features.views):
-        if view < 0:
+    for seed in [None, *seeds]:
+        if seed is None:
             drawn = views.fixed(pictures)
         else:
-            torch.manual_seed(_seed(config.seed, chunk, view))
+            torch.manual_seed(seed)
             drawn = views(pictures, copies=1)
-        with autocast(device, dtype):
+        with autocast(pictures.device, dtype):
             made.append(backbone(drawn).float().cpu())
     stacked: NDArray[np.float16] = torch.stack(made, 1).clamp(-65504, 65504).half().numpy()
     return stacked
 
 
-def _seed(seed: int, chunk: int, view: int) -> int:
+def seed_of(seed: int, chunk: int, view: int) -> int:
     """A seed for torch of its own for every (seed, chunk, view)."""
     digest = hashlib.blake2b(f"{seed} {chunk} {view}".encode(), digest_size=7).digest()
     return int.from_bytes(digest, "big")
 
 
-def _digest(backbone: Backbone, store: Store, config: TrainConfig) -> hashlib.blake2b:
+def _digest(
+    backbone: Backbone, views: Views, store: Store, *, seed: int, copies: int, held_out: float
+) -> hashlib.blake2b:
     """Digest of everything but the precision that the features depend on."""
     digest = hashlib.blake2b(digest_size=16)
     facts: dict[str, Any] = {
         "store": store.fingerprint,
-        "views": _decisive(config),
-        "seed": config.seed,
+        "views": {
+            "views": views.config.model_dump(),
+            "size": views.size,
+            "resize": store.pixels.shape[1],
+            "side": views.side,
+            "copies": copies,
+            "held_out": held_out,
+        },
+        "seed": seed,
         "pool": backbone.how,
         "torch": torch.__version__,
     }
@@ -272,15 +279,3 @@ def _digest(backbone: Backbone, store: Store, config: TrainConfig) -> hashlib.bl
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest
-
-
-def _decisive(config: TrainConfig) -> dict[str, Any]:
-    """What decides the views' pixels."""
-    return {
-        "views": config.views.model_dump(),
-        "size": config.size,
-        "resize": config.resize,
-        "side": config.view_size,
-        "copies": 1 + config.features.views,
-        "held_out": config.held_out,
-    }

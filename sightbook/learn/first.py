@@ -62,7 +62,7 @@ def first_model(
         shutil.rmtree(place, ignore_errors=True)
         raise
     try:
-        yield First(folder, fixed.kept(features) if features.exists() else None)
+        yield First(folder, fixed.read_kept(features) if features.exists() else None)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -141,7 +141,7 @@ def fill(
     return Fixed(looked_at, file.written, failed, path, keep)
 
 
-def kept(folder: Path) -> Seen:
+def read_kept(folder: Path) -> Seen:
     """The pictures of the file that was last written in `folder`."""
     data = max(folder.glob(f"{NAME}-*.f16"), key=lambda path: path.stat().st_mtime_ns)
     pictures = np.fromfile(data.with_suffix(".pictures"), RECORD)

@@ -72,14 +72,14 @@ def nearest_of(n: int) -> int:
 
 def share(found: NDArray[np.float64]) -> Share:
     """The mean of agreements (n,), and its interval."""
-    low, high = np.quantile(_resampled(found), (0.025, 0.975))
+    low, high = np.quantile(_resample(found), (0.025, 0.975))
     n = len(found)
     return Share(float(found.mean()), float(low), float(high), nearest_of(n) / max(1, n - 1))
 
 
 def compare(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
     """The middle 95 % of a paired bootstrap of the mean of `one` - `other`, agreements (n,) of the same pictures."""
-    low, high = np.quantile(_resampled(one - other), (0.025, 0.975))
+    low, high = np.quantile(_resample(one - other), (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -125,7 +125,7 @@ def thumbnails(half: Pixels) -> Scores:
     return by_floats(lambda pixels: np.stack([thumbnail(each) for each in pixels]))(half)
 
 
-def resized(pictures: Pixels, side: int) -> Pixels:
+def resize(pictures: Pixels, side: int) -> Pixels:
     """Pictures (n, R, R, 3) → (n, side, side, 3)."""
     if pictures.shape[1] == side:
         return pictures
@@ -139,7 +139,7 @@ def _nearest(scores: Scores, k: int) -> NDArray[np.int64]:
     return np.argsort(-ranked, axis=1, kind="stable")[:, :k]
 
 
-def _resampled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _resample(values: NDArray[np.float64]) -> NDArray[np.float64]:
     rows = np.random.default_rng(_SEED).integers(len(values), size=(_DRAWS, len(values)))
     means: NDArray[np.float64] = values[rows].mean(axis=1)
     return means

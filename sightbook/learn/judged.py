@@ -143,6 +143,6 @@ def beside(*, network: bool = True) -> dict[str, Encoder]:
         known = builtin.read()
         session = open_session(known.encoder)
         found[BUILTIN] = halves.by_floats(
-            lambda pixels: run(session, ["features"], halves.resized(pixels, known.frame.size))[0]
+            lambda pixels: run(session, ["features"], halves.resize(pixels, known.frame.size))[0]
         )
     return found

@@ -10,23 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sightbook.config import TrainConfig
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.learn.frozen import Frozen, by_graph
-from sightbook.learn.session import device_named
+from sightbook.learn.session import find_device
 from sightbook.model import hub, known
-from sightbook.model.torch import backbone as backbones
+from sightbook.model.networks import BackboneConfig
+from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.model.torch.onnx import export_backbone
+from sightbook.model.torch.pretrained import open_pretrained
 
 
-def frozen_pretrained(config: TrainConfig, device_name: str) -> Frozen:
+def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_name: str) -> Frozen:
     """The backbone that the settings name. ModelError when it cannot be opened, ConfigError for a device that is not
     there."""
-    device, name = device_named(device_name), str(config.backbone.name)
+    device, name = find_device(device_name), str(settings.name)
     facts, told = hub.preprocessing(name), known.of(name)
-    backbone, spec = backbones.pretrained(name, config.backbone.pool)
+    backbone, spec = open_pretrained(name, settings.pool)
     encoder = PixelBackbone(backbone, facts.mean, facts.std).eval()
 
     def forward(path: Path) -> Forward:
@@ -35,14 +36,14 @@ def frozen_pretrained(config: TrainConfig, device_name: str) -> Frozen:
     return Frozen(
         name=name,
         licence=told.licence,
-        pretraining=config.backbone.pretraining or told.pretraining,
-        told=config.backbone.pretraining or told.told,
+        pretraining=settings.pretraining or told.pretraining,
+        told=settings.pretraining or told.told,
         features=backbone.features,
-        frame=Frame(config.size, config.resize, facts.resample),
+        frame=Frame(size, resize, facts.resample),
         mean=facts.mean,
         std=facts.std,
         digest=_digest(encoder),
-        write=lambda path: export_backbone(encoder, path, config.size),
+        write=lambda path: export_backbone(encoder, path, size),
         forward=forward,
         spec=spec,
         facts={"torch": torch.__version__},
@@ -51,7 +52,7 @@ def frozen_pretrained(config: TrainConfig, device_name: str) -> Frozen:
 
 
 def _by_network(encoder: PixelBackbone, device: torch.device) -> Forward:
-    network = backbones.channels_last(encoder.to(device))
+    network = channels_last(encoder.to(device))
 
     @torch.inference_mode()
     def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

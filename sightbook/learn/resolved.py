@@ -1,7 +1,7 @@
 """From what a user asked for to a validated configuration: settings file, options, preset, backbone, method.
 
-Data flow: `layered` (the user's own settings as one mapping) → `choice.choose` (a network, where none was named) →
-`complete` (over the layers of the preset); of a run that goes on `resumed`.
+Data flow: `overlay` (the user's own settings as one mapping) → `choice.choose` (a network, where none was named) →
+`complete` (over the layers of the preset) → `reasons` (why it is as it is); of a run that goes on `take_up`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sightbook.config import TrainConfig, build
 from sightbook.describe.learn import NUMBERS
 from sightbook.errors import ConfigError
-from sightbook.learn.choice import by_steps
-from sightbook.methods import Method, find, names
-from sightbook.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD, DEFAULT_PAPER_METHOD, WIDE_FROM
-from sightbook.presets import layers as preset_layers
-from sightbook.settings import Settings, merge, parse_path, parse_setting, read_file
+from sightbook.learn.choice import Choice, by_steps
+from sightbook.learn.methods.method import Method
+from sightbook.learn.methods.registry import find, names
+from sightbook.learn.settings.config import TrainConfig, build
+from sightbook.learn.settings.layers import Settings, merge, parse_path, parse_setting, read_file
+from sightbook.learn.settings.presets import (
+    DEFAULT_FROZEN_METHOD,
+    DEFAULT_METHOD,
+    DEFAULT_PAPER_METHOD,
+    WIDE_FROM,
+)
+from sightbook.learn.settings.presets import layers as preset_layers
+from sightbook.model.builtin import BUILTIN
+from sightbook.words import counted, verb
 
 DEFAULT_MINUTES = 10.0
 # A head on cached features: after that its label-free verdict hardly moves on some thousand photos (docs/log.md).
@@ -27,7 +35,7 @@ DEFAULT_HEAD_MINUTES = 2.0
 Path_ = str | os.PathLike[str]
 
 
-def layered(
+def overlay(
     config: Path_ | None,
     settings: Mapping[str, Any] | None,
     **named: Any,
@@ -75,7 +83,7 @@ def complete(
     asked = dict(asked)
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
-    backbone = _one_of("backbone", backbone, named_backbone(asked))
+    backbone = _one_of("backbone", backbone, name_backbone(asked))
     section = asked.get("backbone")
     frozen = isinstance(section, Mapping) and section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
@@ -149,7 +157,7 @@ def _one_of(what: str, option: str | None, setting: str | None) -> str | None:
     return setting if option is None else option
 
 
-def named_backbone(asked: Mapping[str, Any]) -> str | None:
+def name_backbone(asked: Mapping[str, Any]) -> str | None:
     """The backbone that the settings ask for, in the words of --backbone: a preset's rates and sizes depend on it."""
     section = asked.get("backbone")
     if not isinstance(section, Mapping):
@@ -171,11 +179,11 @@ def _dropout(name: str, method: Method) -> Settings:
     """The dropout of the method's paper, where it tells one and the network `name` has such."""
     from sightbook.model.hub import has_dropout
 
-    told = method.paper.get("backbone", {}).get("dropout")
+    told = method.paper.settings.get("backbone", {}).get("dropout")
     return {"backbone": {"dropout": told}} if told and has_dropout(name) else {}
 
 
-def resumed(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
+def take_up(work: Path, asked: Mapping[str, Any], backbone: str | None, preset: str | None) -> TrainConfig:
     """The settings the run began with; ConfigError when the command asks for others."""
     before = read_file(work / "config.yaml")
     if (method := str(before.get("method"))) not in names():
@@ -212,3 +220,49 @@ def _changes(config: TrainConfig, before: Mapping[str, Any], setting: Mapping[st
         return build([before, setting]) != config
     except ConfigError:
         return True
+
+
+def reasons(
+    config: TrainConfig, choice: Choice, *, preset: str | None, shorter: int, pictures: int
+) -> list[str]:
+    """What `choice`, which has its own sentences, leaves open. preset: as the command named it; shorter: median shorter
+    side of the pictures in pixels; pictures: how many there are."""
+    asked = choice.asked
+    section = asked.get("backbone")
+    network = config.backbone.name or config.backbone.kind
+    found = []
+    if preset is None and "preset" not in asked and not config.closed_form:
+        found.append(f"preset {config.preset}: the shorter side of the pictures is {shorter} pixels (median)")
+    if config.backbone.name and "size" not in asked:
+        whose = "the built-in network" if network == BUILTIN else "the backbone"
+        found.append(f"size {config.size}: what {whose} was made for")
+    if "method" not in asked:
+        kept = config.backbone.train == "head"
+        why = "nothing of the backbone is trained" if kept else "the default where a network learns"
+        found.append(f"method {config.method}: {why}")
+    elif config.closed_form and not (isinstance(section, Mapping) and "train" in section):
+        found.append(f"backbone.train head: method {config.method} trains nothing of the backbone")
+    frozen = config.backbone.train == "head" and not config.closed_form
+    if frozen and not {"K", "M"} & set(asked) and config.quantizer == "kmeans":
+        are = f"{counted(pictures, 'picture')} {verb(pictures, 'are')}"
+        enough = "enough" if config.K == 256 else "too few"
+        found.append(f"K {config.K}: {are} {enough} for 256 codewords (from {WIDE_FROM} on)")
+    if config.preset == "paper":
+        found += _of_paper(config)
+    if not config.closed_form and not {"minutes", "epochs"} & set(asked):
+        found.append(f"minutes {config.minutes:g}: neither minutes nor epochs were given")
+    if config.closed_form and config.nested:
+        shorter_codes = ", ".join(map(str, config.nested))
+        found.append(f"nested {shorter_codes}: a code in closed form has them in any case")
+    return found
+
+
+def _of_paper(config: TrainConfig) -> list[str]:
+    """What a reader of the method's paper must know of `--preset paper`."""
+    paper = find(config.method).paper
+    found = [f"preset paper, {config.method}: {one}" for one in paper.instead]
+    if paper.untold:
+        found.append(f"preset paper: not published, so our own values: {', '.join(paper.untold)}")
+    if paper.epochs is not None:
+        found.append(f"preset paper: the paper trains for {paper.epochs:,} epochs (--epochs {paper.epochs})")
+    return found

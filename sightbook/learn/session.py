@@ -6,37 +6,37 @@ import copy
 import os
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from sightbook.allocator import TRAINING, keep_freed_memory
-from sightbook.config import TrainConfig, dump
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.files import write_atomic
 from sightbook.images.pixels.frame import Frame
-from sightbook.learn import checkpoint, features, precision, snapshots, statistics, store, trainer
+from sightbook.learn import checkpoint, snapshots, store, trainer
+from sightbook.learn.begin import begin
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
 from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
 from sightbook.learn.report import TrainReport
+from sightbook.learn.settings.config import TrainConfig
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
-from sightbook.learn.writing import About, Scaling, before, judge, recalibrate, shape_of, write_model
-from sightbook.methods import find
+from sightbook.learn.writing import About, Scaling, judge, recalibrate, write_model
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.torch import backbone as backbones
+from sightbook.model.torch.freezing import freeze
+from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import Network, assemble
+from sightbook.model.torch.pretrained import open_pretrained
 from sightbook.progress import Listener, Notice
-from sightbook.words import counted
 
 # The usual scaling, for networks without one of their own.
 _IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_CLUSTERED = 1 << 16  # rows of features that first codewords are made of, at most
 
 
 def run_session(
@@ -54,7 +54,7 @@ def run_session(
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory(TRAINING)
     ranks = from_environment()
-    device = device_named(device_name)
+    device = find_device(device_name)
     check_batch(config.batch, ranks)
     if torch.get_num_threads() > cores():  # a container's quota is unknown to torch
         torch.set_num_threads(cores())
@@ -90,13 +90,11 @@ def _session(
     listener: Listener,
 ) -> TrainReport:
     work = folder / "train"
-    if ranks.first:
-        write_atomic(work / "config.yaml", dump(config))
     ranks.wait()
     # What a rank keeps for itself (mapped pictures, the list of bad ones) must not meet that of another.
     own = work if ranks.first else work / f"rank-{ranks.rank}"
     own.mkdir(exist_ok=True)
-    network, spec, frame, scaling, pretraining = _network(config)
+    network, spec, frame, scaling, pretraining = make_network(config)
     pictures = store.fill(
         sources,
         Frame(frame.resize, frame.resize, frame.resample),
@@ -108,7 +106,8 @@ def _session(
         only=only,
     )
     views = Views(config.views, config.size, *scaling, side=config.view_size)
-    run = _begin(config, network, views, pictures, device, ranks=ranks, work=work, listener=listener)
+    run, resumed = _open_run(config, network, views, pictures, device, ranks=ranks, work=work)
+    begin(run, listener, resumed=resumed)
     about = About(spec, frame, scaling, pretraining, version)
     series = snapshots.Series(
         work, config.snapshot_count, run.fraction(), lambda place: write_model(run, place, about)
@@ -120,7 +119,7 @@ def _session(
         ranks.wait()
         return report_of(folder, ModelConfig.read(folder))
     listener(Notice("judging the model and writing it"))
-    chosen = _chosen(run) if config.selection == "label-free" else None
+    chosen = _choose(run) if config.selection == "label-free" else None
     model = write_model(
         run,
         folder,
@@ -140,7 +139,7 @@ def _session(
     return replace(report_of(folder, model), left_out=pictures.left_out)
 
 
-def _chosen(run: trainer.Run) -> snapshots.Snapshot | None:
+def _choose(run: trainer.Run) -> snapshots.Snapshot | None:
     """The snapshot that beats the end of training by the label-free figure; None when none does."""
     network = copy.deepcopy(run.network)
     recalibrate(run, network)
@@ -170,7 +169,7 @@ def report_of(folder: Path, model: ModelConfig) -> TrainReport:
     )
 
 
-def device_named(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """The device that --device names; ConfigError when it is not usable here."""
     if name == "auto":
         if torch.cuda.is_available():
@@ -187,17 +186,17 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scaling, str]:
+def make_network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scaling, str]:
     """(network, backbone spec, frame, (mean, std), pretraining); the weights are a function of the seed."""
     torch.manual_seed(config.seed)
     chosen = config.backbone
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = backbones.pretrained(name, chosen.pool, chosen.dropout)
+        backbone, spec = open_pretrained(name, chosen.pool, chosen.dropout)
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
-        backbones.freeze(backbone, chosen.train)
+        freeze(backbone, chosen.train)
         frame = Frame(config.size, config.resize, facts.resample)
         scaling = (facts.mean, facts.std)
         pretraining = chosen.pretraining or known.of(name).pretraining
@@ -205,7 +204,7 @@ def _network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, Scali
         spec = backbones.spec_of(chosen, config.size)
         backbone = backbones.build(spec)
         frame, scaling, pretraining = Frame(config.size, config.resize, "bilinear"), _IMAGENET, "none"
-    network = assemble(backbone, config.M, config.K, config.D, shape_of(config))
+    network = assemble(backbone, config.M, config.K, config.D, config.shape)
     return network, spec, frame, scaling, pretraining
 
 
@@ -222,7 +221,7 @@ def _try_size(backbone: backbones.Backbone, name: str, size: int) -> None:
     backbone.train()
 
 
-def _begin(
+def _open_run(
     config: TrainConfig,
     network: Network,
     views: Views,
@@ -231,15 +230,14 @@ def _begin(
     *,
     ranks: Ranks,
     work: Path,
-    listener: Listener,
-) -> trainer.Run:
-    """The run at its start, or where its checkpoint left it."""
-    backbones.channels_last(network.to(device))
+) -> tuple[trainer.Run, bool]:
+    """(The run before its first step, or where its checkpoint left it; whether there was one)."""
+    channels_last(network.to(device))
     views.to(device)
-    optimizer = trainer.optimizer_for(network, config)
+    optimizer = trainer.optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
     memory = trainer.memory_for(config, device)
-    at = checkpoint.load(work, network, optimizer, trainer.kept(usage, memory))
+    at = checkpoint.load(work, network, optimizer, trainer.collect(usage, memory))
     run = trainer.Run(
         config,
         network,
@@ -253,143 +251,4 @@ def _begin(
         memory,
         ranks,
     )
-    if run.batch == 0:
-        raise ConfigError(f"{len(pictures.train)} pictures cannot be shared by {ranks.world} processes")
-    config.clipped(run.batch)
-    run.resident = _resident(pictures, device)
-    first_size = config.views.first_size
-    if first_size is not None and first_size < config.view_size:
-        run.first_views = views.smaller(first_size)
-    if config.views.local:
-        _check_local(config, ranks)
-        run.local_views = views.local()
-    if config.compile:
-        network.backbone.compile()
-    if run.batch < config.batch:
-        listener(
-            Notice(
-                f"only {counted(run.batch, 'picture')} to train on: the batch of {config.batch} shrinks to that"
-            )
-        )
-    if at is not None:
-        if at.store != pictures.fingerprint:
-            raise ConfigError(
-                f"{work.parent}: the pictures are not those the run began with: start anew with another --out"
-            )
-        run.features = _features(run, listener)
-        listener(Notice(f"resuming at step {at.step}, {at.seconds / 60:.1f} minutes into training"))
-        return run
-    if config.backbone.kind == "resnet" and config.backbone.whiten:
-        statistics.whiten_stem(network, views, statistics.sample(pictures, config.seed, device))
-    run.features = _features(run, listener)
-    if config.quantizer == "kmeans":
-        statistics.start_codes(network, _some_features(run))
-    recalibrate(run, network)
-    ranks.spread(network)
-    run.at.untrained = asdict(judge(run, network))
-    run.at.before = before(run, network)
-    run.at.precision = "fp32" if run.features is not None else _precision(run, listener)
-    where = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device}, {torch.get_num_threads()} threads"
-    ) + (f", {ranks.world} processes" if ranks.world > 1 else "")
-    listener(
-        Notice(
-            f"training {_told(run)} by {config.method} to {config.bits} bits "
-            f"on {counted(len(pictures.train), 'picture')}, {config.size} × {config.size} pixels, {run.at.precision}, "
-            f"on {where}"
-        )
-    )
-    return run
-
-
-def _check_local(config: TrainConfig, ranks: Ranks) -> None:
-    """ConfigError where views of small parts would be drawn and not used."""
-    if not find(config.method).local:
-        raise ConfigError(
-            f"views.local {config.views.local} would do nothing: method {config.method} looks at whole views only"
-        )
-    if ranks.world > 1 or config.backbone.train == "head":
-        raise ConfigError(
-            f"views.local {config.views.local} needs one process and a backbone that is trained: set it to 0"
-        )
-
-
-def _resident(pictures: store.Store, device: torch.device) -> torch.Tensor | None:
-    """All pictures on a GPU, so that no step waits for them; None on a CPU, or where they take half of what is free."""
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return torch.from_numpy(pictures.pixels).to(device) if pictures.pixels.nbytes < free / 2 else None
-
-
-def _told(run: trainer.Run) -> str:
-    """The backbone in a few words, with what a user must know of a pretrained one."""
-    chosen = run.config.backbone
-    if chosen.kind != "pretrained":
-        return chosen.kind
-    name = str(chosen.name)
-    facts = known.of(name)
-    part = {"all": "all of it", "head": "the head alone"}.get(
-        chosen.train, chosen.train.replace("last:", "its last ")
-    )
-    pretraining = chosen.pretraining or facts.told
-    return f"{name} (pretraining: {pretraining}; licence: {facts.licence}; {part})"
-
-
-@torch.no_grad()
-def _some_features(run: trainer.Run) -> torch.Tensor:
-    """Features (n, F) of fixed views to start codes from: those of the cache, else of about a thousand pictures."""
-    if run.features is not None:
-        rows = run.features.fixed
-        return torch.from_numpy(rows[:: -(-len(rows) // _CLUSTERED)].astype("float32")).to(run.device)
-    run.network.eval()
-    chunks = statistics.sample(run.store, run.config.seed, run.device)
-    found = torch.cat([run.network.backbone(run.views.fixed(chunk)).float() for chunk in chunks])
-    run.network.train()
-    return found
-
-
-def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
-    """The cached features of a frozen backbone; None when some of it is trained, or nothing is."""
-    config = run.config
-    if config.backbone.train != "head" or (run.fraction() >= 1.0 and run.at.step == 0):
-        return None
-    if run.ranks.world > 1:
-        raise ConfigError(
-            "backbone.train head needs one process only: the frozen backbone runs once; leave torchrun out"
-        )
-    return features.fill(
-        run.network.backbone,
-        run.views,
-        run.store,
-        config,
-        device=run.device,
-        folder=run.folder,
-        listener=listener,
-    )
-
-
-def _precision(run: trainer.Run, listener: Listener) -> str:
-    if run.config.precision != "auto":
-        return run.config.precision
-    if run.fraction() >= 1.0:
-        return "fp32"
-    torch.manual_seed(run.config.seed)
-    run.network.train()
-    pictures = trainer.pictures_of(run)  # of this rank alone: a question of speed
-    # A slow processor takes minutes for a whole batch; of a GPU a few pictures tell nothing.
-    views = run.views(pictures[: precision.PICTURES] if run.device.type == "cpu" else pictures)
-
-    def step(network: Network, dtype: torch.dtype | None) -> None:
-        with precision.autocast(run.device, dtype):
-            features = network.backbone(views)
-        torch.autograd.backward(features.float().sum())
-
-    name, why = precision.faster(run.network, step, run.device)
-    (chosen,) = run.ranks.agree([name == "bf16"], run.device)
-    if (name == "bf16") != bool(chosen):
-        name, why = "bf16" if chosen else "fp32", "the processes agree on " + ("bf16" if chosen else "fp32")
-    listener(Notice(why))
-    return name
+    return run, at is not None

@@ -28,20 +28,21 @@ from sightbook.arguments import (
     text,
     whole,
 )  # fmt: skip
-from sightbook.config import TrainConfig
+from sightbook.describe.learn import Strength
 from sightbook.errors import ConfigError, MissingExtra, PictureError
+from sightbook.files import write_atomic
 from sightbook.images.pixels.decode import limits, measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, choose
-from sightbook.learn.frozen import as_shipped
+from sightbook.learn.frozen import as_shipped, open_network
+from sightbook.learn.methods.registry import from_file, hidden, split_file
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
-from sightbook.learn.reasons import reasons
 from sightbook.learn.report import TrainReport
-from sightbook.learn.resolved import complete, layered, named_backbone, resumed
-from sightbook.methods import from_file, hidden, split_file
+from sightbook.learn.resolved import complete, name_backbone, overlay, reasons, take_up
+from sightbook.learn.settings.config import TrainConfig, dump
+from sightbook.learn.settings.layers import read_file
 from sightbook.model.builtin import BUILTIN
 from sightbook.progress import Listener, Notice, silent
-from sightbook.settings import read_file
 
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
 _WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
@@ -151,14 +152,21 @@ def train(
     if first:  # another rank that was faster would make the folder look occupied to the first
         work.mkdir(parents=True, exist_ok=True)
     try:
+        if first:
+            write_atomic(work / "config.yaml", dump(resolved))
         if resolved.closed_form:
             from sightbook.learn.closed import run_closed
 
+            strength = resolved.strength
             return run_closed(
                 [os.fspath(item) for item in sources],
                 folder,
-                resolved,
-                device_name=device,
+                open_network(resolved.backbone, resolved.size, resolved.resize, device),
+                bits=resolved.bits,
+                strength=None if strength is None else Strength(**strength.model_dump()),
+                seed=resolved.seed,
+                features=resolved.features,
+                settings=resolved.model_dump(),
                 jobs=jobs,
                 version=__version__,
                 only=None if only is None else frozenset(only),
@@ -247,9 +255,9 @@ def resolve(
         listener=listener,
     )
     if device not in ("auto", "cpu"):
-        from sightbook.learn.session import device_named
+        from sightbook.learn.session import find_device
 
-        device_named(device)
+        find_device(device)
     for sentence in why:
         listener(Notice(sentence))
     return resolved
@@ -277,7 +285,7 @@ def _settle(
 ) -> tuple[TrainConfig, list[str]]:
     """The settings of a run, and why those that nobody gave are what they are. folder: checked that it may be used."""
     file, method = (None, None) if method is None else split_file(method)
-    asked = layered(
+    asked = overlay(
         config,
         settings,
         epochs=epochs,
@@ -289,7 +297,7 @@ def _settle(
     )
     settled = None if folder is None else folder / "train" / "config.yaml"
     kept = read_file(settled) if resume and settled is not None and settled.exists() else {}
-    network = next((name for name in (backbone, named_backbone(asked), named_backbone(kept)) if name), None)
+    network = next((name for name in (backbone, name_backbone(asked), name_backbone(kept)) if name), None)
     if (file is not None or network not in (None, "auto", BUILTIN)) and not able():
         raise MissingExtra("training", "train")
     if file is not None:
@@ -301,17 +309,21 @@ def _settle(
     if folder is not None and first_rank():
         _claim(folder, resume)
     if resume and settled is not None:
-        resolved = resumed(settled.parent, asked, backbone, preset)
+        resolved = take_up(settled.parent, asked, backbone, preset)
         why = [f"{folder} keeps the settings it was begun with"]
     else:
-        shorter, count = _looked_at(sources, only)
+        shorter, count = _look_at(sources, only)
         choice = choose(asked, preset, backbone, shorter)
         resolved = complete(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
         why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count)
         for sentence in choice.why:
             listener(Notice(sentence))
     # Over the built-in network as it is shipped nothing but onnxruntime is needed.
-    shipped = resolved.closed_form and resolved.backbone.name == BUILTIN and as_shipped(resolved, device)
+    shipped = (
+        resolved.closed_form
+        and resolved.backbone.name == BUILTIN
+        and as_shipped(resolved.size, resolved.backbone.pool, device)
+    )
     if not shipped and not able():
         raise MissingExtra("training", "train")
     if not resolved.closed_form:
@@ -345,7 +357,7 @@ def _claim(folder: Path, resume: bool) -> None:
         raise ConfigError(f"{folder} is not empty: {hint} another folder as --out")
 
 
-def _looked_at(sources: Sequence[Path_], only: Collection[tuple[str, str]] | None = None) -> tuple[int, int]:
+def _look_at(sources: Sequence[Path_], only: Collection[tuple[str, str]] | None = None) -> tuple[int, int]:
     """(median shorter side of some pictures from all over the sources, in pixels; how many pictures there are)."""
     entries = list(open_sources([Path(item) for item in sources]).entries())
     if only is not None:

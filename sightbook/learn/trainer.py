@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightbook.config import TrainConfig
 from sightbook.errors import ConfigError, ModelError
 from sightbook.interrupt import deferred_interrupt
 from sightbook.learn import checkpoint
@@ -25,16 +24,18 @@ from sightbook.learn.checkpoint import Position
 from sightbook.learn.features import Features
 from sightbook.learn.log import TrainLog
 from sightbook.learn.memory import Memory
-from sightbook.learn.methods import Terms, mean_of, terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import Terms, mean_of, terms_of, total
 from sightbook.learn.precision import autocast
 from sightbook.learn.ranks import ALONE, Ranks
+from sightbook.learn.settings.config import TrainConfig
+from sightbook.learn.settings.sections import OptimizerConfig
 from sightbook.learn.snapshots import Series
 from sightbook.learn.store import Store
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import VIEW_SEED
 from sightbook.learn.views import Views
-from sightbook.model.torch.backbone import freeze_statistics
+from sightbook.model.torch.freezing import freeze_statistics
 from sightbook.model.torch.network import Network
 from sightbook.progress import Listener, Meter
 
@@ -93,14 +94,14 @@ class Run:
     def save(self) -> None:
         if not self.ranks.first:
             return
-        checkpoint.save(self.folder, self.network, self.optimizer, kept(self.usage, self.memory), self.at)
+        checkpoint.save(self.folder, self.network, self.optimizer, collect(self.usage, self.memory), self.at)
 
-    def remembered(self) -> Tensor | None:
+    def recall(self) -> Tensor | None:
         """Rows (E, D) of the code memory that take part now; None before `terms.memory_after` of the budget."""
         if (
             self.memory is None
             or self.memory.filled == 0
-            or self.fraction() < (self.config.terms.memory_after or 0.0)
+            or self.fraction() < getattr(self.config.terms, "memory_after", 0.0)
         ):
             return None
         return self.memory.rows(self.network.quantizer.codewords())
@@ -108,11 +109,11 @@ class Run:
 
 def memory_for(config: TrainConfig, device: torch.device) -> Memory | None:
     """The code memory of a method that has one."""
-    size = config.terms.memory
+    size = getattr(config.terms, "memory", 0)
     return Memory(size, config.M, config.K, device) if size else None
 
 
-def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
+def collect(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     """The tensors besides weights and moments that a run goes on from; a checkpoint is copied into them."""
     found = {"usage": usage.counts}
     if memory is not None:
@@ -120,26 +121,26 @@ def kept(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     return found
 
 
-def optimizer_for(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+def optimizer_for(network: Network, settings: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer of everything trainable; biases, norms and codewords do not decay. `base`: a group's own rate."""
-    rate = config.optimizer.rate
-    backbone_rate = config.optimizer.backbone_rate or rate
+    rate = settings.rate
+    backbone_rate = settings.backbone_rate or rate
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and not name.startswith("quantizer.")
             key = (
                 backbone_rate if name.startswith("backbone.") else rate,
-                config.optimizer.weight_decay if decays else 0.0,
+                settings.weight_decay if decays else 0.0,
             )
             groups.setdefault(key, []).append(parameter)
     each = [
         {"params": group, "lr": base, "base": base, "weight_decay": decay}
         for (base, decay), group in groups.items()
     ]
-    if config.optimizer.kind == "sgd":
+    if settings.kind == "sgd":
         return torch.optim.SGD(each, lr=rate, momentum=_MOMENTUM)
-    if config.optimizer.kind == "adam":
+    if settings.kind == "adam":
         return torch.optim.Adam(each, fused=True)
     return torch.optim.AdamW(each, fused=True)
 
@@ -250,19 +251,19 @@ def step(run: Run, dtype: torch.dtype | None) -> float:
     torch.manual_seed(run.config.seed * 1_000_003 + run.at.step + (run.ranks.rank << 40))
     if run.features is not None:
         features = run.features.pairs(places_of(run), run.config.seed, run.at.step, run.device)
-        loss, p, terms = features_loss(run.network, features, run.config, run.remembered())
+        loss, p, terms = features_loss(run.network, features, run.config, run.recall())
     else:
         pictures = pictures_of(run)
         views = run.views_now()(pictures)
         local = None if run.local_views is None else run.local_views(pictures, run.config.views.local)
         loss, p, terms = forward_loss(
-            run.network, views, run.config, dtype, remembered=run.remembered(), local=local, ranks=run.ranks
+            run.network, views, run.config, dtype, remembered=run.recall(), local=local, ranks=run.ranks
         )
     factor = schedule(run.fraction(), run.config.optimizer.warmup)
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
     run.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    loss.backward()  # type: ignore[no-untyped-call]
     run.ranks.reduce_gradients(run.network)
     if run.config.optimizer.clip_norm is not None:
         nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optimizer.clip_norm)

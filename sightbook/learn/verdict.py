@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes import oracle
 from sightbook.codes.tables import assign, tables
-from sightbook.learn.halves import resized
+from sightbook.learn.halves import resize
 from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
 from sightbook.model.torch.network import Network
@@ -183,7 +183,7 @@ def embedder(
         network.eval()
         found = []
         for start in range(0, len(pictures), _CHUNK):
-            chunk = resized(pictures[start : start + _CHUNK], views.size)
+            chunk = resize(pictures[start : start + _CHUNK], views.size)
             found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
         for module, mode in modes.items():
             module.training = mode

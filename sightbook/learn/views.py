@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from sightbook.config import ViewsConfig
+from sightbook.learn.settings.sections import ViewsConfig
 
 
 class Views(nn.Module):

@@ -14,21 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from sightbook.config import TrainConfig
 from sightbook.files import write_atomic
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn import halves, judged, statistics
 from sightbook.learn.card import card
 from sightbook.learn.halves import Encoder, Pixels, by_codes
+from sightbook.learn.settings.presets import SMALL_UP_TO
 from sightbook.learn.store import Store
 from sightbook.learn.trainer import Run, held_out_loss
 from sightbook.learn.verdict import Figures, Verdict, embedder, from_json, measure
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.torch.backbone import Spec
-from sightbook.model.torch.network import Network, PixelEncoder, Shape
+from sightbook.model.torch.network import Network, PixelEncoder
 from sightbook.model.torch.onnx import export
-from sightbook.presets import SMALL_UP_TO
 
 Scaling = tuple[
     tuple[float, float, float], tuple[float, float, float]
@@ -46,17 +45,6 @@ class About:
     scaling: Scaling
     pretraining: str
     version: str
-
-
-def shape_of(config: TrainConfig) -> Shape:
-    """The settings that shape head and quantizer."""
-    return Shape(
-        alpha=config.alpha,
-        codebooks=config.codebooks,
-        quantizer=config.quantizer,
-        head_layers=config.head_layers,
-        standardize=config.standardize,
-    )
 
 
 def judge(run: Run, network: Network) -> Figures:
@@ -168,7 +156,7 @@ def write_model(
         features=network.backbone.features,
         pretraining=about.pretraining,
         selection=config.selection,
-        network={"backbone": about.spec, **asdict(shape_of(config))},
+        network={"backbone": about.spec, **asdict(config.shape)},
         trained=trained,
         verdict=verdict.to_json(),
     )
@@ -178,7 +166,7 @@ def write_model(
         folder,
         model,
         about.version,
-        before=lambda done: write_atomic(folder / "README.md", card(done, config, verdict)),
+        before=lambda done: write_atomic(folder / "README.md", card(done, config.model_dump(), verdict)),
     )
 
 

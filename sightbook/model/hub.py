@@ -92,7 +92,7 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def cached() -> str | None:
+def find_cached() -> str | None:
     """The first of `known.AUTOMATIC` that is in the local cache; None when none is."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -106,7 +106,7 @@ def cached() -> str | None:
 def automatic() -> str | None:
     """The pretrained backbone for `--backbone auto`: that of the local cache, else the first of `known.AUTOMATIC` when
     the hub answers; None when neither."""
-    return cached() or (known.AUTOMATIC[0] if answers() else None)
+    return find_cached() or (known.AUTOMATIC[0] if answers() else None)
 
 
 @functools.cache

@@ -81,10 +81,10 @@ def of(name: str) -> Known:
     cached = _CACHED.search(name)
     folder = Path(name).is_dir()
     hub_id = f"{cached[1]}/{cached[2]}" if cached else "" if folder else name
-    found = _published(hub_id)
+    found = _look_up(hub_id)
     if not folder:
         return found
-    said = _stated(Path(name) / "README.md")
+    said = _read_card(Path(name) / "README.md")
     licence = said.get("license") or found.licence
     if said.get("pretraining") in ("self-supervised", "labels"):
         return Known(said["pretraining"], licence)
@@ -99,7 +99,7 @@ def full_name(name: str) -> str:
     return next((full for word, full in _REPOSITORIES if short.startswith(word)), AUTOMATIC[0])
 
 
-def _published(hub_id: str) -> Known:
+def _look_up(hub_id: str) -> Known:
     owner, _, model = hub_id.lower().rpartition("/")
     for publisher, words, known in _FAMILIES:
         if owner == publisher and all(word in model for word in words):
@@ -108,7 +108,7 @@ def _published(hub_id: str) -> Known:
     return Known("labels", UNKNOWN, certain=False)
 
 
-def _stated(card: Path) -> dict[str, str]:
+def _read_card(card: Path) -> dict[str, str]:
     """Plain `key: value` lines of a model card's front matter, as on the hub."""
     try:
         lines = card.read_text(encoding="utf-8").splitlines()

@@ -66,7 +66,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its folder, threads and length of code: whoever unpickles it opens the folder there."""
-        return _reopened, (str(self.folder.resolve()), self.threads, self.bits, self.fingerprint)
+        return _reopen, (str(self.folder.resolve()), self.threads, self.bits, self.fingerprint)
 
     @classmethod
     @takes(folder=path_like, threads=optional(count))
@@ -346,7 +346,7 @@ class Model:
             return self._session
 
 
-def _reopened(folder: str, threads: int | None, bits: int, fingerprint: str) -> Model:
+def _reopen(folder: str, threads: int | None, bits: int, fingerprint: str) -> Model:
     """What a pickled model stands for. ModelError when the folder holds another one by now."""
     model = Model.open(folder, threads=threads)
     if model.fingerprint != fingerprint:

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from sightbook.config import BackboneConfig
-from sightbook.model.torch.backbone import build, channels_last, spec_of
+from sightbook.model.networks import BackboneConfig
+from sightbook.model.torch.backbone import build, spec_of
+from sightbook.model.torch.layout import channels_last
 
 # Of a convolution as it is, each of these shapes ends the process.
 _PROGRAM = """
 import torch
 from torch import nn
-from sightbook.model.torch.backbone import channels_last
+from sightbook.model.torch.layout import channels_last
 torch.set_num_threads(1)
 for channels, out, side in ((8, 16, 72), (4, 8, 64), (15, 32, 72)):
     layer = channels_last(nn.Sequential(nn.Conv2d(channels, out, 1, stride=2, bias=False)))

@@ -12,9 +12,9 @@ import yaml
 
 import sightbook
 from sightbook.cli import main
-from sightbook.config import build, dump
 from sightbook.errors import SightbookError
 from sightbook.learn import resolve
+from sightbook.learn.settings.config import build, dump
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import TINY
 from tests.pictures import write_photos

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import sightbook
-from sightbook.config import TrainConfig, build
 from sightbook.learn import session, store, trainer, writing
 from sightbook.learn.checkpoint import Position
+from sightbook.learn.methods.registry import BUILT_IN, find
 from sightbook.learn.report import TrainReport
+from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
-from sightbook.presets import FROZEN, METHODS
 from sightbook.progress import silent
 from tests.pictures import KINDS, picture, write_photos
 
@@ -26,7 +26,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "resnet": {"kind": "resnet", "stem_width": 8, "stem_stride": 1, "widths": [8, 16], "depths": [1, 1]},
     "vit": {"kind": "vit", "patch": 4, "width": 16, "depth": 2, "heads": 2},
 }
-METHODS_OF_STEPS = [name for name in METHODS if name != "neighbours"]
+METHODS_OF_STEPS = [name for name in BUILT_IN if name != "neighbours"]
 TINY: dict[str, Any] = {
     "M": 4,
     "D": 16,
@@ -88,8 +88,9 @@ def config_of(
 ) -> TrainConfig:
     section = BACKBONES[backbone] if isinstance(backbone, str) else backbone
     tiny = {**TINY, "backbone": section, "epochs": 2}
-    frozen = FROZEN.get(method, {}) if section.get("train") == "head" else {}
-    return build([{"method": method}, METHODS[method], frozen, {"K": 16}, tiny, settings])
+    known = find(method)
+    frozen = known.frozen if section.get("train") == "head" else {}
+    return build([{"method": method}, known.settings, frozen, {"K": 16}, tiny, settings])
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -99,7 +100,7 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
 
 def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
     """A run at its start over `count` pictures in memory, none held out."""
-    network, _, frame, scaling, _ = session._network(config)
+    network, _, frame, scaling, _ = session.make_network(config)
     assert (frame.size, frame.resize) == (config.size, config.resize)
     kept = store.Store(
         pictures(count), np.arange(count), np.arange(0), failed=0, fingerprint="made up", mapped=None
@@ -112,7 +113,7 @@ def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
         kept,
         device,
         folder,
-        trainer.optimizer_for(network, config),
+        trainer.optimizer_for(network, config.optimizer),
         Usage(config.M, config.K, device),
         Position(),
         trainer.memory_for(config, device),

@@ -20,7 +20,7 @@ from tests.pictures import write_photos
 
 @pytest.fixture(autouse=True)
 def nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "cached", lambda: None)
+    monkeypatch.setattr(hub, "find_cached", lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_untrained_network_must_be_named() -> None:
 
 
 def test_one_of_the_cache_is_taken_where_learning_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "cached", lambda: known.AUTOMATIC[0])
+    monkeypatch.setattr(hub, "find_cached", lambda: known.AUTOMATIC[0])
     assert choose({}, None, None, 480).backbone == known.AUTOMATIC[0]
     monkeypatch.setattr(choice, "find_spec", lambda name: None)
     assert choose({}, None, None, 480).backbone == BUILTIN

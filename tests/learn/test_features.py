@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import features, session, statistics, trainer, writing
+from sightbook.learn import begin, features, statistics, trainer, writing
 from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
 from tests.learn.conftest import GOOD, METHODS_OF_STEPS, fit, run_of
@@ -43,8 +43,10 @@ def config_of(folder: Path, method: str = "transclippedclr", **settings: Any) ->
 
 
 def fill(run: trainer.Run, folder: Path, listener: Any = silent) -> features.Features:
+    config = run.config
     return features.fill(
-        run.network.backbone, run.views, run.store, run.config, device=run.device, folder=folder, listener=listener,
+        run.network.backbone, run.views, run.store, config.features, precision=config.precision, seed=config.seed,
+        held_out=config.held_out, device=run.device, folder=folder, listener=listener,
     )  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
     run.network.backbone.eval()
     for chunk, places in ((0, slice(0, 64)), (1, slice(64, 70))):
         for view in range(3):
-            torch.manual_seed(features._seed(0, chunk, view))
+            torch.manual_seed(features.seed_of(0, chunk, view))
             drawn = run.views(torch.from_numpy(run.store.pixels[places]), copies=1)
             with torch.no_grad():
                 expected = run.network.backbone(drawn).numpy()
@@ -71,7 +73,7 @@ def test_the_cache_holds_what_the_backbone_says_of_the_views(folder: Path, tmp_p
 def test_codes_start_from_the_fixed_views(folder: Path, tmp_path: Path) -> None:
     run = run_of(config_of(folder, "rcq"), tmp_path, count=32)
     run.features = fill(run, tmp_path)
-    np.testing.assert_array_equal(session._some_features(run).numpy(), run.features.fixed.astype(np.float32))
+    np.testing.assert_array_equal(begin.sample_features(run).numpy(), run.features.fixed.astype(np.float32))
 
 
 def test_a_step_takes_two_different_views_of_each_picture(folder: Path, tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_training_from_the_cache_is_training_on_those_views(
     for _ in range(3):
         loss = trainer.step(cached, None)
         pairs = by_hand.pairs(trainer.places_of(direct), 0, direct.at.step, direct.device)
-        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.remembered())
+        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.recall())
         for group in direct.optimizer.param_groups:
             group["lr"] = group["base"] * trainer.schedule(direct.fraction(), config.optimizer.warmup)
         direct.optimizer.zero_grad()
@@ -158,30 +160,33 @@ def test_stopped_in_the_middle_of_caching_it_goes_on_to_the_same_weights(
     monkeypatch.setattr(features, "_CHUNK", 8)
     monkeypatch.setattr(features, "_RECORD_SECONDS", 0.0)
     train(source, tmp_path / "whole", folder)
-    real, calls = features._of_chunk, []
+    real, calls = features.compute, []
+
+    def seeds(*chunks: int) -> list[list[int]]:
+        return [[features.seed_of(0, chunk, view) for view in range(3)] for chunk in chunks]
 
     def stopping(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments[4])
+        calls.append(arguments[3])
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "_of_chunk", stopping)
+        patch.setattr(features, "compute", stopping)
         with pytest.raises(KeyboardInterrupt):
             train(source, tmp_path / "cut", folder)
-    assert calls == [0, 1, 2]
+    assert calls == seeds(0, 1, 2)
     with pytest.raises(ConfigError, match="add --resume to go on with it"):
         train(source, tmp_path / "cut", folder)
     calls.clear()
 
     def counting(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments[4])
+        calls.append(arguments[3])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(features, "_of_chunk", counting)
+    monkeypatch.setattr(features, "compute", counting)
     sightbook.train(source, tmp_path / "cut", resume=True, jobs=1)
-    assert calls == [2, 3]
+    assert calls == seeds(2, 3)
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -201,7 +206,7 @@ def test_a_cache_of_something_else_is_made_anew(change: str, folder: Path, tmp_p
     again = fill(run, tmp_path, lambda event: made.append(event.text) if isinstance(event, Notice) else None)
     assert bool(made) == (change != "nothing")
     run.network.backbone.eval()
-    torch.manual_seed(features._seed(0, 0, 1))
+    torch.manual_seed(features.seed_of(0, 0, 1))
     with torch.no_grad():
         expected = run.network.backbone(run.views(torch.from_numpy(run.store.pixels), copies=1))
     np.testing.assert_array_equal(again.rows[:, 2], expected.half().numpy())
@@ -263,7 +268,7 @@ def test_kept_features_serve_other_runs_on_the_same_pictures(
     train(source, tmp_path / "short", folder, settings=kept)
     names = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert [Path(name).suffix for name in names] == [".f16", ".json"]
-    monkeypatch.setattr(features, "_of_chunk", None)  # nothing is computed again
+    monkeypatch.setattr(features, "compute", None)  # nothing is computed again
     train(source, tmp_path / "long", folder, settings={**kept, "M": 8, "D": 32}, method="sscq")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == names
 
@@ -312,7 +317,7 @@ def test_frozen_codebooks_stay_the_clusters(source: Path, folder: Path, tmp_path
     config = config_of(folder, "rcq", codebooks="frozen")
     run = run_of(config, tmp_path, count=32)
     run.features = fill(run, tmp_path)
-    statistics.start_codes(run.network, session._some_features(run))
+    statistics.start_codes(run.network, begin.sample_features(run))
     before = run.network.quantizer.C.clone()
     weights = run.network.head.project.weight.detach().clone()
     trainer.step(run, None)

@@ -28,6 +28,7 @@ from sightbook.images.load.loaded import load_one
 from sightbook.images.sources import open_sources
 from sightbook.learn import first, frozen
 from sightbook.learn.first import first_model
+from sightbook.learn.settings.layers import read_file
 from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model import builtin
@@ -35,10 +36,9 @@ from sightbook.model.encode import Encoded, encode
 from sightbook.model.model import Model, open_session
 from sightbook.model.model import run as run_encoder
 from sightbook.model.seen import Seen
-from sightbook.model.torch import backbone as backbones
 from sightbook.model.torch.network import PixelBackbone
+from sightbook.model.torch.pretrained import open_pretrained
 from sightbook.progress import Notice, silent
-from sightbook.settings import read_file
 from tests.pictures import write_photos
 
 
@@ -342,7 +342,7 @@ def test_its_torch_form_is_what_the_graph_is(
 @pytest.mark.parametrize("size", [32, 160, 224, 256])
 def test_the_torch_form_gives_the_features_of_the_graph(size: int) -> None:
     known = builtin.read()
-    network, _ = backbones.pretrained("builtin")
+    network, _ = open_pretrained("builtin")
     encoder = PixelBackbone(network, known.mean, known.std).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     with torch.inference_mode():

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightbook.config import build
 from sightbook.errors import ConfigError
 from sightbook.learn.losses import (
     codeword_similarity,
@@ -20,8 +19,9 @@ from sightbook.learn.losses import (
     soft_code_entropy,
     view_consistency,
 )
-from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import terms_of, total
+from sightbook.learn.settings.config import build
 from tests import reference
 
 B, D = 7, 12

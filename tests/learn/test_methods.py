@@ -12,17 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sightbook.config import build
 from sightbook.errors import ConfigError
 from sightbook.learn import log, trainer
 from sightbook.learn.memory import Memory
-from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.loss import terms_of, total
+from sightbook.learn.methods.registry import BUILT_IN, find, names
+from sightbook.learn.settings.config import build
+from sightbook.learn.settings.presets import layers
 from sightbook.learn.trainer import forward_loss
-from sightbook.methods import find, names
 from sightbook.model.model import Model
-from sightbook.presets import METHODS as SETTINGS
-from sightbook.presets import layers
 from tests import reference
 from tests.learn.conftest import METHODS_OF_STEPS, Train, config_of, fit, pictures, run_of, weights
 
@@ -54,8 +53,8 @@ def loss_of(method: str, views: ViewBatch, **settings: Any) -> float:
 
 
 def test_every_method_has_settings_and_the_names_agree() -> None:
-    assert names()[: len(SETTINGS)] == list(SETTINGS)
-    assert [name for name in SETTINGS if find(name).loss is None] == ["neighbours"], (
+    assert names()[: len(BUILT_IN)] == list(BUILT_IN)
+    assert [name for name in BUILT_IN if find(name).loss is None] == ["neighbours"], (
         "it has no steps, and so no loss"
     )
     assert all(callable(find(name).function()) for name in NAMES)
@@ -214,11 +213,11 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     run = run_of(config_of(method=method, epochs=2, terms=terms), tmp_path)  # 24 pictures: 6 steps of 8
     taking_part = []
     for _ in range(6):
-        taking_part.append(0 if (rows := run.remembered()) is None else len(rows))
+        taking_part.append(0 if (rows := run.recall()) is None else len(rows))
         trainer.step(run, None)
         run.at.step += 1
     assert taking_part == [0, 0, 0, 20, 20, 20]
-    rows = run.remembered()
+    rows = run.recall()
     assert rows is not None
     views = run.views(trainer.pictures_of(run))
     alone, _, _ = forward_loss(run.network, views, run.config, None)
@@ -229,7 +228,7 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
 def test_no_memory_is_kept_where_its_size_is_zero(tmp_path: Path) -> None:
     run = run_of(config_of(method="mecoq", terms={"memory": 0}), tmp_path)
     trainer.step(run, None)
-    assert run.memory is None and run.remembered() is None
+    assert run.memory is None and run.recall() is None
 
 
 def test_the_memory_is_first_in_first_out_and_follows_its_codebook() -> None:
@@ -305,8 +304,12 @@ def test_a_term_of_another_method_is_refused() -> None:
         ConfigError, match=r"terms\.usage would do nothing in method mecoq: it has terms\.codeword"
     ):
         build([*layers(None, 32, None, "mecoq"), {"epochs": 1, "terms": {"usage": 0.1}}])
-    with pytest.raises(ConfigError, match=r"method mecoq needs terms\.codeword_similarity, terms\.entropy"):
-        build([{"method": "mecoq", "epochs": 1}])
+    with pytest.raises(
+        ConfigError, match=r"^terms\.rho must be less than 1; terms\.memory must be a whole number"
+    ):
+        build([{"method": "mecoq", "epochs": 1, "terms": {"rho": 1, "memory": 2.5}}])
+    with pytest.raises(ConfigError, match=r"^terms\.rho must be a number, not None$"):
+        build([{"method": "mecoq", "epochs": 1, "terms": {"rho": None}}])
     with pytest.raises(
         ConfigError, match=r"^method 'moco' is unknown: choose one of neighbours, rcq, transclippedclr"
     ):

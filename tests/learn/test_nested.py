@@ -11,9 +11,9 @@ import torch
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import trainer
-from sightbook.learn.methods import terms_of, total
 from sightbook.learn.methods.batch import ViewBatch
-from sightbook.learn.resolved import complete, layered
+from sightbook.learn.methods.loss import terms_of, total
+from sightbook.learn.resolved import complete, overlay
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.learn.conftest import BACKBONES, METHODS_OF_STEPS, TINY, Train, config_of, pictures, run_of
@@ -55,13 +55,13 @@ def test_lengths_that_do_not_fit_are_refused(nested: list[int]) -> None:
 
 def test_the_option_takes_every_usual_shorter_length() -> None:
     for bits, lengths in ((24, (16,)), (64, (16, 32)), (128, (16, 32, 64))):
-        config = complete(layered(None, None, bits=bits, epochs=1), None, None, 32, nested=True)
+        config = complete(overlay(None, None, bits=bits, epochs=1), None, None, 32, nested=True)
         assert config.nested == lengths
-    paper = complete(layered(None, None, bits=64, epochs=1), "paper", None, 32, nested=True)
+    paper = complete(overlay(None, None, bits=64, epochs=1), "paper", None, 32, nested=True)
     assert (paper.nested, paper.prefixes) == ((16, 32), [2, 4, 8])
     with pytest.raises(ConfigError, match="no shorter code than 16 bits can be nested"):
-        complete(layered(None, None, bits=16, epochs=1), None, None, 32, nested=True)
-    kept = complete(layered(None, {"nested": [24]}, bits=64, epochs=1), None, None, 32, nested=True)
+        complete(overlay(None, None, bits=16, epochs=1), None, None, 32, nested=True)
+    kept = complete(overlay(None, {"nested": [24]}, bits=64, epochs=1), None, None, 32, nested=True)
     assert kept.nested == (24,)
 
 

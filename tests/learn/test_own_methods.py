@@ -12,22 +12,23 @@ import pytest
 import torch
 
 import sightbook
-from sightbook import methods
 from sightbook.benchmark.plan import Cell
 from sightbook.cli import completion
-from sightbook.cli.options import method_names
-from sightbook.config import build
+from sightbook.cli.options import names_for
 from sightbook.errors import ConfigError
 from sightbook.learn import Method, log, register, trainer
 from sightbook.learn.losses import contrast
+from sightbook.learn.methods import registry as methods
+from sightbook.learn.settings.config import build
+from sightbook.learn.settings.presets import layers
 from sightbook.model.model import Model
-from sightbook.presets import layers
 from sightbook.progress import Notice
 from tests.learn.conftest import TINY, Train, pictures, weights
 
 FILE = """
 from dataclasses import dataclass
 
+from sightbook.config import TrainConfig  # as methods were first documented
 from sightbook.learn import Method
 from sightbook.learn.losses import contrast
 
@@ -39,7 +40,7 @@ class Terms:
 
 
 class Loss:
-    def __call__(self, batch, config):
+    def __call__(self, batch, config: TrainConfig):
         distance = (batch.x - batch.z.detach()).norm(dim=1)
         distance = distance.square() if config.term("square") else distance
         return {"contrast": contrast(batch.z, config.tau), "pull": config.term("pull") * distance.mean()}
@@ -52,7 +53,7 @@ pull = Method(Loss(), settings={"tau": 0.3, "clip": 0, "terms": Terms()})
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Method]:
     """What is registered in a test is forgotten after it."""
-    fresh = {name: method for name, method in methods._KNOWN.items() if method.built_in}
+    fresh: dict[str, Method] = {}
     monkeypatch.setattr(methods, "_KNOWN", fresh)
     return fresh
 
@@ -152,7 +153,7 @@ def test_an_installed_package_brings_a_method(
     assert methods.names()[-3:] == ["bad", "odd", "pull"] and "pulling" not in sys.modules
     assert completion.method("pu") == ["pull"] and completion.method("s") == ["spq", "sscq"]
     monkeypatch.setattr(sys, "argv", ["sightbook", "train", "--help"])
-    assert method_names().endswith("|dccq|bad|odd|pull|FILE.py:NAME")
+    assert names_for("train", completion.method).endswith("|dccq|bad|odd|pull")
     train(photos, tmp_path / "m", method="pull", epochs=1)
     assert methods.find("pull").origin == "package pulls"
     with pytest.raises(

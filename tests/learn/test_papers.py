@@ -9,20 +9,22 @@ from typing import Any
 import pytest
 import torch
 
-from sightbook.config import TrainConfig, build
 from sightbook.errors import ConfigError
-from sightbook.learn import session, trainer
+from sightbook.learn import begin, trainer
 from sightbook.learn.choice import Choice
-from sightbook.learn.ranks import ALONE, Ranks
-from sightbook.learn.reasons import reasons
-from sightbook.learn.resolved import complete
+from sightbook.learn.methods.registry import BUILT_IN, find
+from sightbook.learn.ranks import Ranks
+from sightbook.learn.resolved import complete, reasons
+from sightbook.learn.settings.config import TrainConfig, build
+from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
 from sightbook.model.torch import backbone as backbones
-from sightbook.papers import PAPERS
-from sightbook.presets import METHODS, layers
+from sightbook.model.torch.pretrained import open_pretrained
 from tests import reference
 from tests.learn.conftest import Train, config_of, fit, pictures, run_of
 from tests.learn.test_methods import B, D, batch, loss_of
+
+PAPERS = {name: find(name).paper for name in BUILT_IN if find(name).paper.settings}
 
 
 def resolved(method: str | None, bits: int = 64, side: int = 32, **asked: Any) -> TrainConfig:
@@ -103,11 +105,11 @@ def test_a_transformer_that_was_named_keeps_the_papers_dropout_where_it_has_one(
 def test_dropout_reaches_a_pretrained_network_or_is_refused(tmp_path: Path) -> None:
     spec = backbones.spec_of(config_of("vit").backbone, 16)
     backbones.build(spec).body.save_pretrained(tmp_path)
-    made, told = backbones.pretrained(str(tmp_path), dropout=0.3)
+    made, told = open_pretrained(str(tmp_path), dropout=0.3)
     rates = {module.p for module in made.modules() if isinstance(module, torch.nn.Dropout)}
     assert 0.3 in rates and told["transformers"]["hidden_dropout_prob"] == 0.3
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: builtin has no dropout"):
-        backbones.pretrained("builtin", dropout=0.3)
+        open_pretrained("builtin", dropout=0.3)
     with pytest.raises(ConfigError, match=r"dropout 0\.3 would do nothing: with backbone.train head"):
         config_of({"kind": "pretrained", "name": "n", "train": "head", "dropout": 0.3})
 
@@ -146,7 +148,7 @@ def test_a_run_by_sgd_goes_on_along_the_same_curve(train: Train, tmp_path: Path,
     other = run_of(config_of(optimizer=settings["optimizer"]), tmp_path)
     from sightbook.learn import checkpoint
 
-    checkpoint.load(tmp_path, other.network, other.optimizer, trainer.kept(other.usage, other.memory))
+    checkpoint.load(tmp_path, other.network, other.optimizer, trainer.collect(other.usage, other.memory))
     for one in (run, other):
         one.at.step = 1
         trainer.step(one, None)
@@ -201,18 +203,20 @@ def test_dccq_contrasts_local_embeddings_with_both_codes() -> None:
     assert loss_of("dccq", with_local) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("neighbours", "dccq")])
-def test_local_views_that_nobody_looks_at_are_refused(method: str) -> None:
+@pytest.mark.parametrize("method", [name for name in BUILT_IN if name not in ("neighbours", "dccq")])
+def test_local_views_that_nobody_looks_at_are_refused(method: str, tmp_path: Path) -> None:
     config = config_of(method=method, views={"local": 2})
     with pytest.raises(ConfigError, match=f"views.local 2 would do nothing: method {method}"):
-        session._check_local(config, ALONE)
+        begin.check_local(run_of(config, tmp_path))
 
 
-def test_local_views_need_one_process_and_a_trained_network() -> None:
+def test_local_views_need_one_process_and_a_trained_network(tmp_path: Path) -> None:
     config = config_of(method="dccq", views={"local": 2})
-    session._check_local(config, ALONE)
+    run = run_of(config, tmp_path)
+    begin.check_local(run)
+    run.ranks = Ranks(0, 2)
     with pytest.raises(ConfigError, match="needs one process"):
-        session._check_local(config, Ranks(0, 2))
+        begin.check_local(run)
 
 
 def test_local_crops_must_be_in_order() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from sightbook.config import build
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import store, trainer
 from sightbook.learn.log import read
+from sightbook.learn.settings.config import build
 from tests.learn.conftest import GOOD, SIZE, TINY, Train, weights
 from tests.pictures import write_photos
 

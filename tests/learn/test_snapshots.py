@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError, ModelError
-from sightbook.learn import session, snapshots, writing
+from sightbook.learn import begin, session, snapshots, writing
 from sightbook.learn.verdict import Figures
 from tests.learn.conftest import Train, config_of, weights
 from tests.learn.test_resume import interrupt_at
@@ -32,8 +32,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
         loss = next(rest)
         return Figures(loss / 10, 1.0, 16.0, loss)
 
-    monkeypatch.setattr(session, "judge", judge)
-    monkeypatch.setattr(writing, "judge", judge)
+    for module in (begin, session, writing):
+        monkeypatch.setattr(module, "judge", judge)
 
 
 def test_snapshots_lie_at_even_parts_of_the_budget_and_change_nothing(

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sightbook.config import BackboneConfig, ViewsConfig
 from sightbook.learn import statistics
+from sightbook.learn.settings.sections import ViewsConfig
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
+from sightbook.model.networks import BackboneConfig
 from sightbook.model.torch.backbone import build, spec_of
 from sightbook.model.torch.network import Network, Shape, assemble
 

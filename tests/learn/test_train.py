@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.learn import session, writing
-from sightbook.learn.resolved import complete, layered
+from sightbook.learn.resolved import complete, overlay
+from sightbook.learn.settings.config import TrainConfig, build, dump
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, Train, pictures, weights
 from tests.model.test_backbone import write_backbone
@@ -86,7 +86,7 @@ def test_no_epochs_write_the_network_the_seed_begins_with(
     settings = {"backbone": BACKBONES[backbone], "seed": 7}
     report = train(photos, tmp_path / "m", epochs=0, settings=settings)
     config = build([{**TINY, **settings, "epochs": 0}])
-    network, *_ = session._network(config)
+    network, *_ = session.make_network(config)
     written = load_file(tmp_path / "m" / "model.safetensors")
     assert set(written) == set(network.state_dict())
     # But for what it takes from the collection without learning: the stem's filters and the norms' statistics.
@@ -228,11 +228,11 @@ def test_a_bad_setting_is_one_sentence_and_leaves_no_folder(
     ],
 )
 def test_bits_become_codebooks(options: dict[str, Any], M: int, K: int, D: int) -> None:
-    from sightbook.learn.resolved import complete, layered
+    from sightbook.learn.resolved import complete, overlay
 
     given = {"method": None, "bits": None, "epochs": None, "minutes": None, "seed": None}
     given["bits"] = options.get("bits")
-    config = complete(layered(None, options.get("settings"), **given), options.get("preset"), None, 32)
+    config = complete(overlay(None, options.get("settings"), **given), options.get("preset"), None, 32)
     assert (config.M, config.K, config.D) == (M, K, D)
     assert (config.epochs, config.minutes) == (None, 10.0)
 
@@ -255,18 +255,18 @@ def test_twenty_bits_are_no_whole_codebooks_of_256_codewords(photos: Path, tmp_p
 
 
 def test_the_later_budget_counts(tmp_path: Path) -> None:
-    from sightbook.learn.resolved import layered
+    from sightbook.learn.resolved import overlay
 
     file = tmp_path / "run.yaml"
     file.write_text("{minutes: 3, tau: 0.2, views: {hue: 0.05, flip: 0.0}}")
     given = {"method": None, "bits": None, "epochs": 4, "minutes": None, "seed": None}
-    assert layered(file, {"views.hue": "0.07"}, **given) == {
+    assert overlay(file, {"views.hue": "0.07"}, **given) == {
         "epochs": 4,
         "tau": 0.2,
         "views": {"hue": 0.07, "flip": 0.0},
     }
-    assert layered(file, {"minutes": "2"}, **given)["minutes"] == 2
-    assert "epochs" not in layered(file, {"minutes": "2"}, **given)
+    assert overlay(file, {"minutes": "2"}, **given)["minutes"] == 2
+    assert "epochs" not in overlay(file, {"minutes": "2"}, **given)
 
 
 @contextmanager
@@ -342,7 +342,7 @@ def settled(
     """What `train` resolves for pictures of `shorter` pixels."""
     config, settings = given.pop("config", None), given.pop("settings", None)
     pictures, nested = given.pop("pictures", 0), given.pop("nested", False)
-    asked = layered(config, settings, **given)
+    asked = overlay(config, settings, **given)
     return complete(asked, preset, backbone, shorter, nested=nested, pictures=pictures)
 
 

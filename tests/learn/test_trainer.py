@@ -287,9 +287,9 @@ def test_optimizer_for_leaves_out_what_is_not_trained() -> None:
     from sightbook.learn import session
 
     config = config_of(codebooks="frozen")
-    network, *_ = session._network(config)
+    network, *_ = session.make_network(config)
     network.head.project.weight.requires_grad_(False)
-    held = {id(p) for group in optimizer_for(network, config).param_groups for p in group["params"]}
+    held = {id(p) for group in optimizer_for(network, config.optimizer).param_groups for p in group["params"]}
     assert held == {id(p) for p in network.parameters() if p is not network.head.project.weight}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightbook.config import ViewsConfig
+from sightbook.learn.settings.sections import ViewsConfig
 from sightbook.learn.views import Views
 from tests.learn.conftest import pictures
 

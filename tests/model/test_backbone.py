@@ -20,9 +20,10 @@ from sightbook.learn import session, writing
 from sightbook.model import hub, known
 from sightbook.model.hub import Preprocessing, preprocessing
 from sightbook.model.model import Model
-from sightbook.model.torch import backbone, pooling
-from sightbook.model.torch.backbone import pretrained
+from sightbook.model.torch import backbone, freezing, pooling
+from sightbook.model.torch.architectures import facts_of
 from sightbook.model.torch.network import PixelEncoder, load
+from sightbook.model.torch.pretrained import open_pretrained
 from tests.learn.conftest import pictures
 from tests.pictures import write_photos
 
@@ -111,7 +112,7 @@ def test_a_local_folder_gives_the_features_of_its_own_model(kind: str, tmp_path:
     import transformers
 
     folder = write_backbone(tmp_path / kind, kind)
-    opened, spec = pretrained(str(folder))
+    opened, spec = open_pretrained(str(folder))
     original = transformers.AutoModel.from_pretrained(folder).eval()
     pixels = torch.randn(3, 3, 28, 28)
     with torch.inference_mode():
@@ -156,16 +157,14 @@ def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path
     class_token, leading = KINDS[kind]
     torch.manual_seed(0)
     pixels = torch.randn(2, 3, 28, 28)
-    opened, spec = pretrained(folder)
+    opened, spec = open_pretrained(folder)
     opened.eval()
     with torch.inference_mode():
         hidden = opened.body(pixels).last_hidden_state
         expected = hidden[:, 0]
         if not class_token:
             expected = hidden.mean((2, 3)) if leading is None else hidden[:, leading:].mean(1)
-        norm = getattr(
-            opened.body, pooling.norm_after(opened.body.config.model_type) or "", torch.nn.Identity()
-        )
+        norm = getattr(opened.body, facts_of(opened.body.config.model_type).norm or "", torch.nn.Identity())
         torch.testing.assert_close(opened(pixels), norm(expected))
     assert (spec["pool"] == "class") == class_token
     assert opened.features == opened(pixels).shape[1]
@@ -175,19 +174,19 @@ def test_every_kind_opens_pools_freezes_and_is_rebuilt(kind: str, tmp_path: Path
 
     # All weights that take part get a gradient; frozen ones are told from the others block by block.
     everything = {name for name, parameter in opened.named_parameters()}
-    backbone.freeze(opened, "last:1")
+    freezing.freeze(opened, "last:1")
     trained = {name for name, parameter in opened.named_parameters() if parameter.requires_grad}
     assert trained and trained < everything
     opened(pixels).square().sum().backward()
     unused = ("mask_token", "head.", "pooler.")
     without = [name for name, p in opened.named_parameters() if name in trained and p.grad is None]
     assert [name for name in without if not any(part in name for part in unused)] == []
-    blocks = len(backbone._blocks(opened.body))
+    blocks = len(freezing.blocks(opened.body))
     with pytest.raises(
         ConfigError, match=rf"this backbone has {blocks} blocks, give last:1 to last:{blocks}"
     ):
-        backbone.freeze(opened, f"last:{blocks + 1}")
-    backbone.freeze(opened, "head")
+        freezing.freeze(opened, f"last:{blocks + 1}")
+    freezing.freeze(opened, "head")
     assert not any(parameter.requires_grad for parameter in opened.parameters())
 
 
@@ -195,7 +194,7 @@ def test_a_clip_tower_is_the_vision_half_of_the_whole_model(tmp_path: Path) -> N
     import transformers
 
     folder = write_backbone(tmp_path / "clip", "clip")
-    opened, spec = pretrained(str(folder))
+    opened, spec = open_pretrained(str(folder))
     whole = transformers.CLIPModel.from_pretrained(folder).eval()
     pixels = torch.randn(2, 3, 28, 28)
     with torch.inference_mode():
@@ -223,7 +222,7 @@ def test_mean_and_gem_are_their_slow_loops_and_leave_leading_tokens_out() -> Non
 @pytest.mark.parametrize("kind", ["resnet", "swin", "siglip"])
 def test_a_class_token_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs a class token, which a .* has not: give mean, gem or auto"):
-        pretrained(str(write_backbone(tmp_path / kind, kind)), "class")
+        open_pretrained(str(write_backbone(tmp_path / kind, kind)), "class")
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
@@ -231,7 +230,7 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
     facts = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**facts, "num_hidden_layers": 1}))
     with pytest.raises(ModelError, match=r"holds weights that a vit has no place for \(layers\.1\."):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -433,13 +432,13 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, monkeypatch: 
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
     with pytest.raises(ModelError, match="own-code does not hold a vision model"):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_text_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is no vision model but a bert"):
-        pretrained(str(write_backbone(tmp_path / "bert", "bert")))
+        open_pretrained(str(write_backbone(tmp_path / "bert", "bert")))
 
 
 def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
@@ -450,7 +449,7 @@ def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
     lost = sorted(name for name in tensors if name.endswith("convolution.weight"))[0]
     save_file({k: v for k, v in tensors.items() if k != lost}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=rf"the weights of .*part lack {lost}: the folder is incomplete"):
-        pretrained(str(folder))
+        open_pretrained(str(folder))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"size": {"longest_edge": 3}}', '{"image_mean": [1]}'])
@@ -501,7 +500,7 @@ def test_a_hub_name_without_network_is_one_sentence_at_once(
     hub.answers.cache_clear()
     started = time.monotonic()
     try:
-        for opening in (preprocessing, pretrained):
+        for opening in (preprocessing, open_pretrained):
             with pytest.raises(
                 ModelError, match=r"^backbone 'some-body/no-such-model' is no folder here"
             ) as caught:

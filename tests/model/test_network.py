@@ -188,7 +188,7 @@ def test_a_damaged_folder_is_said(
 def test_weights_of_another_shape_are_refused(trained: Trained, tmp_path: Path) -> None:
     from safetensors.torch import save
 
-    other, *_ = session._network(config_of(trained.backbone, D=32))
+    other, *_ = session.make_network(config_of(trained.backbone, D=32))
     tensors = {name: value.contiguous() for name, value in other.state_dict().items()}
     with pytest.raises(ModelError, match=r"does not fit config\.json"):
         load(damaged(trained, tmp_path / "m", "model.safetensors", save(tensors)))
@@ -203,7 +203,7 @@ def test_an_encoder_that_disagrees_is_not_written(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(exporting, "open_session", lambda path: Off())
     monkeypatch.setattr(exporting.torch.onnx, "export", lambda *_, **__: Written())
-    network, *_ = session._network(config_of())
+    network, *_ = session.make_network(config_of())
     encoder = PixelEncoder(network.eval(), (0.5,) * 3, (0.5,) * 3)
     with pytest.raises(
         ModelError, match=r"encoder\.onnx: onnxruntime and torch differ by .*, more than 0\.001"

@@ -1,10 +1,33 @@
-"""What a method sees of one step."""
+"""What a method sees of one step: the batch, and the settings of the run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
+
+Terms_co = TypeVar("Terms_co", covariant=True)
+
+
+class Given(Protocol[Terms_co]):
+    """The settings of a run, as a loss reads them; `terms` are the method's own."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def terms(self) -> Terms_co: ...
+    @property
+    def tau(self) -> float: ...
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone keeps its weights."""
+
+    def term(self, name: str) -> Any:
+        """One of the terms, by its name."""
+
+    def clipped(self, batch: int) -> int:
+        """Negatives left out per anchor in a batch of so many pictures."""
 
 
 @dataclass(frozen=True)

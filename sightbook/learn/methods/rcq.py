@@ -7,31 +7,69 @@ features do, from codes that start as their product quantization (`quantizer: km
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sightbook.config import TrainConfig
-from sightbook.learn.losses import contrast, relation
-from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.method import Method
+from sightbook.learn.methods.terms import Temperature, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sightbook.learn.methods.batch import Given, ViewBatch
 
 
-def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Terms:
+    """Weights of the contrast of z and of what x and z say of all other pictures; temperatures of what is said, and of
+    what is to be said."""
+
+    contrast_z: Weight = 1.0
+    relation_x: Weight = 1.0
+    relation_z: Weight = 0.0
+    relation_tau: Temperature = 0.1
+    teacher_tau: Temperature = 0.04
+
+
+def loss(batch: ViewBatch, given: Given[Terms]) -> dict[str, Tensor]:
     """Contrast of z + relation of x + relation of z, each by its weight under `terms`; one of weight 0 is left out."""
-    term = config.term
+    from sightbook.learn.losses import contrast, relation
+
+    terms = given.terms
     found: dict[str, Tensor] = {}
-    frozen = config.backbone.train == "head"
-    teacher = _centred(batch.features) if frozen else batch.x
-    if term("contrast_z"):
-        clip = config.clipped(batch.pictures)
-        found["contrast_z"] = term("contrast_z") * contrast(batch.z, config.tau, clip=clip)
-    for name, rows in (("relation_x", batch.x), ("relation_z", batch.z)):
-        if term(name):
-            temperatures = (term("relation_tau"), term("teacher_tau"))
-            found[name] = term(name) * relation(rows, teacher, *temperatures, partner=not frozen)
+    teacher = _centre(batch.features) if given.frozen else batch.x
+    if terms.contrast_z:
+        clip = given.clipped(batch.pictures)
+        found["contrast_z"] = terms.contrast_z * contrast(batch.z, given.tau, clip=clip)
+    for name, weight, rows in (
+        ("relation_x", terms.relation_x, batch.x),
+        ("relation_z", terms.relation_z, batch.z),
+    ):
+        if weight:
+            agreement = relation(
+                rows, teacher, terms.relation_tau, terms.teacher_tau, partner=not given.frozen
+            )
+            found[name] = weight * agreement
     return found
 
 
-def _centred(features: Tensor) -> Tensor:
+def _centre(features: Tensor) -> Tensor:
     """Features of length 1 without what all of the batch have in common: after a ReLU that is most of their cosine."""
-    unit = F.normalize(features, dim=1)
+    from torch.nn.functional import normalize
+
+    unit = normalize(features, dim=1)
     return unit - unit.mean(0)
+
+
+rcq = Method(
+    loss,
+    {"batch": 64},
+    terms=Terms,
+    frozen={
+        "quantizer": "kmeans",
+        "standardize": False,
+        "terms": {"contrast_z": 0.0, "relation_z": 0.2, "teacher_tau": 0.05},
+    },
+    # Codebooks of 256 codewords start from overlapping halves of the features and need less learning.
+    frozen_wide={"K": 256, "terms": {"relation_z": 1.0}, "optimizer": {"rate": 3e-5}},
+)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from sightbook.config import TrainConfig
-from sightbook.learn.losses import contrast
-from sightbook.learn.methods.batch import ViewBatch
+from sightbook.learn.methods.method import Method, Paper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sightbook.learn.methods.batch import Given, ViewBatch
 
 
-def terms(batch: ViewBatch, config: TrainConfig) -> dict[str, Tensor]:
+def loss(batch: ViewBatch, given: Given[object]) -> dict[str, Tensor]:
     """The clipped contrast of z with temperature τ; clip as a count or a fraction of the negatives."""
-    return {"contrast_z": contrast(batch.z, config.tau, clip=config.clipped(batch.pictures))}
+    from sightbook.learn.losses import contrast
+
+    return {"contrast_z": contrast(batch.z, given.tau, clip=given.clipped(batch.pictures))}
+
+
+transclippedclr = Method(
+    loss,
+    paper=Paper(
+        {"K": 256, "backbone": {"kind": "vit", "dropout": 0.1}, "views": {"first_size": None}},
+        untold=("M", "K", "D", "tau", "clip", "batch", "optimizer", "views", "standardize"),
+        instead=(
+            "its Vision Transformer is pretrained on ImageNet and fine-tuned: give one by --backbone; without, a small "
+            "one learns from scratch",
+        ),
+    ),
+)

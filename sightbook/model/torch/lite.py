@@ -7,8 +7,6 @@ machines. Data flow: pixels (B, 3, S, S) → stem, stride 2 → sixteen inverted
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,30 +27,11 @@ _STAGES = (
 )
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the rest of the program asks a transformers network's configuration for."""
-
-    model_type: str = KIND
-
-    def to_dict(self) -> dict[str, str]:
-        """Nothing of it can be set."""
-        return {}
-
-
-@dataclass(frozen=True)
-class Output:
-    """As transformers' networks answer. last_hidden_state (B, 1280, H, W)."""
-
-    last_hidden_state: Tensor
-
-
 class Lite(nn.Module):
     """The whole network, without its classifier."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.config = Facts()
         self.stem = Layer(3, _STEM, 3, stride=2)
         blocks, width = [], _STEM
         for count, side, stride, widening, channels in _STAGES:
@@ -62,11 +41,12 @@ class Lite(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.top = Layer(width, FEATURES, 1)
 
-    def forward(self, pixels: Tensor) -> Output:
-        x = self.stem(pixels)
+    def forward(self, pixels: Tensor) -> Tensor:
+        x: Tensor = self.stem(pixels)
         for block in self.blocks:
             x = block(x)
-        return Output(self.top(x))
+        x = self.top(x)
+        return x
 
 
 class Block(nn.Module):

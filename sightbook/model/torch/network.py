@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
+from sightbook.model.networks import Kind, Shape
 from sightbook.model.torch.backbone import Backbone, build
 from sightbook.model.torch.head import Head
-from sightbook.model.torch.quantizer import Kind, Quantizer
+from sightbook.model.torch.quantizer import Quantizer
 
 
 class Network(nn.Module):
@@ -87,17 +87,6 @@ class Exported(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         return self.encoder.both(pixels)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How head and quantizer are made; it stands in config.json, beside the backbone's spec."""
-
-    alpha: float
-    codebooks: str = "learned"
-    quantizer: Kind = "cosine"
-    head_layers: int = 1
-    standardize: bool = True
 
 
 def assemble(backbone: Backbone, M: int, K: int, D: int, shape: Shape) -> Network:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kind = Literal["cosine", "distance", "kmeans"]
+from sightbook.model.networks import Kind
 
 
 class Quantizer(nn.Module):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sightbook.errors import ConfigError
-from sightbook.methods import Method, find, register
-from sightbook.papers import PAPERS
-from sightbook.settings import Settings, merge
+from sightbook.learn.methods.method import Method
+from sightbook.learn.methods.registry import BUILT_IN, find
+from sightbook.learn.settings.layers import Settings, merge
 
 PRESETS = ("small", "photo", "paper")
 SMALL_UP_TO = 64  # pixels of the shorter side
@@ -45,111 +45,9 @@ DEFAULT_PAPER_METHOD = "transclippedclr"
 # Small parts of a photo beside its two views, as DCCQ's released code has them for all but CIFAR-10.
 _LOCAL: Settings = {"views": {"local": 4}}
 
-# What each method's paper and released code say (docs/methods.md lists the departures). The names under "terms" are
-# those that the method reads: any other is refused with it.
-METHODS: dict[str, Settings] = {
-    "neighbours": {"K": 256},
-    "rcq": {
-        "batch": 64,
-        "terms": {
-            "contrast_z": 1.0,
-            "relation_x": 1.0,
-            "relation_z": 0.0,
-            "relation_tau": 0.1,
-            "teacher_tau": 0.04,
-        },
-    },
-    "transclippedclr": {},
-    "spq": {
-        "quantizer": "distance",
-        "standardize": False,
-        "alpha": 5.0,
-        "tau": 0.5,
-        "clip": 0,
-        "batch": 256,
-        "optimizer": {"rate": 3e-4, "weight_decay": 1e-5},
-        "views": {"blur": 0.5},
-    },
-    "mecoq": {
-        "K": 256,
-        "tau": 0.3,
-        "clip": 0,
-        "terms": {
-            "rho": 0.1,
-            "entropy": 0.01,
-            "codeword_similarity": 0.5,
-            "memory": 384,
-            "memory_after": 0.1,
-        },
-    },
-    "sscq": {
-        "quantizer": "distance",
-        "standardize": False,
-        "head_layers": 2,
-        "alpha": 5.0,
-        "tau": 0.5,
-        "clip": 0,
-        "batch": 256,
-        "optimizer": {"rate": 5e-4, "weight_decay": 1e-5, "warmup": 0.0125},
-        "terms": {
-            "contrast_x": 1.0,
-            "contrast_z": 1.0,
-            "neighbours": 0.1,
-            "neighbour_count": 20,
-            "neighbour_tau": 0.5,
-            "usage": 0.2,
-            "consistency": 0.4,
-            "consistency_tau": 0.2,
-        },
-    },
-    "dccq": {
-        "K": 256,
-        "tau": 0.4,
-        "clip": 0,
-        "views": {"blur": 0.5},
-        "terms": {
-            "rho": 0.1,
-            "entropy": 0.05,
-            "codeword_similarity": 0.5,
-            "memory": 512,
-            "memory_after": 0.1,
-        },
-    },
-}
-
-
-# What a method does otherwise when the backbone is frozen (backbone.train=head).
-FROZEN: dict[str, Settings] = {
-    "rcq": {
-        "quantizer": "kmeans",
-        "standardize": False,
-        "terms": {"contrast_z": 0.0, "relation_z": 0.2, "teacher_tau": 0.05},
-    },
-}
-
-
-# The same with codebooks of 256 codewords, which start from overlapping halves of the features and need less learning.
-FROZEN_WIDE: dict[str, Settings] = {
-    "rcq": {"K": 256, "terms": {"relation_z": 1.0}, "optimizer": {"rate": 3e-5}},
-}
 # Training pictures from which on a frozen backbone gets codebooks of 256 codewords: measured (docs/log.md), some more
 # than two for each.
 WIDE_FROM = 600
-
-
-for _name, _settings in METHODS.items():
-    register(
-        _name,
-        Method(
-            None if _name == DEFAULT_FROZEN_METHOD else f"sightbook.learn.methods.{_name}:terms",
-            _settings,
-            FROZEN.get(_name, {}),
-            FROZEN_WIDE.get(_name, {}),
-            paper=PAPERS[_name].settings if _name in PAPERS else {},
-            local=_name == "dccq",
-            origin="sightbook",
-        ),
-    )
 
 
 def layers(
@@ -171,9 +69,9 @@ def layers(
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown: choose one of {', '.join(PRESETS)}")
     chosen = find(method)
-    if preset == "paper" and not chosen.paper:
-        told = ", ".join(PAPERS)
-        raise ConfigError(f"preset paper has nothing to say of method {method}: choose one of {told}")
+    if preset == "paper" and not chosen.paper.settings:
+        papers = ", ".join(name for name in BUILT_IN if find(name).paper.settings)
+        raise ConfigError(f"preset paper has nothing to say of method {method}: choose one of {papers}")
     size = preset if preset in ("small", "photo") else ("small" if shorter_side <= SMALL_UP_TO else "photo")
     found: list[Settings] = [{"preset": preset or size}]
     if size == "photo":
@@ -205,8 +103,8 @@ def layers(
 def _of_paper(method: Method, below: list[Settings], backbone: str | None) -> list[Settings]:
     """What the method's paper says, over the layers `below`. A network that was named stays what it is, with the
     paper's dropout where it has such; views are as large as the network's input."""
-    told = dict(method.paper)
-    network: Settings = told.pop("backbone", {})
+    said = dict(method.paper.settings)
+    network: Settings = said.pop("backbone", {})
     size = int(merge(*below).get("size", _SIZE))
     if size > SMALL_UP_TO:
         network = {**network, "stem_stride": 4} if "stem_stride" in network else network
@@ -216,8 +114,8 @@ def _of_paper(method: Method, below: list[Settings], backbone: str | None) -> li
         found.append({"backbone": network})
     elif "dropout" in network and backbone == "vit":
         found.append({"backbone": {"dropout": network["dropout"]}})
-    found.append(told)
-    if "apart" in told.get("views", {}) and backbone in (None, "vit", "resnet"):
+    found.append(said)
+    if "apart" in said.get("views", {}) and backbone in (None, "vit", "resnet"):
         found.append({"views": {"size": size}})
     if method.local and size > SMALL_UP_TO:
         found.append(_LOCAL)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sightbook.config import TrainConfig, build, dump
 from sightbook.errors import ConfigError
-from sightbook.presets import DEFAULT_METHOD, DEFAULT_PAPER_METHOD, layers
-from sightbook.settings import merge, parse_setting, read_file
+from sightbook.learn.settings.config import TrainConfig, build, dump
+from sightbook.learn.settings.layers import merge, parse_setting, read_file
+from sightbook.learn.settings.presets import DEFAULT_METHOD, DEFAULT_PAPER_METHOD, layers
 
 EPOCH = {"epochs": 1}
 
@@ -109,6 +109,16 @@ def test_a_configuration_survives_its_file(settings: dict[str, Any], tmp_path: P
     assert again == config
     assert type(again.clip) is type(config.clip)
     assert dump(again) == dump(config)
+
+
+def test_a_file_of_an_earlier_version_names_the_terms_of_every_method() -> None:
+    others = {"rho": None, "memory": None, "usage": None, "teacher_tau": 0.04}
+    said = {"contrast_z": 0.5, "relation_x": 1.0, "relation_z": 0.0, "relation_tau": 0.1, **others}
+    config = build([EPOCH, {"method": "rcq", "terms": said}])
+    assert config.model_dump()["terms"] == {
+        "contrast_z": 0.5, "relation_x": 1.0, "relation_z": 0.0, "relation_tau": 0.1, "teacher_tau": 0.04,
+    }  # fmt: skip
+    assert build([EPOCH, {"method": "spq", "terms": dict.fromkeys(said)}]).model_dump()["terms"] == {}
 
 
 def test_later_layers_win_key_by_key_and_stay_as_they_are() -> None:

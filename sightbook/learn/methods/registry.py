@@ -13,70 +13,16 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sightbook.errors import ConfigError
-from sightbook.settings import Settings
+from sightbook.learn.methods.method import OURS, Method
 
 GROUP = "sightbook.methods"
-_OURS = "sightbook"
-_TERM = (bool, int, float, str)
-
-
-@dataclass(frozen=True)
-class Method:
-    """How to learn, in one object.
-
-    loss: a function (batch: `ViewBatch`, config: `TrainConfig`) → scalar tensor, or {name: scalar tensor}, whose sum is
-    the loss; or where such a function is, "package.module:name", imported when it is first used. None: there is no
-    loss, codes are learned in closed form (built in only).
-    settings: the method's own defaults, nested as in train/config.yaml. Under "terms" stand the settings that only this
-    method has, a mapping or a dataclass of numbers, truth values or words: `config.term(name)` gives them, `--set
-    terms.NAME=VALUE` changes them, any other name is refused.
-    paper: what is different where the paper's own terms are asked for (`--preset paper`).
-    local: whether the loss looks at `batch.local`, views of small parts (`views.local`).
-    frozen: what is different over a frozen backbone; frozen_wide: and there with codebooks of 256 codewords.
-    origin: who brought it.
-    """
-
-    loss: Callable[[Any, Any], Any] | str | None
-    settings: Settings = field(default_factory=dict)
-    frozen: Settings = field(default_factory=dict)
-    frozen_wide: Settings = field(default_factory=dict)
-    paper: Settings = field(default_factory=dict)
-    local: bool = False
-    origin: str = "this program"
-
-    def __post_init__(self) -> None:
-        if not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
-            raise ConfigError(f"a method's loss is a function, not a {type(self.loss).__name__}")
-        for name in ("settings", "frozen", "frozen_wide", "paper"):
-            object.__setattr__(self, name, _plain(name, getattr(self, name)))
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it comes with the program."""
-        return self.origin == _OURS
-
-    @property
-    def terms(self) -> Mapping[str, Any]:
-        """The settings that only this method has, with their defaults."""
-        found: Mapping[str, Any] = self.settings.get("terms", {})
-        return found
-
-    def function(self) -> Callable[[Any, Any], Any]:
-        """The loss, imported where it has to be."""
-        assert self.loss is not None, "learning in closed form has no loss"
-        if not isinstance(self.loss, str):
-            return self.loss
-        module, _, name = self.loss.partition(":")
-        found: Callable[[Any, Any], Any] = getattr(importlib.import_module(module), name)
-        return found
-
-
+# The built-in ones: `NAME` in sightbook/learn/methods/NAME.py, imported when it is asked for.
+BUILT_IN = ("neighbours", "rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq")
+# Those that were asked for or registered.
 _KNOWN: dict[str, Method] = {}
 
 
@@ -93,19 +39,22 @@ def register(name: str, method: Method) -> Method:
         )
     if not isinstance(name, str) or not name.isidentifier():
         raise ConfigError(f"the name {name!r} of a method must be letters, digits and _, a letter first")
-    if not method.built_in:
-        if name in _KNOWN and _KNOWN[name].built_in:
-            raise ConfigError(f"method {name!r} of {method.origin} has the name of a built-in one: rename it")
-        if method.loss is None:
-            raise ConfigError(f"method {name!r} of {method.origin} has no loss")
+    if name in BUILT_IN:
+        raise ConfigError(f"method {name!r} of {method.origin} has the name of a built-in one: rename it")
+    if method.loss is None:
+        raise ConfigError(f"method {name!r} of {method.origin} has no loss")
     _KNOWN[name] = method
     return method
 
 
 def names() -> list[str]:
     """All that can be asked for: built in, registered, installed; nothing is imported for that."""
-    ours = [name for name, method in _KNOWN.items() if method.built_in]
-    return [*ours, *sorted({*_KNOWN, *_installed()} - set(ours))]
+    return [*BUILT_IN, *sorted({*_KNOWN, *_find_installed()} - set(BUILT_IN))]
+
+
+def known() -> list[Method]:
+    """The built-in methods and those that this process has asked for or registered."""
+    return [find(name) for name in dict.fromkeys([*BUILT_IN, *_KNOWN])]
 
 
 def find(name: str) -> Method:
@@ -115,9 +64,13 @@ def find(name: str) -> Method:
     """
     if name in _KNOWN:
         return _KNOWN[name]
-    points = _installed().get(name, [])
+    if name in BUILT_IN:
+        ours: Method = getattr(importlib.import_module(f"sightbook.learn.methods.{name}"), name)
+        _KNOWN[name] = replace(ours, origin=OURS)
+        return _KNOWN[name]
+    points = _find_installed().get(name, [])
     if not points:
-        raise ConfigError(_unknown(name))
+        raise ConfigError(_refuse(name))
     if len(points) > 1:
         who = " and ".join(sorted(map(_owner, points)))
         raise ConfigError(f"method {name!r} comes with {who}: uninstall one of them")
@@ -140,9 +93,9 @@ def hidden() -> list[str]:
     """A sentence for each installed method that nobody can ask for, since its name is that of a built-in one."""
     return [
         f"method {name!r} of {_owner(point)} is not used: it has the name of a built-in one, and must be renamed"
-        for name, points in sorted(_installed().items())
+        for name, points in sorted(_find_installed().items())
         for point in points
-        if name in _KNOWN and _KNOWN[name].built_in
+        if name in BUILT_IN
     ]
 
 
@@ -187,15 +140,15 @@ def from_file(path: Path, name: str) -> Method:
     return register(name, replace(method, origin=str(path)))
 
 
-def _unknown(name: str) -> str:
+def _refuse(name: str) -> str:
     near = difflib.get_close_matches(name, names(), 1)
-    told = f"method {name!r} is unknown: choose one of {', '.join(names())}"
+    unknown = f"method {name!r} is unknown: choose one of {', '.join(names())}"
     if name.rpartition(":")[0].endswith(".py"):
-        return f"{told}; a file is run only where --method itself names it"
-    return told + (f"; did you mean {near[0]}?" if near else "")
+        return f"{unknown}; a file is run only where --method itself names it"
+    return unknown + (f"; did you mean {near[0]}?" if near else "")
 
 
-def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
+def _find_installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
     """The entry points of the group by name; the same package twice on the path counts once."""
     found: dict[str, dict[tuple[str, str], importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
@@ -205,25 +158,3 @@ def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
 
 def _owner(point: importlib.metadata.EntryPoint) -> str:
     return f"package {point.dist.name}" if point.dist is not None else point.value
-
-
-def _plain(what: str, settings: Any) -> dict[str, Any]:
-    """Settings as plain nested mappings. ConfigError for what train/config.yaml could not hold."""
-    if not isinstance(settings, Mapping):
-        raise ConfigError(f"a method's {what} are a mapping, not a {type(settings).__name__}")
-    if "method" in settings:
-        raise ConfigError(f"a method's {what} cannot name a method")
-    found = dict(settings)
-    terms = found.get("terms", {})
-    if is_dataclass(terms):
-        terms = asdict(terms() if isinstance(terms, type) else terms)
-    if not isinstance(terms, Mapping):
-        raise ConfigError(f"a method's terms are a mapping or a dataclass, not a {type(terms).__name__}")
-    for name, value in terms.items():
-        if not isinstance(name, str) or not name.isidentifier() or not isinstance(value, _TERM):
-            raise ConfigError(
-                f"terms.{name} of a method is {value!r}: give a number, true or false, or a word"
-            )
-    if terms:
-        found["terms"] = dict(terms)
-    return found
