@@ -266,3 +266,25 @@ def test_all_means_every_extra_for_users() -> None:
     extras = PROJECT["optional-dependencies"]
     (line,) = extras["all"]
     assert Requirement(line).extras == set(extras) - {"all", "dev"}
+
+
+def test_the_picture_of_the_rooms_is_of_todays_imports() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/rooms.py", "docs/images/rooms.svg", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_imports_itself_in_a_circle_and_a_method_is_two_places() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/shape.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    figures = {
+        title: int(number.replace(",", ""))
+        for number, title in (line.split(maxsplit=1) for line in done.stdout.splitlines())
+    }
+    assert figures["import circles"] == 0
+    assert figures["files that name the training config"] <= 6  # five of learn, and the door for own methods

@@ -1,6 +1,6 @@
 """Method neighbours on pictures: a network that is not trained sees each picture once, all the rest is closed form.
 
-Data flow: network (`frozen.open_network`) → encoder.onnx → `fixed.fill` (features of all pictures) → `model.fit`
+Data flow: network (`frozen`) → encoder.onnx → `fixed.fill` (features of all pictures) → `model.fit`
 (description, codebooks) → verdict → MODEL folder; config.json last. With the built-in network no torch is needed.
 """
 

@@ -17,7 +17,6 @@ from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
 from sightbook.model.model import open_session, run
-from sightbook.model.networks import BackboneConfig
 
 
 @dataclass(frozen=True)
@@ -46,15 +45,6 @@ def as_shipped(size: int, pool: str, device: str) -> bool:
     """Whether the settings take the built-in network as its graph is: on a CPU, a size that fits, its own pooling;
     anything else needs its torch form (`pretrained`)."""
     return device in ("auto", "cpu") and size % builtin.STRIDE == 0 and pool == "auto"
-
-
-def open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> Frozen:
-    """The network that the settings name: as it is shipped where that will do, else by torch."""
-    if settings.name == builtin.BUILTIN and as_shipped(size, settings.pool, device):
-        return frozen_builtin(size, resize)
-    from sightbook.learn.pretrained import frozen_pretrained
-
-    return frozen_pretrained(settings, size, resize, device)
 
 
 def frozen_builtin(size: int, resize: int) -> Frozen:

@@ -34,7 +34,7 @@ from sightbook.files import write_atomic
 from sightbook.images.pixels.decode import limits, measure
 from sightbook.images.sources import open_sources
 from sightbook.learn.choice import able, choose
-from sightbook.learn.frozen import as_shipped, open_network
+from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
 from sightbook.learn.methods.registry import from_file, hidden, split_file
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.report import TrainReport
@@ -42,6 +42,7 @@ from sightbook.learn.resolved import complete, name_backbone, overlay, reasons, 
 from sightbook.learn.settings.config import TrainConfig, dump
 from sightbook.learn.settings.layers import read_file
 from sightbook.model.builtin import BUILTIN
+from sightbook.model.networks import BackboneConfig
 from sightbook.progress import Listener, Notice, silent
 
 # What an interrupted run has paid for: learned weights, features of a frozen backbone.
@@ -161,7 +162,7 @@ def train(
             return run_closed(
                 [os.fspath(item) for item in sources],
                 folder,
-                open_network(resolved.backbone, resolved.size, resolved.resize, device),
+                _open_network(resolved.backbone, resolved.size, resolved.resize, device),
                 bits=resolved.bits,
                 strength=None if strength is None else Strength(**strength.model_dump()),
                 seed=resolved.seed,
@@ -261,6 +262,15 @@ def resolve(
     for sentence in why:
         listener(Notice(sentence))
     return resolved
+
+
+def _open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> Frozen:
+    """The network that the settings name: as it is shipped where that will do, else by torch."""
+    if settings.name == BUILTIN and as_shipped(size, settings.pool, device):
+        return frozen_builtin(size, resize)
+    from sightbook.learn.pretrained import frozen_pretrained
+
+    return frozen_pretrained(settings, size, resize, device)
 
 
 def _settle(

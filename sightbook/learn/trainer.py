@@ -26,6 +26,7 @@ from sightbook.learn.log import TrainLog
 from sightbook.learn.memory import Memory
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.methods.loss import Terms, mean_of, terms_of, total
+from sightbook.learn.muon import Muon
 from sightbook.learn.precision import autocast
 from sightbook.learn.ranks import ALONE, Ranks
 from sightbook.learn.settings.config import TrainConfig
@@ -125,24 +126,36 @@ def optimizer_for(network: Network, settings: OptimizerConfig) -> torch.optim.Op
     """The optimizer of everything trainable; biases, norms and codewords do not decay. `base`: a group's own rate."""
     rate = settings.rate
     backbone_rate = settings.backbone_rate or rate
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             decays = parameter.ndim > 1 and not name.startswith("quantizer.")
             key = (
                 backbone_rate if name.startswith("backbone.") else rate,
                 settings.weight_decay if decays else 0.0,
+                settings.kind == "muon" and is_inner_convolution(name, parameter),
             )
             groups.setdefault(key, []).append(parameter)
     each = [
-        {"params": group, "lr": base, "base": base, "weight_decay": decay}
-        for (base, decay), group in groups.items()
+        {"params": group, "lr": base, "base": base, "weight_decay": decay, "matrices": matrices}
+        for (base, decay, matrices), group in groups.items()
     ]
+    if settings.kind == "muon":
+        if not any(group["matrices"] for group in each):
+            raise ConfigError(
+                "optimizer.kind muon would do nothing: no convolutions are trained here; take adamw"
+            )
+        return Muon(each)
     if settings.kind == "sgd":
         return torch.optim.SGD(each, lr=rate, momentum=_MOMENTUM)
     if settings.kind == "adam":
         return torch.optim.Adam(each, fused=True)
     return torch.optim.AdamW(each, fused=True)
+
+
+def is_inner_convolution(name: str, parameter: nn.Parameter) -> bool:
+    """Whether it is a convolution of the backbone that sees more than colours."""
+    return name.startswith("backbone.") and parameter.ndim == 4 and parameter.shape[1] > 3
 
 
 def schedule(fraction: float, warmup: float) -> float:

@@ -1,4 +1,4 @@
-"""Steps of matrices are orthogonal and as large as AdamW's; everything else follows AdamW itself."""
+"""Steps of matrices are orthogonal and as large as the rate says; everything else follows AdamW itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_step_of_a_convolution_is_as_large_as_the_rate_says_whatever_its_gradi
         optimizer.step()
         sizes.append(float(weight.detach().square().mean().sqrt()))
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
-    assert sizes[0] == pytest.approx(0.2 * 0.01, rel=0.25)
+    assert sizes[0] == pytest.approx(20 * 0.01 / 144**0.5, rel=0.25)
 
 
 def test_what_is_no_matrix_follows_adamw() -> None:

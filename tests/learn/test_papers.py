@@ -13,6 +13,7 @@ from sightbook.errors import ConfigError
 from sightbook.learn import begin, trainer
 from sightbook.learn.choice import Choice
 from sightbook.learn.methods.registry import BUILT_IN, find
+from sightbook.learn.muon import Muon
 from sightbook.learn.ranks import Ranks
 from sightbook.learn.resolved import complete, reasons
 from sightbook.learn.settings.config import TrainConfig, build
@@ -71,7 +72,7 @@ def test_a_method_without_a_paper_is_refused() -> None:
 def test_equal_terms_are_left_alone_by_the_papers() -> None:
     for method in PAPERS:
         config = build([*layers(None, 32, None, method), {"epochs": 1}])
-        assert (config.optimizer.kind, config.views.apart, config.views.local) == ("adamw", False, 0)
+        assert (config.optimizer.kind, config.views.apart, config.views.local) == ("muon", False, 0)
         assert config.backbone.widths == (32, 64, 128)
 
 
@@ -127,7 +128,8 @@ def test_what_is_not_published_and_what_stands_in_for_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "made"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+    ("kind", "made"),
+    [("adamw", torch.optim.AdamW), ("muon", Muon), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)],
 )
 def test_the_optimizer_that_is_named_is_the_one_that_learns(kind: str, made: type, tmp_path: Path) -> None:
     rates = {"kind": kind, "rate": 1e-3, "weight_decay": 0.1, "clip_norm": None}

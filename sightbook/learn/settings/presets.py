@@ -80,6 +80,7 @@ def layers(
         found.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
     if size == "small" and backbone in (None, "resnet"):
         found.append({"views": {"first_size": 16 if shorter_side <= 40 else 32}})
+        found += [] if preset == "paper" else [{"optimizer": {"kind": "muon"}}]
     if size == "photo" and (backbone == "vit" or preset == "paper"):
         found.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
     if backbone == "vit":

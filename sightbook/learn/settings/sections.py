@@ -52,10 +52,11 @@ class ViewsConfig(Frozen):
 class OptimizerConfig(Frozen):
     """How weights follow gradients; the rate warms up linearly and then follows half a cosine to zero, step by step.
 
-    `kind`: AdamW, whose decay stands beside the gradient; Adam and SGD with momentum .9, whose decay is part of it.
+    `kind`: AdamW, whose decay stands beside the gradient; Muon, the same with orthogonal steps of convolutions; Adam
+    and SGD with momentum .9, whose decay is part of the gradient.
     """
 
-    kind: Literal["adamw", "adam", "sgd"] = "adamw"
+    kind: Literal["adamw", "muon", "adam", "sgd"] = "adamw"
     rate: float = Field(2e-3, gt=0)
     backbone_rate: float | None = Field(None, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
