@@ -120,7 +120,7 @@ def without_copies(x: Floats) -> NDArray[np.int64]:
     for start in range(0, len(x), step):
         some = slice(start, start + step)
         scores = short[some] @ short[: start + step].T
-        scores[:, start:][np.triu_indices(len(scores))] = -np.inf  # itself, and later ones
+        scores[:, start:][~np.tri(len(scores), k=-1, dtype=np.bool_)] = -np.inf  # itself, and later ones
         nearest = scores.argmax(axis=1)
         kept[some] = np.einsum("nf,nf->n", x[some], x[nearest]) < SAME
     kept[:1] = True  # nothing comes before the first
