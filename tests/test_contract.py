@@ -144,7 +144,7 @@ def test_every_public_name_can_be_had() -> None:
 EXECUTES_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 # Messages in memory between a process and the children it started itself; no file is ever read that way.
-TALKS_TO_ITS_CHILDREN = {"sightbook/images/load/worker.py"}
+TALKS_TO_ITS_CHILDREN = {"sightbook/images/load/child.py"}
 
 
 def test_no_module_of_the_package_can_unpickle() -> None:

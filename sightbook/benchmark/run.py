@@ -208,7 +208,7 @@ def _made(
         "declared": run.what.model_dump(mode="json", exclude={"bits", "seeds"}),
         "method": facts.method,
         "backbone": _backbone(model),
-        "pretraining": facts.pretraining,
+        "pretraining": facts.told_pretraining,
         "selection": run.what.selection or facts.selection,
         "validation": validated,
         "fingerprint": model.fingerprint,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightbook.catalogue import catalogue as tables
 from sightbook.catalogue import fine as keeping
-from sightbook.catalogue import lock
+from sightbook.catalogue import lock, meta
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import writer_lock
@@ -192,6 +192,7 @@ def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
                         path / tables.NAME, model.fingerprint, wanted, asked=fine is True
                     )
                 wanted = opened.fine
+                name_model(opened, path, model)
             finally:
                 opened.close()
             copy_model(model, path / "model")
@@ -261,6 +262,13 @@ def _told(facts: Facts) -> str:
     if facts.fine is not None:
         content["fine"] = facts.fine
     return json.dumps(content, indent=2) + "\n"
+
+
+def name_model(catalogue: Catalogue, path: Path, model: Model) -> None:
+    """Notes the name of a model that was given; one that was learned inside the library has none."""
+    given = model.place.resolve()
+    if not given.is_relative_to(path.resolve()):
+        meta.name_model(catalogue, model.fingerprint, os.fsencode(given.name).decode("utf-8", "replace"))
 
 
 def copy_model(model: Model, target: Path) -> None:

@@ -68,6 +68,19 @@ def put_reader(catalogue: Catalogue, source: str, reader: str) -> None:
         put(catalogue, f"reader {source}", reader)
 
 
+@steady
+def model_name(catalogue: Catalogue, fingerprint: str) -> str | None:
+    """What the model of this fingerprint was called when it was given; None where it was not told."""
+    found = get(catalogue, f"model {fingerprint}")
+    return None if found is None else str(found)
+
+
+def name_model(catalogue: Catalogue, fingerprint: str, name: str) -> None:
+    """Notes what a model is called."""
+    with transaction(catalogue.connection):
+        put(catalogue, f"model {fingerprint}", name)
+
+
 def adopt(catalogue: Catalogue, fingerprint: str) -> None:
     """Names the model that all codes are of from now on; inside the caller's transaction."""
     put(catalogue, "fingerprint", fingerprint)

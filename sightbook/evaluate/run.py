@@ -244,7 +244,7 @@ def _model_row(
         model=str(model.folder),
         fingerprint=model.fingerprint,
         method=model.config.method,
-        pretraining=model.config.pretraining,
+        pretraining=model.config.told_pretraining,
         selection=model.config.selection,
         fine=fine,
     )

@@ -103,7 +103,7 @@ def _settle_all(catalogue: Catalogue, plans: Sequence[Plan], prune: Prune) -> in
             catalogue.put_decoding(plan.source.id, VERSION)
         elif plan.outdated and not plan.bystander:
             # What comes from an older source makes this one older until it was read: a kill must not hide that.
-            catalogue.put_decoding(plan.source.id, 1)
+            catalogue.put_decoding(plan.source.id, plan.outdated)
         _settle(catalogue, plan)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])

@@ -127,6 +127,7 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
     """Starts a migration to the model, or goes on with one that was begun; one to another model, or without the fine
     codes that are wanted, is dropped."""
     gathering.begin(catalogue, model.fingerprint, fine)
+    folder.name_model(catalogue, path, model)
     folder.copy_model(model, path / folder.NEW_MODEL)
 
 

@@ -34,7 +34,8 @@ class Plan:
     forget: failures of files that are gone or good again; found: entries the source has now; taken: pictures of other
     sources that are this one's (overlap.py), which all else goes by already; bystander: nothing else is to be done;
     drawn: paths of sheets and plots that sightbook made; aside: members of the pattern, of which the source is one,
-    that hold nothing; outdated: an older version read its pictures; anew: pictures of `todo` for that reason alone.
+    that hold nothing; outdated: the older version that read its pictures, 0: none; anew: pictures of `todo` for that
+    reason alone.
     """
 
     source: Source
@@ -52,7 +53,7 @@ class Plan:
     bystander: bool = False
     drawn: list[str] = field(default_factory=list)
     aside: list[Group] = field(default_factory=list)
-    outdated: bool = False
+    outdated: int = 0
     anew: int = 0
 
     @property
@@ -140,8 +141,9 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     def look() -> bool:
         """Whether failures are tried again; also notes whether an older version read some of the pictures."""
         ids = {source.id, *(taken.row.id for taken in plan.taken)} & {row.id for row in catalogue.sources()}
-        plan.outdated = any(catalogue.decoding(id) < VERSION for id in ids)
-        return retry or plan.outdated or _has_other_reader(catalogue, source, plan.taken)
+        oldest = min((catalogue.decoding(id) for id in ids), default=VERSION)
+        plan.outdated = oldest if oldest < VERSION else 0
+        return retry or bool(plan.outdated) or _has_other_reader(catalogue, source, plan.taken)
 
     def compare(entry: Entry, row: Known | None) -> None:
         before = plan.known_failures
@@ -233,7 +235,7 @@ def _compare(plan: Plan, entry: Entry, row: Known | None, retry: bool) -> None:
     stat = (entry.size, entry.mtime_ns)
     if row is not None and row.id is not None and (row.size, row.mtime_ns) == stat:
         # Back as it was: the code it has is the code of this content.
-        if plan.outdated and row.state == GOOD and reads_otherwise(entry):
+        if plan.outdated and row.state == GOOD and reads_otherwise(entry, plan.outdated):
             plan.todo.append(entry)
             plan.ids[entry.path] = row.id
             plan.anew += 1

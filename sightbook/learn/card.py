@@ -19,9 +19,8 @@ _PRETRAINING = {
 }
 
 
-def _pretraining(config: ModelConfig, train: Settings) -> str:
-    unknown = config.network["backbone"].get("pretraining") == "unknown"
-    if unknown and train["backbone"]["pretraining"] is None:
+def _pretraining(config: ModelConfig) -> str:
+    if config.told_pretraining != config.pretraining:
         return (
             "labels: what the backbone was pretrained with is not stated anywhere, so results count as not fully "
             "unsupervised"
@@ -63,7 +62,7 @@ similar codes. Written by sightbook {config.sightbook}, model format {config.for
 | method | {config.method}: closed form, from the collection's own neighbourhoods, without labels |
 | backbone | {network["kind"]} ({name}), not trained |
 | input | {frame.size} × {frame.size} pixels, the centre of the picture after its shorter side became {frame.resize} |
-| pretraining | {_pretraining(config, train)} |
+| pretraining | {_pretraining(config)} |
 | licence of the backbone | {network.get("licence", "unknown")} |
 | learned from | {counted(trained["pictures"], "picture")}, {looked_at:,} looked at, {trained["distinct"]:,} distinct |
 | besides | {trained["failed"]:,} that could not be read |
@@ -113,7 +112,7 @@ pictures get similar codes. Written by sightbook {config.sightbook}, model forma
 | method | {config.method} |
 | backbone | {network["kind"]} ({name}), {trained["parameters"]:,} parameters in all |
 | input | {size} × {size} pixels, the centre of the picture after its shorter side became {frame.resize} |
-| pretraining | {_pretraining(config, train)} |
+| pretraining | {_pretraining(config)} |
 | licence of the backbone | {network.get("licence", "yours: nothing but your pictures went in")} |
 | choice of the weights | {config.selection}: {_tell_choice(trained)} |
 | trained on | {counted(trained["pictures"], "picture")} |

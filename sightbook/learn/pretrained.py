@@ -27,7 +27,7 @@ def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_n
     there."""
     device, name = find_device(device_name), str(settings.name)
     facts, told = hub.preprocessing(name), known.of(name)
-    backbone, spec = open_pretrained(name, settings.pool)
+    backbone, spec = open_pretrained(name, settings.pool, stated=settings.pretraining is not None)
     encoder = PixelBackbone(backbone, facts.mean, facts.std).eval()
 
     def forward(path: Path) -> Forward:

@@ -193,7 +193,9 @@ def make_network(config: TrainConfig) -> tuple[Network, backbones.Spec, Frame, S
     if chosen.kind == "pretrained":
         name = str(chosen.name)
         facts = hub.preprocessing(name)
-        backbone, spec = open_pretrained(name, chosen.pool, chosen.dropout)
+        backbone, spec = open_pretrained(
+            name, chosen.pool, chosen.dropout, stated=chosen.pretraining is not None
+        )
         for size in {config.size, config.view_size}:
             _try_size(backbone, name, size)
         freeze(backbone, chosen.train)

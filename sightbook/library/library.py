@@ -74,6 +74,7 @@ class Library:
             model = create_with if isinstance(create_with, Model) else Model.open(create_with)
             folder.create(path, model, fine)
         folder.read_facts(path)
+        path = path.absolute()  # the process may go to another folder
         library = cls(path, Searcher.open(path, fine))
         if create_with is not None:
             from sightbook.ingest.refuse import refuse_other_model

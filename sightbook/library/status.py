@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sightbook.catalogue import folder, remembered
+from sightbook.catalogue import folder, meta, remembered
 from sightbook.errors import LibraryError, ModelError
 from sightbook.images.entry import noun
 from sightbook.images.ours import DRAWN
@@ -51,8 +51,9 @@ class Status:
 
     failures counts files that could not be read, failed lists them; bytes is what the folder takes on disk; fine_bytes
     what each picture's fine code takes, 0 where none are kept. learned_from: pictures that the model learned from;
-    advice: what would make answers better, None where nothing is known to. model: the name of a released one; backbone:
-    of its network; side: of the square that the model sees of a picture, in pixels; each None where there is none.
+    advice: what would make answers better, None where nothing is known to. model: the name of a released one, or of
+    the folder that was given, None for one that was learned for this library; backbone: of its network; side: of the
+    square that the model sees of a picture, in pixels; None where there is none.
     """
 
     path: str
@@ -102,10 +103,10 @@ def status(path: Path, catalogue: Catalogue) -> Status:
         fine_bytes=found.fine_bytes,
         fingerprint=found.fingerprint,
         method=config.method,
-        pretraining=config.pretraining,
+        pretraining=config.told_pretraining,
         learned_from=int(config.trained.get("pictures", 0)),
         advice=advise(config, pictures) if config.described else None,
-        model=released.name_of(found.fingerprint),
+        model=released.name_of(found.fingerprint) or read.name,
         backbone=config.backbone,
         side=None if config.frame is None else config.frame.size,
         selection=config.selection,
@@ -137,6 +138,7 @@ def failures(catalogue: Catalogue) -> list[Failure]:
 class _Read(NamedTuple):
     facts: Facts
     config: ModelConfig
+    name: str | None
     sources: list[SourceStatus]
     failed: list[Failure]
 
@@ -149,7 +151,8 @@ def _read_settled(path: Path, catalogue: Catalogue) -> _Read:
     def read() -> _Read:
         found = folder.facts_of(path, catalogue.fingerprint, catalogue.fine)
         config = ModelConfig.read(folder.model_of(path, found.fingerprint))
-        return _Read(found, config, _sources(catalogue), failures(catalogue))
+        name = meta.model_name(catalogue, found.fingerprint)
+        return _Read(found, config, name, _sources(catalogue), failures(catalogue))
 
     for _ in range(_ROUNDS - 1):
         with suppress(LibraryError, ModelError):

@@ -73,6 +73,16 @@ class ModelConfig:
         return f"{name} ({kind})" if name and kind else name or kind
 
     @property
+    def told_pretraining(self) -> str:
+        """`pretraining` for people: labels are what is taken where nobody said how the backbone was pretrained."""
+        unknown = self.network.get("backbone", {}).get("pretraining") == "unknown"
+        return (
+            f"unknown, taken as {self.pretraining}"
+            if unknown and self.pretraining == "labels"
+            else self.pretraining
+        )
+
+    @property
     def noun(self) -> str:
         """What it takes, in one word: pictures or vectors."""
         return "vectors" if self.frame is None else "pictures"

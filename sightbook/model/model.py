@@ -27,8 +27,9 @@ from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
 from sightbook.errors import ConfigError, ModelError
+from sightbook.images.load.apart import frame_apart
 from sightbook.images.pixels.frame import Frame
-from sightbook.images.pixels.picture import Picture, frame_picture
+from sightbook.images.pixels.picture import Picture
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import DESCRIPTION, query_files
@@ -52,12 +53,14 @@ _AT_ONCE = 4 * 224 * 224
 
 
 class Model:
-    """A MODEL folder, opened. Safe to share between threads. The encoder itself is loaded at its first use."""
+    """A MODEL folder, opened; `folder` as it was given, `place` absolute. Safe to share between threads. The encoder
+    itself is loaded at its first use."""
 
     def __init__(
         self, folder: Path, config: ModelConfig, codebooks: NDArray[np.float32], threads: int | None = None
     ) -> None:
         self.folder, self.config, self.codebooks = folder, config, codebooks
+        self.place = folder.absolute()  # where that is wherever the process goes
         self.threads = threads
         self._whole: Model = self
         self._session: Any = None
@@ -66,7 +69,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its folder, threads and length of code: whoever unpickles it opens the folder there."""
-        return _reopen, (str(self.folder.resolve()), self.threads, self.bits, self.fingerprint)
+        return _reopen, (str(self.place.resolve()), self.threads, self.bits, self.fingerprint)
 
     @classmethod
     @takes(folder=path_like, threads=optional(count))
@@ -143,7 +146,7 @@ class Model:
         D = self.D if self.config.shared else M * self.d
         config = replace(self.config, M=M, D=D, nested=tuple(shorter), fine=None)
         model = Model(self.folder, config, np.ascontiguousarray(self.codebooks[:M]), self.threads)
-        model._whole = self._whole
+        model.place, model._whole = self.place, self._whole
         return model
 
     @property
@@ -204,7 +207,7 @@ class Model:
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """A picture (a path, a file's bytes, an RGB array, a Pillow picture) → (S, S, 3) uint8, what `embed` takes.
         PictureError when it cannot be read."""
-        return frame_picture(picture, self.frame)[0]
+        return frame_apart(picture, self.frame)
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""
@@ -292,7 +295,7 @@ class Model:
             *query_files(self.config),
             "config.json",
         ):  # config.json last: a folder without it is not taken for a model
-            shutil.copyfile(self.folder / name, folder / name)
+            shutil.copyfile(self.place / name, folder / name)
         return Model.open(folder, threads=self.threads)
 
     @cached_property
@@ -334,7 +337,7 @@ class Model:
             return self._whole.description
         with self._lock:
             if self._description is None:
-                self._description = _read_description(self.folder / DESCRIPTION)
+                self._description = _read_description(self.place / DESCRIPTION)
             return self._description
 
     def _encoder(self) -> Any:
@@ -342,7 +345,7 @@ class Model:
             return self._whole._encoder()
         with self._lock:
             if self._session is None:
-                self._session = open_session(self.folder / "encoder.onnx", self.threads)
+                self._session = open_session(self.place / "encoder.onnx", self.threads)
             return self._session
 
 

@@ -16,12 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from sightbook.errors import ConfigError, PictureError, SightbookError
 from sightbook.files import MARK, replace_atomic
-from sightbook.images.pixels.picture import Picture, read_picture
+from sightbook.images.load.apart import make_apart
+from sightbook.images.pixels.picture import Picture
 
 _PAPER = (250, 249, 246)
 _CARD = (238, 236, 231)
@@ -177,15 +179,18 @@ def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cel
 
 
 def _fitted(picture: Picture, side: int) -> Image.Image | None:
-    """The whole picture as searches see it (`read_picture`), no larger than side × side; None when unreadable."""
+    """The whole picture as searches see it, no larger than side × side; None when unreadable."""
     try:
-        image, _ = read_picture(picture, side=side)
+        return Image.fromarray(make_apart(picture, side, functools.partial(_fit, side=side))[0])
     except PictureError:
         return None
+
+
+def _fit(image: Image.Image, side: int) -> NDArray[np.uint8]:
     # Small pictures (CIFAR's 32 pixels) are enlarged, too: a sheet is there to be looked at.
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC))
 
 
 def _paint(

@@ -6,6 +6,7 @@ import shlex
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ from sightbook.cli.app import app
 from sightbook.cli.completion import folders, setting
 from sightbook.cli.status import text
 from sightbook.errors import LibraryError, ModelError
+from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
 from sightbook.model import released
 from sightbook.model.model import Model
@@ -150,7 +152,7 @@ def test_values_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_status_names_the_model_its_backbone_and_what_it_sees(tmp_path: Path, library: Library) -> None:
     status = library.status()
-    assert (status.model, status.backbone, status.side) == (None, None, 16)
+    assert (status.model, status.backbone, status.side) == ("model", None, 16)
     assert "sees" in text(status, every_failure=False) and "16 × 16 pixels" in text(
         status, every_failure=False
     )
@@ -164,6 +166,39 @@ def test_status_names_the_model_its_backbone_and_what_it_sees(tmp_path: Path, li
         found = vectors.status()
         assert (found.backbone, found.side) == (None, None)
         assert "sees" not in text(found, every_failure=False)
+
+
+def test_status_tells_a_given_model_by_its_folder_after_a_migration_too(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", 3)
+    first, second = tiny_model(tmp_path / "of spring"), tiny_model(tmp_path / "of autumn", seed=1)
+    with Library.open(tmp_path / "library", create_with=first) as library:
+        library.add(tmp_path / "photos")
+        assert library.status().model == "of spring"
+        migrate(library.path, Model.open(second))
+        assert library.status().model == "of autumn"
+        assert "of autumn: " in text(library.status(), every_failure=False)
+        first.rename(tmp_path / "elsewhere")
+        migrate(library.path, Model.open(tmp_path / "elsewhere"))
+        assert library.status().model == "elsewhere"
+
+
+def test_a_library_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "photos", 3)
+    tiny_model(tmp_path / "model")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Library.open("library", create_with="model") as library:
+        model = Model.open("model")
+        monkeypatch.chdir(tmp_path / "other")
+        assert library.add(tmp_path / "photos").added == 3
+        assert [hit.id for hit in library.search(tmp_path / "photos" / "001.png", k=1)] == [
+            library.search("../photos/001.png", k=1)[0].id
+        ]
+        assert library.status().pictures == 3 and library.path == tmp_path / "library"
+        pixels = model.prepare("../photos/001.png")[None]
+        assert np.array_equal(model.encode(pixels), library.model.encode(pixels))
 
 
 def test_large_pictures_for_a_small_model_are_told(tmp_path: Path) -> None:

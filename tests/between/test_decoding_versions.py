@@ -18,6 +18,7 @@ from sightbook.model.model import Model
 from sightbook.progress import Notice
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 from tests.images.test_colour import P3, SRGB, adobe
+from tests.images.test_decode import png
 from tests.tiny import tiny_model
 
 
@@ -165,7 +166,30 @@ def test_the_head_of_a_file_tells_whether_it_is_concerned(name: str, tmp_path: P
     data = pictures()[name]
     write_folder(tmp_path, {name: data})
     entry = Entry("s", name, len(data), 0, None, Origin(kind_of("folder"), str(tmp_path)))
-    assert versions.reads_otherwise(entry) == (name in WIDE)
-    assert not versions.reads_otherwise(
-        Entry("s", "gone.jpg", 9, 0, None, Origin(kind_of("folder"), str(tmp_path)))
-    )
+    assert versions.reads_otherwise(entry, 1) == (name in WIDE)
+    assert not versions.reads_otherwise(entry, 2)
+    gone = Entry("s", "gone.jpg", 9, 0, None, Origin(kind_of("folder"), str(tmp_path)))
+    assert not versions.reads_otherwise(gone, 1)
+
+
+def test_from_version_2_on_only_deep_pictures_with_alpha_are_read_anew(tmp_path: Path, model: Model) -> None:
+    files = {
+        **pictures(),
+        "grey.png": png(2, 1, b"\0" + bytes(8), depth=16, colour=4),
+        "colour.png": png(2, 1, b"\0" + bytes(16), depth=16, colour=6),
+        "opaque.png": png(2, 1, b"\0" + bytes(12), depth=16, colour=2),
+    }
+    photos = write_folder(tmp_path / "photos", files)
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        library.add(photos)
+        catalogue = Catalogue.write(library.path / NAME)
+        (source,) = catalogue.sources()
+        catalogue.put_decoding(source.id, 2)
+        catalogue.close()
+        said: list[str] = []
+        for _ in range(2):
+            library.add(photos, listener=lambda e: said.append(e.text) if isinstance(e, Notice) else None)
+        anew = [text for text in said if "read anew" in text]
+        assert len(anew) == 1 and anew[0].startswith(
+            "2 of the pictures that are known were read by an older version"
+        )

@@ -86,7 +86,7 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
         ),
         (
             ("add", "library", "photos"),
-            "holds pictures, and the model of library takes vectors of 12 numbers",
+            "library takes vectors of 12 numbers",
         ),
         (("add", "new", "photos", "--model", "model"), "holds pictures, and the model of new takes vectors"),
         (

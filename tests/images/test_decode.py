@@ -204,6 +204,18 @@ def test_sixteen_bit_colour_of_fewer_bits_is_as_light_as_it_was_meant(bits: int,
     assert np.abs(decode(data)[0] - wanted).max() <= 0.5
 
 
+@pytest.mark.parametrize("alpha", [0, 4095, 65535])
+def test_sixteen_bit_grey_with_alpha_of_twelve_bits_is_as_light_as_it_was_meant(alpha: int) -> None:
+    values = np.array([0, 2047, 4095, 1365])
+    pairs = np.stack([values, np.full(4, alpha)], axis=1)
+    data = png(4, 1, b"\0" + pairs.astype(">u2").tobytes(), depth=16, colour=4)
+    wanted = values * (255 / 4095) if alpha else np.full(4, 255)
+    assert np.abs(decode(data)[0] - wanted[:, None]).max() <= 0.5
+    samples = np.concatenate([np.repeat(pairs[:, :1], 3, axis=1), pairs[:, 1:]], axis=1)
+    data = png(4, 1, b"\0" + samples.astype(">u2").tobytes(), depth=16, colour=6)
+    assert np.abs(decode(data)[0] - wanted[:, None]).max() <= 0.5
+
+
 def test_sixteen_bit_colour_tiff_of_twelve_bits() -> None:
     values = np.array([[[0, 2047, 4095], [4095, 0, 1365]]], np.uint16)
     for order in ("<", ">"):

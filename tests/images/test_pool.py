@@ -371,8 +371,14 @@ def test_a_stopped_program_leaves_no_processes(sent: signal.Signals) -> None:
     assert said.count("Traceback") == (1 if sent is signal.SIGINT else 0), said
 
 
-def test_processes_that_cannot_start_are_one_error(eager: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "_PROGRAM", "raise SystemExit(7)")
+@posix
+def test_processes_that_cannot_start_are_one_error(
+    eager: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 7\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
     with pytest.raises(SightbookError, match=r"do not start \(exit 7\).*--jobs 1"):
         list(load([Made("x")] * 30, FRAME, jobs=2))  # type: ignore[list-item]
     monkeypatch.setattr(sys, "executable", "/nothing/here")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,19 +14,14 @@ import numpy as np
 
 from sightbook.errors import SightbookError, SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.load.child import how, receive, send, start
 from sightbook.images.load.loaded import Failed, Loaded
-from sightbook.images.load.worker import TICK, TICK_SECONDS, Decoded, receive, send
+from sightbook.images.load.worker import TICK, TICK_SECONDS, Decoded
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import SECONDS, Guards
 
 Outcome = Loaded | Failed | SourceError
 _Task = tuple[list[Entry], Future[list[Outcome]]]
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from sightbook.images.load.worker import main; main()"
-)
-_WINDOWS = sys.platform == "win32"
-_NEW_PROCESS_GROUP = 0x200  # subprocess.CREATE_NEW_PROCESS_GROUP, a name that exists on Windows only
 _STARTS = 3
 _PIPE_BYTES = 1 << 20
 
@@ -179,14 +171,7 @@ class _Process:
         self._deadline = math.inf
         self._shape = (-1, frame.size, frame.size, 3)
         try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, json.dumps(sys.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # A group of its own: Ctrl-C at the terminal reaches the parent alone, which then ends its children.
-                process_group=None if _WINDOWS else 0,
-                creationflags=_NEW_PROCESS_GROUP if _WINDOWS else 0,
-            )
+            self._child = start("sightbook.images.load.worker", "main")
         except OSError as error:
             raise SightbookError(
                 f"A process that decodes pictures cannot be started ({error.strerror}): run with --jobs 1."
@@ -246,12 +231,7 @@ class _Process:
 
     def _how(self) -> str:
         self.kill()
-        code = self._child.wait()
-        if code >= 0:
-            return f"exit {code}"
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-        return f"signal {-code}"
+        return how(self._child.wait())
 
 
 def _widen(pipe: int) -> None:

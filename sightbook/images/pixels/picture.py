@@ -31,7 +31,7 @@ def frame_picture(
     picture: Picture, frame: Frame, guards: Guards | None = None
 ) -> tuple[NDArray[np.uint8], About]:
     """Any picture as the pixels (size, size, 3) that encoders see, with what it tells about itself; errors as of
-    `read_picture`."""
+    `read_picture`. In this very process, however long it takes: see `load.apart`."""
     image, about = read_picture(picture, side=frame.resize, guards=guards)
     return frame.apply_image(image), about
 
@@ -44,30 +44,40 @@ def read_picture(
     side, guards: as in `decode`. PictureError when it cannot be read, is no picture, or is larger than the guards.
     """
     guards = guards or limits()
-    if isinstance(picture, str | os.PathLike):
-        return decode_image(read_file(picture, guards.bytes), side=side, guards=guards)
-    if isinstance(picture, bytes | bytearray | memoryview):
-        return decode_image(bytes(picture), side=side, guards=guards)
+    data = bytes_of(picture, guards)
+    if data is not None:
+        return decode_image(data, side=side, guards=guards)
     if isinstance(picture, Image.Image):
         return _of_pillow(picture, side, guards)
     return _of_array(picture, guards)
 
 
+def bytes_of(picture: Picture, guards: Guards) -> bytes | None:
+    """The bytes of the file that a picture is, or stands for; None for one of pixels. Errors as of `read_picture`."""
+    if isinstance(picture, str | os.PathLike):
+        return read_file(picture, guards.bytes)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if not isinstance(picture, Image.Image):
+        return None
+    try:
+        return _file_of(picture, guards.bytes)
+    except Exception as error:
+        raise explain(error) from error
+
+
 def _of_pillow(image: Image.Image, side: int | None, guards: Guards) -> tuple[Image.Image, About]:
     with quiet():
         try:
-            data = _file_of(image, guards.bytes)
-            if data is None:
-                guards.check_size(*image.size)
-                image.load()
-                (width, height), format = image.size, image.format
-                if side is not None and format in ("JPEG", "MPO"):
-                    scale = draft_scale(width, height, side)  # what its file would have been decoded at
-                    image = _reduce(image, scale) if scale > 1 else image
-                return upright(image, width, height, format)
+            guards.check_size(*image.size)
+            image.load()
+            (width, height), format = image.size, image.format
+            if side is not None and format in ("JPEG", "MPO"):
+                scale = draft_scale(width, height, side)  # what its file would have been decoded at
+                image = _reduce(image, scale) if scale > 1 else image
+            return upright(image, width, height, format)
         except Exception as error:
             raise explain(error) from error
-    return decode_image(data, side=side, guards=guards)
 
 
 def _reduce(image: Image.Image, scale: int) -> Image.Image:

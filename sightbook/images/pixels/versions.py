@@ -1,7 +1,8 @@
 """How pictures become pixels has versions: which pictures another version reads otherwise, told from their headers.
 
 1: before this was counted, colours as the numbers stand in the file. 2: profiles, code points and gamma are brought to
-sRGB, fully transparent BMP are opaque, 16-bit samples of fewer bits are as light as they were meant.
+sRGB, fully transparent BMP are opaque, 16-bit samples of fewer bits are as light as they were meant. 3: so are grey
+ones with alpha, and so is the alpha itself.
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ from sightbook.images.entry import Entry
 from sightbook.images.pixels import riff
 from sightbook.images.pixels.colour import differs_from_srgb, from_code_points
 
-VERSION = 2
+VERSION = 3
 _HEAD = 128 << 10
 
 
-def reads_otherwise(entry: Entry) -> bool:
-    """Whether version 2 may give an entry other pixels than version 1 gave, as far as the beginning of its file tells.
-    What cannot be read now is read when it is there again."""
+def reads_otherwise(entry: Entry, before: int) -> bool:
+    """Whether this version may give an entry other pixels than an older one gave, as far as the beginning of its file
+    tells. What cannot be read now is read when it is there again."""
     try:
-        return _differs(entry.head(_HEAD))
+        head = entry.head(_HEAD)
+        return _differs_from_2(head) or (before < 2 and _differs_from_1(head))
     except (PictureError, SourceError):
         return False
 
 
-def _differs(head: bytes) -> bool:
+def _differs_from_2(head: bytes) -> bool:
+    """Whether it is a PNG of 16 bits with alpha."""
+    return head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\4", b"\x10\6")
+
+
+def _differs_from_1(head: bytes) -> bool:
     if head.startswith(b"\xff\xd8\xff"):
         return _jpeg_differs(head)
     if head.startswith(b"\x89PNG"):

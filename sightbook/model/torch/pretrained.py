@@ -41,10 +41,13 @@ _BESIDE = {
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
-def open_pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tuple[Backbone, Spec]:
+def open_pretrained(
+    name: str, pool: str = "auto", dropout: float = 0.0, *, stated: bool = False
+) -> tuple[Backbone, Spec]:
     """Opens a hub name, a local folder or the built-in network; of CLIP and SigLIP their vision tower alone.
 
-    dropout: in training, in place of what the network comes with; 0 leaves it as it is.
+    dropout: in training, in place of what the network comes with; 0 leaves it as it is. stated: whether the user said
+    how it was pretrained.
 
     ModelError when it is absent, unreachable, no vision model, pickled, or when weights are missing; ConfigError for a
     pooling or a dropout that it does not have.
@@ -96,7 +99,7 @@ def open_pretrained(name: str, pool: str = "auto", dropout: float = 0.0) -> tupl
         "kind": "pretrained",
         "name": name,
         "licence": facts.licence,
-        "pretraining": "stated" if facts.certain else "unknown",
+        "pretraining": "stated" if stated or facts.certain else "unknown",
         "pool": choose(pool, config.model_type),
         "transformers": {"model_type": config.model_type, **_plain(config.to_diff_dict())},
     }

@@ -1,0 +1,118 @@
+"""One picture in a process of its own: the same pixels, and no decoder that holds up or ends ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sightbook.errors import PictureError
+from sightbook.images.load.apart import frame_apart, make_apart
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.guards import Guards
+from sightbook.images.pixels.picture import frame_picture
+from tests.images.pictures import encoded, gradient
+
+FRAME = Frame(24, 32)
+QUICK = Guards(seconds=20)  # a limit of one's own: every format goes to another process
+
+
+def whose(image: Image.Image) -> NDArray[np.uint8]:
+    """The number of the process that looks at the picture, as bytes."""
+    return np.frombuffer(os.getpid().to_bytes(8, "little"), np.uint8)
+
+
+def stand_still(image: Image.Image) -> NDArray[np.uint8]:
+    time.sleep(1000)
+    raise AssertionError
+
+
+def die(image: Image.Image) -> NDArray[np.uint8]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def leave(image: Image.Image) -> NDArray[np.uint8]:
+    os._exit(3)
+
+
+def tiff(side: int = 40) -> bytes:
+    file = BytesIO()
+    Image.fromarray(gradient(side, 30)).save(file, "TIFF", compression="tiff_lzw")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("limit", [None, "20"])
+def test_a_file_gives_the_pixels_that_it_gives_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None
+) -> None:
+    if limit is not None:
+        monkeypatch.setenv("SIGHTBOOK_SECONDS", limit)
+    for name, data in {
+        "a.tif": tiff(),
+        "b.png": encoded(gradient(40, 30)),
+        "c.jpg": encoded(gradient(50), "JPEG"),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        here = frame_picture(data, FRAME)[0]
+        with Image.open(tmp_path / name) as opened:
+            for picture in (data, bytearray(data), tmp_path / name, str(tmp_path / name), opened):
+                assert np.array_equal(frame_apart(picture, FRAME), here)
+
+
+def test_pixels_and_touched_pictures_need_no_other_process() -> None:
+    mine = whose(Image.new("RGB", (1, 1)))
+    assert np.array_equal(make_apart(gradient(40), None, whose, QUICK)[0], mine)
+    assert np.array_equal(make_apart(Image.fromarray(gradient(40)), None, whose, QUICK)[0], mine)
+    assert np.array_equal(make_apart(encoded(gradient(40)), None, whose)[0], mine)
+
+
+def test_a_process_stays_for_the_next_picture_and_a_new_one_comes_after_one_that_ended() -> None:
+    first, about = make_apart(tiff(), None, whose)
+    assert (about.width, about.height, about.format) == (40, 30, "tiff")
+    assert not np.array_equal(first, whose(Image.new("RGB", (1, 1))))
+    assert np.array_equal(make_apart(tiff(), None, whose)[0], first)
+    with pytest.raises(PictureError, match=r"^the process decoding it died \(exit 3\)$"):
+        make_apart(tiff(), None, leave)
+    assert not np.array_equal(make_apart(tiff(), None, whose)[0], first)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_decoder_that_dies_is_named() -> None:
+    with pytest.raises(PictureError, match=r"^the process decoding it died \(SIGKILL\)$"):
+        make_apart(tiff(), None, die)
+
+
+def test_a_decoder_that_stands_still_is_given_up() -> None:
+    with pytest.raises(
+        PictureError,
+        match=r"^reading and decoding it took longer than 0\.3 s \(SIGHTBOOK_SECONDS raises the limit\)$",
+    ):
+        make_apart(encoded(gradient(40)), None, stand_still, Guards(seconds=0.3))
+
+
+def test_what_is_wrong_with_a_picture_is_said_as_here() -> None:
+    for data in (tiff()[:60], b"II*\0 and no more", b"", b"text"):
+        with pytest.raises(PictureError) as here:
+            frame_picture(data, FRAME)
+        with pytest.raises(PictureError) as there:
+            make_apart(data, FRAME.resize, FRAME.apply_image, QUICK)
+        assert str(there.value) == str(here.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_leaves_its_parents_one_alone() -> None:
+    first, _ = make_apart(tiff(), None, whose)
+    child = os.fork()
+    if child == 0:
+        other, _ = make_apart(tiff(), None, whose)
+        os._exit(1 if np.array_equal(other, first) else 0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert np.array_equal(make_apart(tiff(), None, whose)[0], first)
