@@ -31,6 +31,7 @@ from sightbook.describe.learn import STRENGTHS, Strength, learn
 from sightbook.describe.nearest import neighbours
 from sightbook.describe.vectors import unit
 from sightbook.evaluate import classic
+from sightbook.model.fit import share_of
 
 BITS = (16, 32, 64, 128)
 DEFAULT = "neighbours, clusterings 64 bits"
@@ -123,12 +124,12 @@ def learned(data: Collection, seed: int) -> Iterator[Row]:
     yield data.judge("whitening alone, floats", p1 @ y1.T)
     w = classic_pca(y1, p1, 256)
     yield data.judge("whitening alone, clusterings 64 bits", cluster_scores(*w, 8, seed))
-    words = clusterings(x, 16, 256, seed)
+    words, share = clusterings(x, 16, 256, seed), share_of(len(stored))
     for bits in BITS:
         M = bits // 8
         scores = code_scores(q, x, words[:M])
         yield data.judge(f"neighbours, clusterings {bits} bits", scores)
-        yield data.judge(f"neighbours, clusterings {bits} bits + fine code", with_fine(scores, p, y))
+        yield data.judge(f"neighbours, clusterings {bits} bits + fine code", with_fine(scores, p, y, share))
     wide = [learning_floats(stored, asked, found.strength)]
     for bits in BITS:
         M = bits // 8
@@ -167,7 +168,7 @@ def code_scores(asked: Any, stored: Any, words: Any) -> Any:
     return score_codes(tables(asked, words, "near-cosine"), assign(stored, words, "near-cosine"))
 
 
-def with_fine(scores: Any, p: Any, y: Any, weight: float = 0.35, first: int = 400) -> Any:
+def with_fine(scores: Any, p: Any, y: Any, weight: float, first: int = 400) -> Any:
     """The first 400 by code in the order of code + fine score, numbers at 8 bits; the rest after them."""
     step = float(np.abs(y).max()) / 127
     fine = (np.rint(p / step) @ np.rint(y / step).T).astype(np.float32)
@@ -218,7 +219,7 @@ def later(data: Collection, seed: int) -> Iterator[Row]:
         scores = code_scores(q, x, clusterings(description.apply(first), 8, 256, seed))
         yield data.judge(f"{name}, 64 bits", scores)
         p, y = (each + description.middle for each in (q, x))
-        yield data.judge(f"{name}, 64 bits + fine code", with_fine(scores, p, y))
+        yield data.judge(f"{name}, 64 bits + fine code", with_fine(scores, p, y, share_of(len(first))))
         asked, _ = classic.centre(data.asked, first)
         stored, own = classic.centre(data.stored, first)
         yield data.judge(f"{name}, features centred by them, cosine", asked @ stored.T)

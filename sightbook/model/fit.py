@@ -35,8 +35,9 @@ K = 256
 _CLUSTERED = 1 << 16  # rows that k-means sees, at most: 256 for each codeword
 _NESTED = (16, 32, 64)
 _METRIC: Metric = "near-cosine"
-# Fine codes: how much their products vary beside code scores, measured over so many pairs of pictures.
-_SHARE = 0.35
+# Fine codes: how much their products vary beside code scores, measured over so many pairs of pictures; more where a
+# codeword was learned from fewer than so many, and is noise to pictures that come later (docs/log.md).
+_SHARE, _TO_EACH, _MOST = 0.35, 6, 8
 _ASKED, _STORED = 500, 5000
 
 
@@ -70,7 +71,7 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
         described = time.monotonic()
         x = learned.description.apply(sample(rows, _CLUSTERED, seed))
         codebooks = clusterings(x, bits // 8, K, seed)
-        fine = _fine(x, learned.description, codebooks, seed)
+        fine = _fine(x, learned.description, codebooks, share_of(learned.distinct), seed=seed)
     facts = {
         "pictures": len(rows),
         "looked_at": learned.rows,
@@ -85,9 +86,16 @@ def fit(features: Any, bits: int = 64, *, strength: Strength | None = None, seed
     return Fitted(learned.description, codebooks, facts, fine)
 
 
-def _fine(x: Floats, description: Description, codebooks: Floats, seed: int) -> dict[str, float]:
+def share_of(pictures: int) -> float:
+    """How much the products of fine codes are to vary beside code scores that were learned from so many pictures."""
+    return _SHARE * min(max(1.0, _TO_EACH * K / max(1, pictures)), _MOST)
+
+
+def _fine(
+    x: Floats, description: Description, codebooks: Floats, share: float, *, seed: int
+) -> dict[str, float]:
     """The constants of fine codes: the largest number of a description, and the weight under which their products vary
-    about a third as much, from picture to picture, as code scores do."""
+    `share` as much, from picture to picture, as code scores do."""
     stored = sample(x, _STORED, seed)
     asked = sample(stored, _ASKED, seed)
     y = stored + description.middle
@@ -100,7 +108,7 @@ def _fine(x: Floats, description: Description, codebooks: Floats, seed: int) -> 
     )
     by_code = float(scores.std(axis=1, dtype=np.float64).mean())
     by_fine = float(products.std(axis=1, dtype=np.float64).mean()) * (limit / STEPS) ** 2
-    return {"limit": limit, "weight": _SHARE * by_code / by_fine if by_fine > 0 else 0.0}
+    return {"limit": limit, "weight": share * by_code / by_fine if by_fine > 0 else 0.0}
 
 
 def write(

@@ -12,7 +12,7 @@ import pytest
 from sightbook.codes import tables as lookup
 from sightbook.codes.products import clusterings
 from sightbook.errors import ConfigError, ModelError
-from sightbook.model.fit import fit
+from sightbook.model.fit import fit, share_of
 from sightbook.model.model import Model
 from tests.describe.test_learn import collection
 
@@ -93,6 +93,25 @@ def test_clusterings_begin_elsewhere_and_come_out_the_same_again() -> None:
     assert {row.tobytes() for row in few[0]} == {row.tobytes() for row in x[:4]}
     with pytest.raises(ValueError, match="no row"):
         clusterings(x[:0], 1, 16)
+
+
+def test_fine_codes_weigh_more_where_codewords_were_learned_from_few(vectors: np.ndarray) -> None:
+    assert [share_of(n) for n in (10_000_000, 1536, 768, 384, 192, 10, 0)] == [
+        0.35,
+        0.35,
+        0.7,
+        1.4,
+        2.8,
+        2.8,
+        2.8,
+    ]
+    rng = np.random.default_rng(3)
+    many = (rng.normal(size=(40, 24))[rng.integers(0, 40, 3072)] + 0.5 * rng.normal(size=(3072, 24))).astype(
+        np.float32
+    )
+    weights = [fit(many[:n], 32).fine["weight"] for n in (3072, 1536, 384)]  # type: ignore[index]
+    assert abs(weights[1] / weights[0] - 1) < 0.2
+    assert 3 < weights[2] / weights[1] < 5
 
 
 def test_bits_that_do_not_fit_are_refused(vectors: np.ndarray) -> None:
