@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.errors import LibraryError
 from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
@@ -132,8 +134,8 @@ def test_an_engine_that_cannot_be_built_beside_is_told_by_the_next_search(
     ids(library)
     with Library.open(place) as other:
         other.add([fill(photos, 9)])
-        other._catalogue.connection.execute("PRAGMA query_only = OFF")
-        other._catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id = 3")
+        with closing(Catalogue.write(place / NAME)) as catalogue:
+            catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id = 3")
     assert ids(library) == [1, 2, 3, 4, 5, 6]
     settle(library)
     with pytest.raises(LibraryError, match="codes of unequal length"):

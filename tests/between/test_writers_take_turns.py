@@ -18,7 +18,7 @@ from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
-from tests.ingest.test_add import held
+from tests.library.held import held
 from tests.library.pictures import content, fill, picture
 
 
