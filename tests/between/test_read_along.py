@@ -194,7 +194,7 @@ def test_an_export_into_which_a_migration_lands_is_of_one_model(
         expected[model.fingerprint] = [row.tobytes() for row in packed]
     library.search(picture(0))
     patch = later(method, step, lambda: migrate(library.path, other_model))
-    patch.setattr(export, "_ROWS", 4)
+    patch.setattr(export, "ROWS", 4)
     try:
         assert export.to_parquet(library, tmp_path / "out.parquet") == 12
     finally:

@@ -74,7 +74,7 @@ def test_an_empty_library_is_an_empty_index(place: Path, model: Model, tmp_path:
 def test_parquet_holds_ids_keys_and_codes(
     place: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_ROWS", 4)
+    monkeypatch.setattr(export, "ROWS", 4)
     photos = fill(tmp_path / "Fotos", 9)
     write(photos / "ünï.png", picture(60))
     write(photos / "bad.png", b"nothing")
