@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(place: Path, model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
-    monkeypatch.setattr(searcher, "_AT_ONCE", 0)
+    monkeypatch.setattr(searcher, "AT_ONCE", 0)
     with Library.open(place, create_with=model) as library:
         library.add([photos])
         yield library
@@ -121,7 +121,7 @@ def test_codes_of_another_model_are_waited_for(library: Library, place: Path, ot
 def test_a_small_library_is_always_searched_as_it_is(
     library: Library, place: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "_AT_ONCE", 6)
+    monkeypatch.setattr(searcher, "AT_ONCE", 6)
     ids(library)
     with Library.open(place) as other:
         other.add([fill(photos, 9)])

@@ -100,7 +100,7 @@ class Enough(Exception):
 def test_a_listener_that_raises_stops_the_add_and_what_was_encoded_is_kept(
     library: Library, photos: Path, model: Model, stop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightbook.progress._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sightbook.progress.EVERY_SECONDS", 0.0)
     (photos / "003.png").write_bytes(b"no picture")
 
     def listen(event: Progress | Notice) -> None:
