@@ -19,7 +19,7 @@ from sightbook.describe.linear import eigh
 from sightbook.describe.vectors import unit
 
 EXACT = 20_000
-COMPONENTS = 128
+COMPONENTS = 128  # by which candidates are found
 _PER_NEIGHBOUR = 4  # candidates by the first components for each neighbour wanted
 SCORES = 1 << 23  # in a block: 32 MiB, and twice as much for their places
 

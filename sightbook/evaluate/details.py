@@ -22,7 +22,7 @@ QUERIES = 1000  # at most so many make up a curve
 LEVELS = tuple(step / 20 for step in range(1, 21))  # of recall
 ROWS, ANSWERS = 8, 9  # of the sheet
 _RANKS = tuple(lead * 10**power for power in range(7) for lead in (1, 2, 5))
-CHUNK = 16
+CHUNK = 16  # queries ranked at once
 
 
 @dataclass(frozen=True)
