@@ -228,11 +228,11 @@ def _together(work: Path, model: Model) -> list[str]:
     started = time.monotonic()
     with Library.open(work / "alone", create_with=model) as alone:
         alone.add([work / "all" / "good"], jobs=1)
-        wanted = {path: value for (_, path), value in alone._catalogue.content().items()}
+        wanted = {row[2]: row[4:] for rows in alone.rows(1000) for row in rows}
         unreadable = len(alone.failures())
     with Library.open(work / "library", create_with=model) as library:
         report = library.add([work / "all"])
-        held = {path: value for (_, path), value in library._catalogue.content().items()}
+        held = {row[2]: row[4:] for rows in library.rows(1000) for row in rows}
         named = {failure.path: failure.reason for failure in library.failures()}
     for path, value in wanted.items():
         if held.get(f"good/{path}") != value:

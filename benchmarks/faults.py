@@ -247,14 +247,12 @@ class Campaign:
 
     def _held(self, library: Path) -> dict[str, bytes]:
         """By path the code, and behind it the fine code where such are kept."""
-        with Library.open(library) as opened, opened._lock:
-            fine = opened._catalogue.fine_content() if opened.facts.fine_bytes else {}
-            content = opened._catalogue.content()
-            return {key[1]: code + fine.get(key, b"") for key, (_, code) in content.items()}
+        with Library.open(library) as opened:
+            pages = opened.rows(1000, fine=opened.facts.fine_bytes > 0)
+            return {row[2]: b"".join(row[5:]) for rows in pages for row in rows}
 
     def _digests(self, opened: Library) -> dict[str, bytes]:
-        with opened._lock:
-            return {path: found for (_, path), (found, _) in opened._catalogue.content().items()}
+        return {row[2]: row[4] for rows in opened.rows(1000) for row in rows}
 
     def _code(self, model: Model, data: bytes) -> bytes:
         key = (model.fingerprint, digest(data))

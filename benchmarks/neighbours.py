@@ -117,7 +117,7 @@ def learned(data: Collection, seed: int) -> Iterator[Row]:
     x, q = (found.description.apply(each) for each in (stored, asked))
     y, p = x + found.description.middle, q + found.description.middle
     yield data.judge("neighbours, 256 floats", p @ y.T)
-    only = learning._whitening
+    only = learning.learn_whitening
     places, _ = neighbours(centred[1], 4)
     whitening = only(centred[1], np.arange(len(stored)), places, found.strength.whitening)
     y1, p1 = (learning._mapped(each, whitening) for each in (centred[1], centred[0]))

@@ -192,11 +192,11 @@ def settled(data: Data, k: int) -> list[dict[str, Any]]:
         engine.search(data.tables, k)
         deciding = time.perf_counter() - started
         seen += len(data.tables)
-    grouped = engine._rows.is_grouped
+    grouped = engine.rows.is_grouped
     if not grouped:
         print(f"{data.bits:>4}  groups would not pay: it goes on scanning", flush=True)
         return [{"codes": data.name, "bits": data.bits, "grouped": False}]
-    scanning._rows._watch = None  # type: ignore[union-attr]
+    scanning.rows.watch = None  # type: ignore[union-attr]
     took: list[tuple[float, float]] = []
     for q in range(len(data.tables)):
         one = data.tables[q : q + 1]
@@ -292,7 +292,7 @@ def spread(data: Data, k: int, threads: int) -> list[dict[str, Any]]:
     ours, theirs = np.median(ratios, axis=0).tolist()
     print(
         f"{data.bits:>4}  {threads} threads answer {ours:.2f} × the queries of one (raw FastScan: {theirs:.2f} ×; "
-        f"{len(many)} queries, medians of 7{', by groups' if engine._rows.is_grouped else ''})",
+        f"{len(many)} queries, medians of 7{', by groups' if engine.rows.is_grouped else ''})",
         flush=True,
     )
     return [

@@ -16,7 +16,8 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
-_own = False
+# Whether the settings of this process's memory are sightbook's to make.
+owned = False
 
 TRAINING = (1 << 30, (1 << 31) - 1, 64 << 20)
 SEARCHING = (16 << 20, 64 << 20, 0)
@@ -24,15 +25,15 @@ SEARCHING = (16 << 20, 64 << 20, 0)
 
 def own_process() -> None:
     """Says that the settings of this process's memory are sightbook's to make."""
-    global _own  # noqa: PLW0603  a fact about the process
-    _own = True
+    global owned  # noqa: PLW0603  a fact about the process
+    owned = True
 
 
 def keep_freed_memory(limits: tuple[int, int, int]) -> bool:
     """Sets limits for this process: bytes of the largest block that is kept, bytes kept in all, bytes asked for in
     advance. False where the process is not ours (`own_process`), there is no glibc, or the user chose by environment.
     """
-    glibc = _glibc() if _own else None
+    glibc = find_glibc() if owned else None
     if glibc is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     block, kept, ahead = limits
@@ -43,12 +44,13 @@ def keep_freed_memory(limits: tuple[int, int, int]) -> bool:
 def give_back_freed_memory() -> None:
     """Hands what is free to the kernel, once, where the process is ours: after work whose temporary arrays were larger
     than what it leaves."""
-    glibc = _glibc() if _own else None
+    glibc = find_glibc() if owned else None
     if glibc is not None:
         glibc.malloc_trim(0)
 
 
-def _glibc() -> ctypes.CDLL | None:
+def find_glibc() -> ctypes.CDLL | None:
+    """The C library of this process, where it has these settings."""
     if not sys.platform.startswith("linux"):
         return None
     try:

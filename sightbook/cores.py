@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_GROUPS = Path("/proc/self/cgroup")
-_MOUNT = Path("/sys/fs/cgroup")
+GROUPS = Path("/proc/self/cgroup")
+MOUNT = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
@@ -41,17 +41,17 @@ def _folders() -> Iterator[Path]:
     the root of the mount.
     """
     try:
-        lines = _GROUPS.read_text().splitlines()
+        lines = GROUPS.read_text().splitlines()
     except OSError:
         lines = []
     # "0::/path" is version 2; "4:cpu,cpuacct:/path" one of version 1, whose mount may have either name.
     groups = [line.split(":", 2) for line in lines if line.count(":") >= 2]
-    mounts = [(_MOUNT, "/"), (_MOUNT / "cpu", "/"), (_MOUNT / "cpu,cpuacct", "/")]
+    mounts = [(MOUNT, "/"), (MOUNT / "cpu", "/"), (MOUNT / "cpu,cpuacct", "/")]
     for _, controllers, path in groups:
         if not controllers:
-            mounts += [(_MOUNT, path), (_MOUNT / "unified", path)]
+            mounts += [(MOUNT, path), (MOUNT / "unified", path)]
         elif "cpu" in controllers.split(","):
-            mounts += [(_MOUNT / controllers, path), (_MOUNT / "cpu", path)]
+            mounts += [(MOUNT / controllers, path), (MOUNT / "cpu", path)]
     seen = set()
     for mount, path in mounts:
         inner = mount / path.lstrip("/")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-_EVERY_SECONDS = 0.2
+EVERY_SECONDS = 0.2  # between two events of a stage
 _WINDOW_SECONDS = 15.0
 
 
@@ -61,7 +61,7 @@ class Meter:
         self.done += n
         self._figures.update(figures)
         now = time.monotonic()
-        if now - self._last >= _EVERY_SECONDS:
+        if now - self._last >= EVERY_SECONDS:
             self._last = now
             self.listener(self._event(now, seconds_left))
 

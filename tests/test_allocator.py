@@ -43,8 +43,8 @@ def test_no_setting_is_made_by_a_search_of_several_threads(monkeypatch: pytest.M
     from sightbook.codes.engine import Engine
 
     asked: list[str] = []
-    monkeypatch.setattr(allocator, "_own", False)  # as in a program of somebody else
-    monkeypatch.setattr(allocator, "_glibc", lambda: asked.append("glibc"))
+    monkeypatch.setattr(allocator, "owned", False)  # as in a program of somebody else
+    monkeypatch.setattr(allocator, "find_glibc", lambda: asked.append("glibc"))
     random = np.random.default_rng(0)
     engine = Engine(random.integers(0, 256, (500, 4), np.uint8), 4, 256)
     engine.search(random.random((64, 4, 256), np.float32), 3, threads=2)

@@ -39,8 +39,8 @@ class Groups:
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Groups:
     found = Groups(tmp_path)
-    monkeypatch.setattr(counting, "_GROUPS", found.mine)
-    monkeypatch.setattr(counting, "_MOUNT", tmp_path / "fs")
+    monkeypatch.setattr(counting, "GROUPS", found.mine)
+    monkeypatch.setattr(counting, "MOUNT", tmp_path / "fs")
     monkeypatch.setattr(counting.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     return found
 

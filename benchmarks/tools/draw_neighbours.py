@@ -34,9 +34,9 @@ def steps(path: Path) -> None:
     y = x
     for _ in range(2):
         places, _ = neighbours(y, 4)
-        whitening = learning._whitening(x, np.arange(240), places, strength.whitening)
+        whitening = learning.learn_whitening(x, np.arange(240), places, strength.whitening)
         y = learning._mapped(x, whitening)
-    (whole,) = learning._weights(x, 4, [strength], learning.SEED)
+    (whole,) = learning.learn_weights(x, 4, [strength], learning.SEED)
     z = learning._mapped(x, whole)
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.6), layout="constrained")
     titles = ("features, centred", "local whitening", "regression to neighbours")

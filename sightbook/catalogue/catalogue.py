@@ -165,7 +165,6 @@ class Catalogue:
     keys = pictures.keys
     about = pictures.about
     find = pictures.find
-    content = pictures.content
     latest_sides = pictures.latest_sides
     match = pictures.match
     put = batches.put
@@ -182,7 +181,6 @@ class Catalogue:
     codes_and_digests = joined.codes_and_digests
     fine_codes = fines.fine_codes
     fine_of = fines.fine_of
-    fine_content = fines.fine_content
     lacking_fine = fines.lacking_fine
     keep_fine = fines.keep_fine
     decline_fine = fines.decline_fine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sightbook.catalogue import codes, meta, pictures
 from sightbook.catalogue.database import transaction
-from sightbook.catalogue.rows import GOOD, MISSING, from_column
+from sightbook.catalogue.rows import GOOD, MISSING
 from sightbook.catalogue.steady import steady
 from sightbook.catalogue.versions import add_fine
 from sightbook.errors import ModelError
@@ -64,15 +64,6 @@ def fine_codes(catalogue: Catalogue) -> tuple[str, array[int], bytearray]:
 def fine_of(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, bytes]:
     """Fine codes by id, where there are such."""
     return dict(pictures.by_ids(catalogue, "SELECT id, code FROM fine WHERE id IN ({})", ids))
-
-
-@steady
-def fine_content(catalogue: Catalogue) -> dict[tuple[str, str], bytes]:
-    """Fine codes by key, of the good pictures that have one."""
-    rows = catalogue.connection.execute(
-        f"SELECT p.source, p.path, f.code FROM pictures p JOIN fine f ON f.id = p.id WHERE p.state = {GOOD}"
-    )
-    return {(source, from_column(path)): code for source, path, code in rows}
 
 
 @steady

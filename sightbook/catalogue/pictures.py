@@ -134,15 +134,6 @@ def find(catalogue: Catalogue, source: str, path: str) -> tuple[int | None, bool
 
 
 @steady
-def content(catalogue: Catalogue) -> dict[tuple[str, str], tuple[bytes, bytes]]:
-    """Digest and packed code by key, of the good pictures: what two libraries are compared by."""
-    rows = catalogue.connection.execute(
-        f"SELECT source, path, digest, code FROM pictures WHERE state = {GOOD}"
-    )
-    return {(source, from_column(path)): (digest, code) for source, path, digest, code in rows}
-
-
-@steady
 def latest_sides(catalogue: Catalogue, count: int) -> list[int]:
     """Shorter sides, in pixels, of the pictures that were added last."""
     rows = catalogue.connection.execute(

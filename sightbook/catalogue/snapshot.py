@@ -74,10 +74,10 @@ def load(
         # A read-only or full disk costs time at the next start, nothing else.
         if not cached:
             with contextlib.suppress(OSError):
-                _write(cache / NAME, snapshot)
+                write(cache / NAME, snapshot)
         if fines is not None and not mapped:
             with contextlib.suppress(OSError):
-                _write_fine(cache / FINE_NAME, snapshot.stamp, fines)
+                write_fine(cache / FINE_NAME, snapshot.stamp, fines)
                 # Mapped, they can leave the memory again.
                 again = _map(cache / FINE_NAME, snapshot.stamp, *fines.shape)
                 fines = fines if again is None else again
@@ -130,13 +130,15 @@ def _whole(joined: bytes | bytearray, count: int, width: int) -> NDArray[np.int8
     return np.frombuffer(joined, np.int8).reshape(count, width)
 
 
-def _write(path: Path, snapshot: Snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
+    """Leaves ids and packed codes in the cache, at `path`."""
     n, code_bytes = snapshot.packed.shape
     facts = {"stamp": snapshot.stamp, "N": n, "code_bytes": code_bytes}
     _write_parts(path, _MAGIC, facts, snapshot.ids, snapshot.packed)
 
 
-def _write_fine(path: Path, stamp: str, fine: NDArray[np.int8]) -> None:
+def write_fine(path: Path, stamp: str, fine: NDArray[np.int8]) -> None:
+    """Leaves fine (N, d) int8 of the state that `stamp` names in the cache, at `path`."""
     _write_parts(path, _FINE_MAGIC, {"stamp": stamp, "N": len(fine), "fine_bytes": fine.shape[1]}, fine)
 
 

@@ -56,20 +56,20 @@ def checks() -> Iterator[Check]:
     yield Check("machine", "system", "ok", f"{platform.system()} {platform.release()} {platform.machine()}")
     yield Check("machine", "cores", "ok", str(cores()))
     yield Check("machine", "memory", "ok", memory())
-    yield _tried("compute", "device", _torch_device)
-    yield _tried("compute", "bf16", _bf16)
-    yield _tried("compute", "onnxruntime", _onnxruntime)
-    yield _tried("compute", "faiss", _faiss)
+    yield attempt("compute", "device", _torch_device)
+    yield attempt("compute", "bf16", _bf16)
+    yield attempt("compute", "onnxruntime", _onnxruntime)
+    yield attempt("compute", "faiss", _faiss)
     for name in FORMATS:
         reason = readable(name)
         absent: Verdict = "missing" if name in ("HEIC", "AVIF") else "broken"
         yield Check("pictures", name, absent if reason else "ok", reason or "read")
-    yield _packages("core", _CORE, "broken")
+    yield find_packages("core", _CORE, "broken")
     for extra, names in _EXTRAS.items():
-        yield _packages(extra, names, "missing")
-    yield _folder("temporary files", Path(tempfile.gettempdir()))
-    yield _folder("model cache", _hub_cache())
-    yield _data()
+        yield find_packages(extra, names, "missing")
+    yield try_folder("temporary files", Path(tempfile.gettempdir()))
+    yield try_folder("model cache", _hub_cache())
+    yield find_data()
 
 
 def memory() -> str:
@@ -89,7 +89,7 @@ def memory() -> str:
     )
 
 
-def _tried(group: str, name: str, look: Callable[[], str]) -> Check:
+def attempt(group: str, name: str, look: Callable[[], str]) -> Check:
     """Runs a look; whatever a broken installation raises is the finding."""
     try:
         return Check(group, name, "ok", look())
@@ -144,7 +144,8 @@ def _faiss() -> str:
     return f"{faiss.__version__} ({faiss.get_compile_options().strip()})"
 
 
-def _packages(extra: str, names: tuple[str, ...], absent: Verdict) -> Check:
+def find_packages(extra: str, names: tuple[str, ...], absent: Verdict) -> Check:
+    """Whether all packages of an extra are installed; `absent` is the verdict when one is not."""
     found, missing = [], []
     for name in names:
         try:
@@ -158,7 +159,8 @@ def _packages(extra: str, names: tuple[str, ...], absent: Verdict) -> Check:
     return Check("packages", label, absent, f"{', '.join(missing)} not installed: pip install {install}")
 
 
-def _folder(name: str, folder: Path) -> Check:
+def try_folder(name: str, folder: Path) -> Check:
+    """Whether a folder, or the one above it that is there, can be written, and how much room it has."""
     existing = next((each for each in (folder, *folder.parents) if each.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -175,7 +177,8 @@ def _hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 
-def _data() -> Check:
+def find_data() -> Check:
+    """What $SIGHTBOOK_DATA names."""
     value = os.environ.get("SIGHTBOOK_DATA")
     if not value:
         return Check(

@@ -118,7 +118,7 @@ def _bar_listener(bars: Bars) -> Listener:
         if event.stage not in tasks:
             tasks[event.stage] = bars.add_task(event.stage, total=None, text="")
             began[event.stage] = time.monotonic()
-        done, total = _fraction(event, time.monotonic() - began[event.stage])
+        done, total = fraction(event, time.monotonic() - began[event.stage])
         bars.update(tasks[event.stage], completed=done, total=total, text=describe(event))
         if event.finished:  # a later stage of the same name gets a bar of its own
             del tasks[event.stage]
@@ -126,7 +126,7 @@ def _bar_listener(bars: Bars) -> Listener:
     return listen
 
 
-def _fraction(event: Progress, elapsed: float) -> tuple[float, float | None]:
+def fraction(event: Progress, elapsed: float) -> tuple[float, float | None]:
     """(done, total) for the bar; a stage with a time budget has no total, but its time left tells as much."""
     if event.finished:
         return 1, 1

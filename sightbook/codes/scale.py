@@ -34,7 +34,7 @@ from sightbook.codes.tables import Floats
 # Bytes of codes, and of fine codes, that the average is taken of: all up to 524,288 codes of 64 bits, 16,384 fine codes
 # of 256 bytes (10 and 2 ms on one core); of more a sample (25 and 3 ms for however many), whose mean is within .001 of
 # the whole's on this scale.
-_MOST = 1 << 22
+MOST = 1 << 22
 _SEED = 0
 _Number = TypeVar("_Number", bound=np.generic)
 _LOWEST = float(np.finfo(np.float64).min)
@@ -107,7 +107,7 @@ class Scale:
 
 def _parts(rows: NDArray[_Number]) -> Iterator[NDArray[_Number]]:
     """All rows, or a sample of them, some at a time."""
-    N, most = len(rows), _MOST // max(1, rows.shape[1])
+    N, most = len(rows), MOST // max(1, rows.shape[1])
     if most >= N:
         for start in range(0, N, CHUNK):
             yield rows[start : start + CHUNK]

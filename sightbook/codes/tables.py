@@ -121,8 +121,8 @@ class Codebooks:
         return out
 
     @cached_property
-    def _quick(self) -> _Quick:
-        return _Quick(self._words)
+    def _quick(self) -> Quick:
+        return Quick(self._words)
 
     def _parts(self, x: Floats) -> Floats:
         """x (Q, M·d) or (Q, d) → what each codebook sees of it, (Q, M, d). ConfigError for another length."""
@@ -160,7 +160,7 @@ def spread(codebooks: Floats) -> float:
     return square**0.5 if square > 0 else 1.0
 
 
-class _Quick:
+class Quick:
     """Near-cosine codes by matrix products, several times faster than sums in order, and whether each is sure.
 
     A product of d terms errs by at most d roundings of the sum of magnitudes, in whatever order; a code whose best

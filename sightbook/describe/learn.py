@@ -42,7 +42,7 @@ _SPLITS = 2  # into halves of the features: by one alone the choice depends on t
 # Half the features want so many times the whitening that all of them want, measured on mix (docs/neighbours.md).
 _OF_HALVES = 10 / 3
 SEED = 1234
-_ROWS = 8_192  # in a product
+ROWS = 8_192  # in a product
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def learn(
     if strength is None:
         agreement, before = _agreement(x, k, seed)
         strength = max(agreement, key=lambda tried: agreement[tried]) if agreement else Strength()
-    (weights,) = _weights(x, k, [strength], seed)
+    (weights,) = learn_weights(x, k, [strength], seed)
     z = _mapped(x, weights)
     axes = eigh(_scatter(z))[1][:, ::-1][:, : min(d, z.shape[1])]
     # The sign of an axis is arbitrary: its largest number is made positive.
@@ -136,26 +136,26 @@ def sample(rows: NDArray[Any], count: int, seed: int) -> NDArray[Any]:
 def _take(rows: NDArray[Any], places: NDArray[np.int64]) -> Floats:
     """Some of the rows (N, F), as float32."""
     out = np.empty((len(places), rows.shape[1]), np.float32)
-    for start in range(0, len(places), _ROWS):
-        out[start : start + _ROWS] = rows[places[start : start + _ROWS]]
+    for start in range(0, len(places), ROWS):
+        out[start : start + ROWS] = rows[places[start : start + ROWS]]
     return out
 
 
 def _centre_rows(x: Floats, scale: Floats) -> Floats:
     """Rows x (N, F) become unit(unit(s · f) − μ), in place. Returns μ (F,)."""
     total = np.zeros(x.shape[1])
-    for start in range(0, len(x), _ROWS):
-        some = x[start : start + _ROWS]
+    for start in range(0, len(x), ROWS):
+        some = x[start : start + ROWS]
         some[:] = unit(some * scale)
         total += some.sum(axis=0, dtype=np.float64)
     centre = (total / len(x)).astype(np.float32)
-    for start in range(0, len(x), _ROWS):
-        some = x[start : start + _ROWS]
+    for start in range(0, len(x), ROWS):
+        some = x[start : start + ROWS]
         some[:] = unit(some - centre)
     return centre
 
 
-def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> list[Doubles]:
+def learn_weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> list[Doubles]:
     """The map (F, F) of local whitening and regression for each of the strengths, which share one whitening; x (N, F)
     of length 1."""
     if len(x) < 3:  # a picture and its only neighbour say nothing about others
@@ -163,18 +163,20 @@ def _weights(x: Floats, k: int, strengths: Sequence[Strength], seed: int) -> lis
     k = min(k, len(x) - 1)
     anchors = sample(np.arange(len(x)), ANCHORS, seed)
     places, _ = neighbours(x, k, anchors)
-    whitening = _whitening(x, anchors, places, strengths[0].whitening)
+    whitening = learn_whitening(x, anchors, places, strengths[0].whitening)
     for _ in range(_ROUNDS - 1):
         places, _ = neighbours(_mapped(x, whitening), k, anchors)
-        whitening = _whitening(x, anchors, places, strengths[0].whitening)
+        whitening = learn_whitening(x, anchors, places, strengths[0].whitening)
     y = _mapped(x, whitening)
     places, _ = neighbours(y, k, anchors)
-    maps = [whitening @ _regression(y, anchors, places, strength) for strength in strengths]
-    return [_trusted(x[anchors], each, len(x)) for each in maps]
+    maps = [whitening @ regress(y, anchors, places, strength) for strength in strengths]
+    return [shrink(x[anchors], each, len(x)) for each in maps]
 
 
-def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: float) -> Doubles:
-    """W (F, F) = (S + λ · tr(S)/F · I)^(−1/2).
+def learn_whitening(
+    x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: float
+) -> Doubles:
+    """W (F, F) = (S + λ · tr(S)/F · I)^(−1/2) of rows x (N, F); places (n, k): the neighbours of anchors (n,).
 
     Σ (x − n)(x − n)ᵀ over all pairs is Xᵀ X weighted by how often a row takes part, less XᵀN + NᵀX, N the sums of
     neighbours: two products, however many neighbours there are.
@@ -184,8 +186,8 @@ def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64],
     part[anchors] += k
     taking = np.flatnonzero(part)
     S = np.zeros((F, F))
-    for start in range(0, len(taking), _ROWS):
-        some = taking[start : start + _ROWS]
+    for start in range(0, len(taking), ROWS):
+        some = taking[start : start + ROWS]
         S += (x[some] * part[some, None]).T @ x[some]
     cross = _cross(x, x, anchors, places)
     S = (S - cross - cross.T) / places.size
@@ -195,28 +197,25 @@ def _whitening(x: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64],
     return np.asarray(scaled @ vectors.T * np.sqrt(mean))
 
 
-def _regression(
-    y: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: Strength
-) -> Doubles:
-    """R (F, F): ridge regression from y to (1 − o) · mean of its neighbours + o · y."""
+def regress(y: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64], strength: Strength) -> Doubles:
+    """R (F, F): ridge regression from y (N, F) to (1 − o) · mean of its neighbours + o · y; places (n, k): those of
+    anchors (n,)."""
     F = y.shape[1]
     G = np.zeros((F, F))
-    for start in range(0, len(anchors), _ROWS):
-        some = y[anchors[start : start + _ROWS]]
+    for start in range(0, len(anchors), ROWS):
+        some = y[anchors[start : start + ROWS]]
         G += some.T @ some
     target = (1 - strength.own) * _cross(y, y, anchors, places) / places.shape[1] + strength.own * G
     mean = max(float(np.trace(G)) / F, 1e-12)
     return solve(G + strength.ridge * mean * np.eye(F), target)
 
 
-def _trusted(x: Floats, weights: Doubles, pictures: int) -> Doubles:
+def shrink(x: Floats, weights: Doubles, pictures: int) -> Doubles:
     """The map (F, F), drawn towards leaving x (N, F) as it is: of as many pictures as numbers it counts half.
 
     Few pictures show few neighbours; a map learned elsewhere in place of none was worse (docs/neighbours.md).
     """
-    size = sum(
-        float(np.square(x[start : start + _ROWS] @ weights).sum()) for start in range(0, len(x), _ROWS)
-    )
+    size = sum(float(np.square(x[start : start + ROWS] @ weights).sum()) for start in range(0, len(x), ROWS))
     gain = np.sqrt(size / max(float(np.square(x).sum(dtype=np.float64)), 1e-12))
     trust = pictures / (pictures + len(weights))
     return np.asarray(trust * weights + (1 - trust) * gain * np.eye(len(weights)))
@@ -225,12 +224,12 @@ def _trusted(x: Floats, weights: Doubles, pictures: int) -> Doubles:
 def _cross(x: Floats, near: Floats, anchors: NDArray[np.int64], places: NDArray[np.int64]) -> Doubles:
     """Σ over anchors of x · (sum of its neighbours)ᵀ, (F, F)."""
     total = np.zeros((x.shape[1], near.shape[1]))
-    for start in range(0, len(anchors), _ROWS):
-        some = places[start : start + _ROWS]
+    for start in range(0, len(anchors), ROWS):
+        some = places[start : start + ROWS]
         sums = near[some[:, 0]].copy()
         for j in range(1, some.shape[1]):
             sums += near[some[:, j]]
-        total += x[anchors[start : start + _ROWS]].T @ sums
+        total += x[anchors[start : start + ROWS]].T @ sums
     return total
 
 
@@ -250,19 +249,19 @@ def _agreement(x: Floats, k: int, seed: int) -> tuple[dict[Strength, float], flo
     for _ in range(_SPLITS):
         halves = np.array_split(random.permutation(x.shape[1]), 2)
         parts = [unit(some[:, np.sort(half)]) for half in halves]
-        before += _shared(parts) / _SPLITS
+        before += count_shared(parts) / _SPLITS
         for whitening in sorted({each.whitening for each in STRENGTHS}):
             alike = [each for each in STRENGTHS if each.whitening == whitening]
             stronger = [replace(each, whitening=_OF_HALVES * whitening) for each in alike]
-            maps = [_weights(part, k, stronger, seed) for part in parts]
+            maps = [learn_weights(part, k, stronger, seed) for part in parts]
             for strength, *both in zip(alike, *maps, strict=True):
                 seen = [_mapped(part, each) for part, each in zip(parts, both, strict=True)]
-                found[strength] += _shared(seen) / _SPLITS
+                found[strength] += count_shared(seen) / _SPLITS
     return found, before
 
 
-def _shared(parts: Sequence[Floats]) -> float:
-    """The share of its nearest others that a row has by both of two descriptions."""
+def count_shared(parts: Sequence[Floats]) -> float:
+    """The share of its nearest others that a row has by both of two descriptions (N, d), between 0 and 1."""
     one, two = (neighbours(part, _COMPARED)[0] for part in parts)
     return float((one[:, :, None] == two[:, None, :]).any(axis=2).mean())
 
@@ -271,15 +270,15 @@ def _mapped(x: Floats, weights: Doubles | Floats) -> Floats:
     """unit(x W), block by block."""
     W = np.ascontiguousarray(weights, np.float32)
     y = np.empty((len(x), W.shape[1]), np.float32)
-    for start in range(0, len(x), _ROWS):
-        y[start : start + _ROWS] = unit(x[start : start + _ROWS] @ W)
+    for start in range(0, len(x), ROWS):
+        y[start : start + ROWS] = unit(x[start : start + ROWS] @ W)
     return y
 
 
 def _scatter(x: Floats) -> Doubles:
     """Σ (x − mean)(x − mean)ᵀ, (F, F)."""
     mean, total = x.mean(axis=0), np.zeros((x.shape[1], x.shape[1]))
-    for start in range(0, len(x), _ROWS):
-        some = x[start : start + _ROWS] - mean
+    for start in range(0, len(x), ROWS):
+        some = x[start : start + ROWS] - mean
         total += some.T @ some
     return total

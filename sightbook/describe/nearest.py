@@ -19,9 +19,9 @@ from sightbook.describe.linear import eigh
 from sightbook.describe.vectors import unit
 
 EXACT = 20_000
-_COMPONENTS = 128
+COMPONENTS = 128  # by which candidates are found
 _PER_NEIGHBOUR = 4  # candidates by the first components for each neighbour wanted
-_SCORES = 1 << 23  # in a block: 32 MiB, and twice as much for their places
+SCORES = 1 << 23  # in a block: 32 MiB, and twice as much for their places
 
 # A cosine (of centred features) above which two rows are one picture: saved again, another size, the next of a burst.
 SAME = 0.99
@@ -41,7 +41,7 @@ def neighbours(x: Floats, k: int, rows: NDArray[np.int64] | None = None) -> tupl
     candidates, _ = _top(short, short, rows, count)
     places = np.empty((len(rows), k), np.int64)
     cosines = np.empty((len(rows), k), np.float32)
-    step = max(1, _SCORES // (count * x.shape[1]))
+    step = max(1, SCORES // (count * x.shape[1]))
     for start in range(0, len(rows), step):
         some = candidates[start : start + step]
         exact = np.einsum("nf,ncf->nc", x[rows[start : start + step]], x[some])
@@ -54,7 +54,7 @@ def neighbours(x: Floats, k: int, rows: NDArray[np.int64] | None = None) -> tupl
 def _top(asked: Floats, stored: Floats, rows: NDArray[np.int64], k: int) -> tuple[NDArray[np.int64], Floats]:
     places = np.empty((len(rows), k), np.int64)
     cosines = np.empty((len(rows), k), np.float32)
-    step = max(1, _SCORES // len(stored))
+    step = max(1, SCORES // len(stored))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         scores = asked[some] @ stored.T
@@ -94,7 +94,7 @@ def _components(x: Floats) -> Floats:
     """The first principal components of x, as rows of length 1."""
     sample = x[:: max(1, len(x) // EXACT)]
     _, vectors = eigh(sample.T @ sample)
-    return unit(x @ vectors[:, ::-1][:, :_COMPONENTS].astype(np.float32))
+    return unit(x @ vectors[:, ::-1][:, :COMPONENTS].astype(np.float32))
 
 
 def distinct(rows: Iterable[NDArray[np.generic]]) -> NDArray[np.int64]:
@@ -116,7 +116,7 @@ def without_copies(x: Floats) -> NDArray[np.int64]:
     """
     kept = np.ones(len(x), np.bool_)
     short = x if len(x) <= EXACT else _components(x)
-    step = max(1, _SCORES // max(1, len(x)))
+    step = max(1, SCORES // max(1, len(x)))
     for start in range(0, len(x), step):
         some = slice(start, start + step)
         scores = short[some] @ short[: start + step].T

@@ -12,7 +12,7 @@ from sightbook.errors import ConfigError
 
 # A dimension that varies so many times more than the middle one is brought down to that: it would be all there is.
 _LOUDEST = 5.0
-_ROWS = 16_384  # looked at at once
+ROWS = 16_384  # looked at at once
 LARGEST = 65504.0  # of float16
 
 
@@ -33,8 +33,8 @@ def checked(features: Any) -> NDArray[Any]:
         )
     bad = [
         start + int(np.argmin(finite))
-        for start in range(0, len(rows), _ROWS)
-        if not (finite := _finite(rows[start : start + _ROWS])).all()
+        for start in range(0, len(rows), ROWS)
+        if not (finite := _finite(rows[start : start + ROWS])).all()
     ]
     if bad:
         raise ConfigError(
@@ -83,7 +83,7 @@ def balance(rows: NDArray[Any]) -> Floats:
 
 def _deviation(rows: NDArray[Any]) -> NDArray[np.float64]:
     """Standard deviation of each dimension (F,), in two passes: the mean, then squares around it."""
-    blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    blocks = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
     mean = np.sum([block.sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / len(rows)
     squares = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
     return np.asarray(np.sqrt(squares / len(rows)))

@@ -57,7 +57,7 @@ def lsh(asked: Floats, stored: Floats, bits: int) -> Coded:
 
 def pca_sign(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Signs of the first principal components. ValueError when there are fewer than bits."""
-    return _signs(*_components(asked, stored, bits))
+    return _signs(*components(asked, stored, bits))
 
 
 def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
@@ -65,7 +65,7 @@ def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
 
     ValueError when there are fewer components than bits.
     """
-    asked, stored = _components(asked, stored, bits)
+    asked, stored = components(asked, stored, bits)
     with one_thread() as faiss:
         rotation = faiss.ITQMatrix(bits)
         rotation.train(stored)
@@ -107,7 +107,9 @@ def centre(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
     return unit(unit(asked) - mean), unit(unit(stored) - mean)
 
 
-def _components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floats]:
+def components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floats]:
+    """The first principal components of stored (N, F), centred, as asked (Q, count) and stored (N, count) have them.
+    ValueError when there are fewer."""
     if min(stored.shape[1], len(stored) - 1) < count:
         raise ValueError(
             f"{counted(len(stored), 'picture')} of {stored.shape[1]} features {verb(len(stored), 'have')} fewer than "

@@ -22,7 +22,7 @@ QUERIES = 1000  # at most so many make up a curve
 LEVELS = tuple(step / 20 for step in range(1, 21))  # of recall
 ROWS, ANSWERS = 8, 9  # of the sheet
 _RANKS = tuple(lead * 10**power for power in range(7) for lead in (1, 2, 5))
-_CHUNK = 16
+CHUNK = 16  # queries ranked at once
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def curve(ranker: Ranker, truth: Truth, jobs: int) -> Curve:
     levels = np.array(LEVELS)
 
     def chunk(start: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        stop = min(Q, start + _CHUNK)
+        stop = min(Q, start + CHUNK)
         hits = truth.hits(start, ranker(start, stop, N, truth.junk(start, stop)))
         found = hits.cumsum(axis=1)
         at = np.stack([found[:, n - 1] / n for n in ranks], axis=1)
@@ -87,7 +87,7 @@ def curve(ranker: Ranker, truth: Truth, jobs: int) -> Curve:
         return at, np.array(by_recall).reshape(-1, len(levels))
 
     with ThreadPoolExecutor(jobs) as pool:
-        parts = list(pool.map(chunk, range(0, Q, _CHUNK)))
+        parts = list(pool.map(chunk, range(0, Q, CHUNK)))
     at = np.concatenate([part[0] for part in parts]).mean(axis=0)
     by_recall = np.concatenate([part[1] for part in parts])
     mean = by_recall.mean(axis=0) if len(by_recall) else np.zeros(len(levels))

@@ -41,9 +41,9 @@ _NUS_WIDE = (
     "get the image list, the ground truth and the images of NUS-WIDE (published by the Lab for Media Search, National "
     "University of Singapore), and unpack them as ImageList, Groundtruth and Flickr in the folder that you give"
 )
-_FLICKR_CLASSES, _FLICKR_QUERIES, _FLICKR_TRAINING = 24, 2000, 5000
-_NUS_CLASSES, _NUS_QUERIES, _NUS_TRAINING = 21, 100, 500  # the last two for each class
-_CIFAR_TRAINING = 500  # for each class
+FLICKR_CLASSES, FLICKR_QUERIES, FLICKR_TRAINING = 24, 2000, 5000
+NUS_CLASSES, NUS_QUERIES, NUS_TRAINING = 21, 100, 500  # the last two for each class
+CIFAR_TRAINING = 500  # for each class
 
 
 def load_cifar10(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
@@ -70,7 +70,7 @@ def load_cifar10_ii(data: Path, labels: Path | None, junk: str | None, column: s
     """As above, but only 500 pictures of each class may be learned from."""
     split = load_cifar10(data, labels, junk, column)
     classes = sorted({name for picture in split.database for name in picture.labels})
-    training = each_class(by_chance(split.database), classes, _CIFAR_TRAINING)
+    training = each_class(by_chance(split.database), classes, CIFAR_TRAINING)
     return replace(split, training=in_key_order(training))
 
 
@@ -103,12 +103,12 @@ def load_flickr25k(data: Path, labels: Path | None, junk: str | None, column: st
             f"{counted(len(named), 'annotated picture')} {verb(len(named), 'are')} not in {images.name}: left out"
         ]
     )
-    if len(files) != _FLICKR_CLASSES:
-        notes.append(f"{counted(len(files), 'label')} instead of {_FLICKR_CLASSES}")
+    if len(files) != FLICKR_CLASSES:
+        notes.append(f"{counted(len(files), 'label')} instead of {FLICKR_CLASSES}")
     chance = by_chance(pictures)
-    asked = {picture.entry.key for picture in [each for each in chance if each.labels][:_FLICKR_QUERIES]}
+    asked = {picture.entry.key for picture in [each for each in chance if each.labels][:FLICKR_QUERIES]}
     rest = [picture for picture in chance if picture.entry.key not in asked]
-    return _split(pictures, asked, rest[:_FLICKR_TRAINING], notes, heard)
+    return _split(pictures, asked, rest[:FLICKR_TRAINING], notes, heard)
 
 
 def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: str | None = None) -> Split:
@@ -127,11 +127,11 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: 
                 f"{path} has {len(_lines(path))} lines, the image list {len(listed)}: {_NUS_WIDE}"
             )
         counts[path.stem.removeprefix("Labels_")] = rows
-    if len(counts) < _NUS_CLASSES:
+    if len(counts) < NUS_CLASSES:
         raise SourceError(
             f"{truth} holds {counted(len(counts), 'file')} Labels_*.txt, 21 are needed: {_NUS_WIDE}"
         )
-    classes = sorted(sorted(counts, key=lambda name: (-len(counts[name]), name))[:_NUS_CLASSES])
+    classes = sorted(sorted(counts, key=lambda name: (-len(counts[name]), name))[:NUS_CLASSES])
     named: dict[int, list[str]] = {}
     for name in classes:
         for row in counts[name]:
@@ -160,9 +160,9 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: 
         else []
     )
     chance = by_chance(pictures)
-    asked = {picture.entry.key for picture in each_class(chance, classes, _NUS_QUERIES)}
+    asked = {picture.entry.key for picture in each_class(chance, classes, NUS_QUERIES)}
     rest = [picture for picture in chance if picture.entry.key not in asked]
-    return _split(pictures, asked, each_class(rest, classes, _NUS_TRAINING), notes, heard)
+    return _split(pictures, asked, each_class(rest, classes, NUS_TRAINING), notes, heard)
 
 
 def _split(

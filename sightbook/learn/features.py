@@ -37,9 +37,9 @@ from sightbook.progress import Listener, Meter, Notice
 
 DATA, STATE = ".f16", ".json"
 NAME = "features"
-_CHUNK = 64  # pictures whose views are drawn together
+CHUNK = 64  # pictures whose views are drawn together
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16}
-_RECORD_SECONDS = 5.0
+RECORD_SECONDS = 5.0  # between two records of how far it is
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def fill(
         done = file.done()
         rows = file.open(done)
         done = done or 0
-        chunks = -(-count // _CHUNK)
+        chunks = -(-count // CHUNK)
         if done == chunks:
             return Features(rows, file.path, kept)
         listener(
@@ -186,15 +186,15 @@ def fill(
             )
         )
         meter = Meter(listener, "features", count)
-        meter.done = min(count, done * _CHUNK)
+        meter.done = min(count, done * CHUNK)
         recorded = time.monotonic()
         for chunk in range(done, chunks):
-            some = slice(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK))
+            some = slice(chunk * CHUNK, min(count, (chunk + 1) * CHUNK))
             chosen = torch.from_numpy(np.ascontiguousarray(store.pixels[store.train[some]])).to(device)
             seeds = [seed_of(seed, chunk, view) for view in range(V)]
             rows[some] = compute(backbone, views, chosen, seeds, _DTYPES[name])
             meter.advance(some.stop - some.start)
-            if time.monotonic() - recorded > _RECORD_SECONDS or chunk == chunks - 1:
+            if time.monotonic() - recorded > RECORD_SECONDS or chunk == chunks - 1:
                 rows.flush()
                 file.record(chunk + 1)
                 recorded = time.monotonic()

@@ -34,7 +34,7 @@ from sightbook.model.seen import RECORD, Seen, records
 from sightbook.progress import Listener, Meter
 
 NAME = "fixed"
-_BATCH = 64
+BATCH = 64  # pictures in one forward pass
 _RECORD_SECONDS = 5.0
 _SUFFIXES = (".f16", ".pictures", ".json")  # features, records, how far both are
 
@@ -60,7 +60,7 @@ class Fixed:
 
 
 @dataclass
-class _File:
+class File:
     """The mapped rows (N, F) and records (N,), and how far they are: entries gone through, rows written, failures as
     [place of the entry, reason]."""
 
@@ -73,7 +73,7 @@ class _File:
     failed: list[list[Any]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, path: Path, key: str, count: int, features: int) -> _File:
+    def open(cls, path: Path, key: str, count: int, features: int) -> File:
         """The file as an earlier run left it, where it was of the same pictures and encoder; else an empty one."""
         said = _read(path, key)
         sizes = (count * features * 2, count * RECORD.itemsize)
@@ -129,7 +129,7 @@ def fill(
     path = folder / (f"{NAME}-{key}" if keep else NAME)
     folder.mkdir(parents=True, exist_ok=True)
     _check_size(len(entries) * features * 2, limit_gib, path.with_suffix(".f16"))
-    file = _File.open(path, key, max(1, len(entries)), features)
+    file = File.open(path, key, max(1, len(entries)), features)
     if file.done < len(entries):
         try:
             _compute(file, entries, frame, forward, jobs=jobs, listener=listener)
@@ -156,7 +156,7 @@ def _size(path: Path) -> int:
 
 
 def _compute(
-    file: _File,
+    file: File,
     entries: Sequence[Entry],
     frame: Frame,
     forward: Forward,
@@ -176,7 +176,7 @@ def _compute(
                 bad.append([place, result.reason])
             else:
                 good.append(result)
-            if len(good) == _BATCH or len(bad) == 4 * _BATCH or place == len(entries) - 1:
+            if len(good) == BATCH or len(bad) == 4 * BATCH or place == len(entries) - 1:
                 if good:
                     made = forward(np.stack([each.pixels for each in good]))
                     file.add(made, good)
@@ -193,7 +193,7 @@ def _compute(
 
 
 def _read(path: Path, key: str) -> dict[str, Any] | None:
-    """How far the file is, as `_File` has it; None when it is of something else."""
+    """How far the file is, as `File` has it; None when it is of something else."""
     try:
         said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if said["key"] != key:

@@ -14,7 +14,7 @@ from sightbook.files import MARK, replace_atomic, write_atomic
 from sightbook.learn.checkpoint import Position
 
 NAME = "log.jsonl"
-_EVERY_SECONDS = 1.0
+EVERY_SECONDS = 1.0  # between two lines
 
 
 class TrainLog:
@@ -41,7 +41,7 @@ class TrainLog:
     ) -> None:
         """Writes a line when a second has passed since the last one. terms: by name; the loss is their sum."""
         now = time.monotonic()
-        if now - self._last < _EVERY_SECONDS:
+        if now - self._last < EVERY_SECONDS:
             return
         self._last = now
         pictures, seconds = self._before

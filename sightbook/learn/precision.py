@@ -16,7 +16,7 @@ from torch import nn
 PICTURES = 16  # to time with: a slow processor takes a second for them, and minutes for a batch of photos
 REPEATS = 3
 _LOST = 1.5  # bf16 whose first run takes so much longer than fp32's is not tried again
-_CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")
 _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 twice, ARM
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -30,7 +30,7 @@ def has_bf16() -> bool | None:
     """Whether the processor computes in bf16 by itself, as Linux tells; None where it is not told. One that does not
     goes through float32 in software, many times slower."""
     try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 Metadata = dict[str, str]
-_ROWS = 65_536  # of a Parquet row group
+ROWS = 65_536  # of a Parquet row group
 
 
 def to_faiss(library: Library, out: Path) -> int:
@@ -136,7 +136,7 @@ def _parquet(state: State, out: Path) -> int:
     count = 0
     with replace_atomic(out) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer:
-            for rows in state.rows(_ROWS, fine=bool(fine)):
+            for rows in state.rows(ROWS, fine=bool(fine)):
                 about = state.about([row[0] for row in rows])
                 writer.write_table(
                     _table(
@@ -171,7 +171,7 @@ def embeddings_to_parquet(
     def read(
         state: State,
     ) -> tuple[Model, dict[tuple[str, str], tuple[int, bytes]], list[SourceRow], Metadata]:
-        known = {(row[1], row[2]): (row[0], row[4]) for rows in state.rows(_ROWS) for row in rows}
+        known = {(row[1], row[2]): (row[0], row[4]) for rows in state.rows(ROWS) for row in rows}
         return state.model, known, state.sources(), _metadata(state)
 
     model, known, sources, metadata = of_one_state(library, read)
@@ -194,7 +194,7 @@ def embeddings_to_parquet(
             id, digest = known[entry.key]
             if isinstance(result, Encoded) and result.digest == digest:
                 batch.append((id, entry.source, escape(entry.path), result.x.tolist()))
-            if len(batch) >= _ROWS // 8:
+            if len(batch) >= ROWS // 8:
                 writer.write_table(_table(batch, schema))
                 count += len(batch)
                 batch.clear()

@@ -33,7 +33,7 @@ from sightbook.progress import Listener, Meter, silent
 
 __all__ = ["Encoded", "Encoder", "Failed", "encode", "fitting"]
 
-_VECTORS = 1024  # described at once
+VECTORS = 1024  # described at once
 _NOT_FINITE = "it holds values that are not finite (NaN, or too large)"
 
 
@@ -185,7 +185,7 @@ def _encode_vectors(
     meter = Meter(listener, "encode", total, "vectors")
     F, failed = model.config.features, 0
     try:
-        for batch, read in read_many(entries, _VECTORS):
+        for batch, read in read_many(entries, VECTORS):
             vectors = fitting(read, F)
             good = [vector for vector in vectors if not isinstance(vector, str)]
             if good:

@@ -25,12 +25,12 @@ from sightbook.files import MARK, replace_atomic
 from sightbook.images.load.apart import make_apart
 from sightbook.images.pixels.picture import Picture
 
-_PAPER = (250, 249, 246)
-_CARD = (238, 236, 231)
+PAPER = (250, 249, 246)
+CARD = (238, 236, 231)
 _INK = (38, 38, 36)
 _FAINT = (128, 124, 116)
 _RULE = (221, 217, 209)
-_QUERY = (196, 78, 36)
+QUERY = (196, 78, 36)
 _RIGHT, _WRONG = (38, 128, 62), (176, 36, 44)
 _SOFTWARE = 0x0131  # EXIF 2.32
 _MARGIN, _GAP, _TEXT = 28, 16, 46
@@ -106,7 +106,7 @@ def sheet(
         raise ConfigError(
             f"the sheet would have {canvas_width} × {canvas_height} pixels: ask for fewer results, or smaller cells"
         )
-    canvas = Image.new("RGB", (canvas_width, canvas_height), _PAPER)
+    canvas = Image.new("RGB", (canvas_width, canvas_height), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title:
         _write(draw, (_MARGIN, _MARGIN - 6), title, 20, _INK, room=canvas_width - 2 * _MARGIN)
@@ -167,7 +167,7 @@ def _query_cell(picture: Picture, number: int, of: int, side: int, name: str | N
     if name is None:
         name = Path(picture).name if isinstance(picture, str | os.PathLike) else ""
     label = "query" if of == 1 else f"query {number + 1}"
-    return _Cell(_fitted(picture, side - 16), label, "", name, _QUERY)
+    return _Cell(_fitted(picture, side - 16), label, "", name, QUERY)
 
 
 def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cell:
@@ -198,20 +198,20 @@ def _paint(
 ) -> None:
     x, y = at
     box = (x, y, x + side - 1, y + side - 1)
-    draw.rounded_rectangle(box, 6, fill=_CARD)
+    draw.rounded_rectangle(box, 6, fill=CARD)
     if cell.picture is not None:
         corner = (x + (side - cell.picture.width) // 2, y + (side - cell.picture.height) // 2)
         canvas.paste(cell.picture, corner)
     else:
         note = "cannot be read"
-        inset = max(12, (side - round(_font(15).getlength(note))) // 2)
+        inset = max(12, (side - round(load_font(15).getlength(note))) // 2)
         _write(draw, (x + inset, y + side // 2 - 9), note, 15, _FAINT, room=side - 24)
     if cell.frame is not None:
         draw.rounded_rectangle((x - 1, y - 1, x + side, y + side), 7, outline=cell.frame, width=5)
     ink = _INK if cell.frame is None else cell.frame
     _write(draw, (x + 2, y + side + 5), cell.left, 16, ink, room=side - (70 if cell.right else 4), bold=True)
     if cell.right:
-        length = _font(16).getlength(cell.right)
+        length = load_font(16).getlength(cell.right)
         _write(draw, (x + side - 2 - round(length), y + side + 5), cell.right, 16, _INK, room=side)
     _write(draw, (x + 2, y + side + 25), cell.name, 13, _FAINT, room=side - 4)
 
@@ -230,22 +230,23 @@ def _write(
     # File names may hold anything: marks apart from their letters (NFD), bytes that are no text, line ends.
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    font = _font(size, text.isascii())
+    font = load_font(size, text.isascii())
     if font.getlength(text) > room:
         keep = len(text)
-        while keep > 2 and font.getlength(_cut(text, keep)) > room:
+        while keep > 2 and font.getlength(shorten(text, keep)) > room:
             keep -= 1
-        text = _cut(text, keep)
+        text = shorten(text, keep)
     draw.text(at, text, fill=ink, font=font, stroke_width=0.4 if bold else 0, stroke_fill=ink)
 
 
-def _cut(text: str, keep: int) -> str:
+def shorten(text: str, keep: int) -> str:
+    """`keep` letters of the text, half of them from its end, and an ellipsis between."""
     tail = keep // 2
     return f"{text[: keep - tail]}…{text[len(text) - tail :]}"
 
 
 @functools.cache
-def _font(size: int, plain: bool = True) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def load_font(size: int, plain: bool = True) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Fonts that come along, so that a sheet looks the same everywhere: Pillow's own, which knows little more than
     ASCII, and DejaVu Sans for Latin with marks, Greek, Cyrillic, Hebrew, Arabic and more (not Chinese or Japanese).
     """

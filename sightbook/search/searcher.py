@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 # Tries to find a state no writer has taken hits from between scoring and looking up, or whose model is there.
 _ROUNDS = 5
 # Pictures of which an engine is built so quickly (some ms) that the newest state is always waited for.
-_AT_ONCE = 20_000
+AT_ONCE = 20_000
 
 
 class Searcher:
@@ -179,7 +179,7 @@ class Searcher:
                 if self._failed is not None and self._failed[0] == present.stamp:
                     error, self._failed = self._failed[1], None
                     raise error
-                beside = view is not None and usable and not newest and view.count > _AT_ONCE
+                beside = view is not None and usable and not newest and view.count > AT_ONCE
                 building, ours = self._building, False
                 if building is None:
                     building, ours = Future(), True

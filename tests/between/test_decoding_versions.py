@@ -146,7 +146,7 @@ def test_what_comes_from_an_older_source_is_read_anew_also_after_a_kill(
             catalogue.close()
         if killed:
             with monkeypatch.context() as stopping, pytest.raises(RuntimeError, match="killed"):
-                stopping.setattr(ingest._Run, "encode", _killed)
+                stopping.setattr(ingest, "commit_all", _killed)
                 library.add(outer, jobs=1)
         library.add(outer, jobs=1)
         hits = {hit.path.removeprefix("2023/"): hit for hit in library.search(inner / "plain.jpg", k=9)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.errors import LibraryError
 from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
@@ -25,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(place: Path, model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
-    monkeypatch.setattr(searcher, "_AT_ONCE", 0)
+    monkeypatch.setattr(searcher, "AT_ONCE", 0)
     with Library.open(place, create_with=model) as library:
         library.add([photos])
         yield library
@@ -119,7 +121,7 @@ def test_codes_of_another_model_are_waited_for(library: Library, place: Path, ot
 def test_a_small_library_is_always_searched_as_it_is(
     library: Library, place: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "_AT_ONCE", 6)
+    monkeypatch.setattr(searcher, "AT_ONCE", 6)
     ids(library)
     with Library.open(place) as other:
         other.add([fill(photos, 9)])
@@ -132,8 +134,8 @@ def test_an_engine_that_cannot_be_built_beside_is_told_by_the_next_search(
     ids(library)
     with Library.open(place) as other:
         other.add([fill(photos, 9)])
-        other._catalogue.connection.execute("PRAGMA query_only = OFF")
-        other._catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id = 3")
+        with closing(Catalogue.write(place / NAME)) as catalogue:
+            catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id = 3")
     assert ids(library) == [1, 2, 3, 4, 5, 6]
     settle(library)
     with pytest.raises(LibraryError, match="codes of unequal length"):

@@ -80,7 +80,8 @@ def quick_train(sources: Any, out: Path, *, settings: Any, **options: Any) -> No
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr("sightbook.learn.train.train", quick_train)
-    monkeypatch.setattr("sightbook.benchmark.run._draw", lambda *rest: None)
+    for name in ("draw_sheet", "draw_usage"):
+        monkeypatch.setattr(f"sightbook.evaluate.plots.{name}", lambda *rest: None)
     monkeypatch.setattr("sightbook.benchmark.plots.draw", lambda *rest: [])
     found = Place(tmp_path / "p")
     assert found.run().ran == ("near-16-seed0", "far-16-seed0")
@@ -224,7 +225,7 @@ def test_the_digest_is_of_contents_and_junk_and_is_remembered(
     assert digest_of(split, None, tmp_path / "b.json", silent) != first, (
         "which pictures are junk decides the figure"
     )
-    monkeypatch.setattr("sightbook.benchmark.data._contents", lambda *rest: pytest.fail("read again"))
+    monkeypatch.setattr("sightbook.images.entry.Entry.read", lambda *rest: pytest.fail("read again"))
     assert digest_of(split, "sender", tmp_path / "kept.json", silent) == first
 
 

@@ -23,6 +23,7 @@ from sightbook.model.model import Model
 from sightbook.present.sheet import sheet
 from sightbook.progress import Notice, Progress
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
+from tests.library.held import catalogue_of
 from tests.library.pictures import fill, picture, write
 from tests.tiny import tiny_model
 
@@ -142,7 +143,8 @@ def test_excludes_go_with_their_source(tmp_path: Path, model: Model) -> None:
         library.add(photos, exclude=["001.png"])
         assert library.status().sources[0].exclude == ("001.png",)
         assert library.remove(str(photos)) == 1
-        assert excludes(library._catalogue) == {}
+        with catalogue_of(library) as catalogue:
+            assert excludes(catalogue) == {}
 
 
 def test_excludes_survive_the_loss_of_a_catalogue(tmp_path: Path, model: Model) -> None:

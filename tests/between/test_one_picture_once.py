@@ -17,6 +17,7 @@ from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice
 from tests.ingest.test_add import counts
+from tests.library.held import by_key
 from tests.library.pictures import fill, picture, write
 
 
@@ -190,7 +191,7 @@ def test_a_hidden_folder_is_a_source_of_its_own(library: Library, photos: Path) 
 
 def test_library_and_photos_that_moved_together_go_on(library: Library, photos: Path, tmp_path: Path) -> None:
     library.add([photos])
-    keys, before = library._catalogue.content(), sorted(by_file(library).values())
+    keys, before = by_key(library), sorted(by_file(library).values())
     library.close()
     new = tmp_path / "new disk"
     new.mkdir()
@@ -202,7 +203,7 @@ def test_library_and_photos_that_moved_together_go_on(library: Library, photos: 
             [new / "photos"], listener=lambda e: heard.append(e.text) if isinstance(e, Notice) else None
         )
         assert counts(report) == (0, 0, 7, 0, 0, 0)
-        assert moved._catalogue.content() == keys, "keys stay, too"
+        assert by_key(moved) == keys, "keys stay, too"
         assert sorted(by_file(moved).values()) == before and roots(moved) == [str(new / "photos")]
     assert heard == [f"{photos} is {new / 'photos'} now: its pictures keep their ids"]
 
@@ -232,12 +233,12 @@ def test_a_tar_that_moved_keeps_its_ids_and_another_one_is_new(
         with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
             tar.add(folder, arcname=".")
     library.add([tmp_path / "one.tar"])
-    keys = library._catalogue.content()
+    keys = by_key(library)
     (tmp_path / "one.tar").rename(tmp_path / "kept.tar")
     assert counts(library.add([tmp_path / "two.tar"])) == (3, 0, 0, 0, 0, 0), "other content"
     report = library.add([tmp_path / "kept.tar"])
     assert (report.added, report.missing) == (0, 0)
-    assert keys.keys() <= library._catalogue.content().keys() and len(library) == 6
+    assert keys.keys() <= by_key(library).keys() and len(library) == 6
 
 
 def test_a_copy_beside_its_original_stays_a_picture_of_its_own(
@@ -297,14 +298,14 @@ def test_names_that_every_folder_has_do_not_hide_where_a_source_went(
         fill(tmp_path / "photos" / f"{number}", 3, first=10 * number)
         fill(tmp_path / "photos" / "deep" / f"{number}", 3, first=100 + 10 * number)
     library.add([tmp_path / "photos"])
-    keys = library._catalogue.content()
+    keys = by_key(library)
     shutil.move(tmp_path / "photos", tmp_path / "new")
     assert counts(library.add([tmp_path / "new" / "3", tmp_path / "new"])) == (0, 0, 36, 0, 0, 0)
-    assert library._catalogue.content() == keys
+    assert by_key(library) == keys
     (tmp_path / "in").mkdir()
     shutil.move(tmp_path / "new", tmp_path / "in" / "new")
     assert counts(library.add([tmp_path / "in"])) == (0, 0, 36, 0, 0, 0)
-    assert {path for _, path in library._catalogue.content()} == {f"new/{path}" for _, path in keys}
+    assert {path for _, path in by_key(library)} == {f"new/{path}" for _, path in keys}
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_an_extra_that_was_installed_since_reads_what_failed_for_want_of_it(
     heif.from_pillow(Image.open(photos / "000.png")).save(photos / "x.heic")
     with pytest.MonkeyPatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
-        without.setattr(pool, "_RISKY", ())  # else another process decodes it, which has the module
+        without.setattr(pool, "RISKY", ())  # else another process decodes it, which has the module
         without.setattr(passing, "reader", lambda: "no pillow_heif")
         for module in ("scan", "add"):
             without.setattr(f"sightbook.ingest.{module}.reader", lambda: "no pillow_heif")

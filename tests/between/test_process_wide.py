@@ -71,7 +71,7 @@ def test_the_encoding_is_closed_when_the_writer_of_an_export_fails(
 
     with Library.open(place, create_with=model) as library:
         library.add([fill(tmp_path / "p", 20)])
-        monkeypatch.setattr(export, "_ROWS", 16)
+        monkeypatch.setattr(export, "ROWS", 16)
         monkeypatch.setattr(encoding, "encode", watched)
         monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
         with pytest.raises(OSError, match="No space") as raised:

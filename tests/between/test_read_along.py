@@ -23,6 +23,7 @@ from sightbook.library import export
 from sightbook.library.care import check as checking
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import catalogue_of
 from tests.library.pictures import fill, picture
 
 _SIDES = ("-wal", "-shm")
@@ -119,14 +120,16 @@ def test_a_copy_in_memory_is_made_anew_when_the_files_change(
     with Library.open(place, create_with=model) as library:
         library.add([fill(tmp_path / "p", 6)])
         writer = Catalogue.write(place / "catalogue.sqlite")
-        library._catalogue.connection.execute("BEGIN")
-        library._catalogue.stamp  # noqa: B018  keeps the -wal from being emptied
-        writer.remove([1])
-        crashed = place.with_name("crashed")
-        shutil.copytree(place, crashed)
-        writer.remove([2])
-        again = place.with_name("again")
-        shutil.copytree(place, again)
+        with catalogue_of(library) as reader:  # keeps the -wal from being emptied
+            reader.stand_still()
+            before = reader.stamp
+            writer.remove([1])
+            crashed = place.with_name("crashed")
+            shutil.copytree(place, crashed)
+            writer.remove([2])
+            again = place.with_name("again")
+            shutil.copytree(place, again)
+            assert reader.stamp == before
         writer.close()
     for copy in (crashed, again):
         (copy / "catalogue.sqlite-shm").unlink()
@@ -191,7 +194,7 @@ def test_an_export_into_which_a_migration_lands_is_of_one_model(
         expected[model.fingerprint] = [row.tobytes() for row in packed]
     library.search(picture(0))
     patch = later(method, step, lambda: migrate(library.path, other_model))
-    patch.setattr(export, "_ROWS", 4)
+    patch.setattr(export, "ROWS", 4)
     try:
         assert export.to_parquet(library, tmp_path / "out.parquet") == 12
     finally:

@@ -80,7 +80,7 @@ def test_a_library_tells_what_its_pictures_tell(photos: Path, place: Path, model
 def test_processes_and_many_pictures_tell_the_same(
     tmp_path: Path, place: Path, model: Model, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightbook.images.load.pool._FEW_BYTES", 0)
+    monkeypatch.setattr("sightbook.images.load.pool.FEW_BYTES", 0)
     write(tmp_path / "p" / "told.jpg", photo())
     with Library.open(place, create_with=model) as library:
         library.add(tmp_path / "p", jobs=jobs)

@@ -18,7 +18,7 @@ from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
-from tests.ingest.test_add import held
+from tests.library.held import held
 from tests.library.pictures import content, fill, picture
 
 
@@ -100,7 +100,7 @@ class Enough(Exception):
 def test_a_listener_that_raises_stops_the_add_and_what_was_encoded_is_kept(
     library: Library, photos: Path, model: Model, stop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightbook.progress._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sightbook.progress.EVERY_SECONDS", 0.0)
     (photos / "003.png").write_bytes(b"no picture")
 
     def listen(event: Progress | Notice) -> None:

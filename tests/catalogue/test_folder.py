@@ -20,6 +20,7 @@ from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, ModelError, SourceError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import by_key, catalogue_of, held, stamp
 from tests.library.pictures import content, fill, picture
 
 
@@ -217,9 +218,7 @@ def test_an_unfinished_library_takes_another_model_only_while_it_is_empty(
         made, create_with=other_model
     )
     with Library.open(made, create_with=model) as library:  # its own model: everything is there again
-        assert {path: value for (_, path), value in library._catalogue.content().items()} == content(
-            tmp_path / "photos", model
-        )
+        assert held(library) == content(tmp_path / "photos", model)
 
 
 def test_a_place_that_cannot_be_made_is_named(tmp_path: Path, model: Model) -> None:
@@ -235,11 +234,11 @@ def test_no_model_is_a_model_error(place: Path, tmp_path: Path) -> None:
 
 def test_a_wrong_source_leaves_the_library_as_it_was(made: Path, tmp_path: Path) -> None:
     with Library.open(made) as library:
-        before = library._catalogue.content(), library._catalogue.stamp
+        before = by_key(library), stamp(library)
         for wrong in ([], [tmp_path / "nowhere"], [tmp_path / "photos", tmp_path / "nowhere"]):
             with pytest.raises(SourceError):
                 library.add(wrong)
-        assert (library._catalogue.content(), library._catalogue.stamp) == before
+        assert (by_key(library), stamp(library)) == before
 
 
 def test_removing_what_is_not_there_removes_nothing(made: Path) -> None:
@@ -296,9 +295,7 @@ def test_a_full_disk_keeps_committed_batches(
         assert 0 < kept < 300 and kept % 20 == 0
         report = library.add([photos])
         assert (report.added, report.unchanged) == (300 - kept, kept)
-        assert {path: value for (_, path), value in library._catalogue.content().items()} == content(
-            photos, model
-        )
+        assert held(library) == content(photos, model)
 
 
 @pytest.mark.parametrize(
@@ -358,13 +355,14 @@ def test_a_read_only_library_is_searched_and_not_written(public: Path, tmp_path:
         if state != "closed":
             # What a crashed writer leaves: committed rows that are still in the -wal file.
             writer = Catalogue.write(public / NAME)
-            library._catalogue.connection.execute("BEGIN")
-            library._catalogue.stamp  # noqa: B018  a reader in the way keeps the -wal from being emptied
-            writer.remove([1])
-            expected = [hit.id for hit in expected if hit.id != 1]
-            copy = public.with_name("copy")
-            shutil.copytree(public, copy)
-            library._catalogue.connection.execute("COMMIT")
+            with catalogue_of(library) as reader:  # in the way: it keeps the -wal from being emptied
+                reader.stand_still()
+                before = reader.stamp
+                writer.remove([1])
+                expected = [hit.id for hit in expected if hit.id != 1]
+                copy = public.with_name("copy")
+                shutil.copytree(public, copy)
+                assert reader.stamp == before
             writer.close()
             assert (copy / f"{NAME}-wal").stat().st_size > 0
             if state != "crashed":

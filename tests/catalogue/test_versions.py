@@ -25,6 +25,7 @@ from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.catalogue import older
+from tests.library.held import catalogue_of, finely_held, held, ids
 from tests.library.pictures import content, write
 from tests.tiny import tiny_described
 
@@ -90,19 +91,17 @@ def test_adding_to_an_older_library_brings_it_to_todays_version(
     write(photos / "002.bmp", older.bitmap(2))
     write(photos / "new.bmp", older.bitmap(9))
     with Library.open(place) as library:
-        fine = library._catalogue.fine_content() if name in older.FINE else {}
+        fine = finely_held(library) if name in older.FINE else {}
         report = library.add(photos, jobs=1, forget_excludes=True)
         assert report.added == (2 if name.endswith("excludes") else 1) and len(library) == 5
-        known = library._catalogue.known(library.status().sources[0].id)
-        assert {path: row.id for path, row in known.items() if row.id} == {
+        assert ids(library) == {
             "000.bmp": 1, "001.bmp": 2, "002.bmp": 3, "003.bmp": 4, "new.bmp": 5,
         }  # fmt: skip
         assert library.search(photos / "new.bmp", 1)[0].id == 5
         if name in older.FINE:
-            assert library._catalogue.fine_content().items() >= fine.items()
+            assert finely_held(library).items() >= fine.items()
         else:
-            codes = {path: code for (_, path), code in library._catalogue.content().items()}
-            assert codes == content(photos, library.model, "*.bmp")
+            assert held(library) == content(photos, library.model, "*.bmp")
     assert json.loads((place / "library.json").read_text())["format"] == FORMAT
     with (
         closing(Catalogue.read(place / NAME)) as catalogue,
@@ -121,7 +120,9 @@ def test_check_and_remove_take_older_libraries(
     assert {finding.verdict for finding in check(place)} <= {"ok", "note"}
     with Library.open(place) as library:
         assert library.remove(str(tmp_path / "p")) == (3 if name.endswith("excludes") else 4)
-        assert len(library) == 0 and excludes(library._catalogue) == {}
+        assert len(library) == 0
+    with closing(Catalogue.read(place / NAME)) as catalogue:
+        assert excludes(catalogue) == {}
 
 
 def test_a_migration_that_an_older_program_began_goes_on(
@@ -242,10 +243,11 @@ def test_an_add_that_was_killed_while_it_brought_a_library_up_is_done_again(
         with Library.open(place) as library, pytest.raises(KeyboardInterrupt):
             library.add(tmp_path / "p")
     with Library.open(place) as library:
-        assert (library.status().format, library._catalogue.format) == (2, FORMAT)
+        with catalogue_of(library) as catalogue:
+            assert (library.status().format, catalogue.format) == (2, FORMAT)
         assert library.add(tmp_path / "p").unchanged == 3
-    with Library.open(place) as library:
-        assert (library.status().format, library._catalogue.format) == (FORMAT, FORMAT)
+    with Library.open(place) as library, catalogue_of(library) as catalogue:
+        assert (library.status().format, catalogue.format) == (FORMAT, FORMAT)
     shutil.rmtree(place)
     place = made("2-fine")
     facts = json.loads((place / "library.json").read_text())

@@ -24,7 +24,7 @@ def test_doctor_names_device_versions_formats_and_extras(run: Run, tmp_path: Pat
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:
-    check = machine._packages("heif", ("sightbook", "no-such-package"), "missing")
+    check = machine.find_packages("heif", ("sightbook", "no-such-package"), "missing")
     assert check.verdict == "missing"
     assert check.text == 'no-such-package not installed: pip install "sightbook[heif]"'
 
@@ -34,7 +34,7 @@ def test_a_missing_torch_is_no_fault_and_a_broken_faiss_is() -> None:
         def look() -> str:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-        return machine._tried("compute", "x", look)
+        return machine.attempt("compute", "x", look)
 
     assert without("torch").verdict == "missing" and 'pip install "sightbook[train]"' in without("torch").text
     assert without("faiss").verdict == "broken"
@@ -43,15 +43,15 @@ def test_a_missing_torch_is_no_fault_and_a_broken_faiss_is() -> None:
         raise ImportError("libgomp.so.1: cannot open shared object file")
 
     assert (
-        machine._tried("compute", "faiss", crash).text
+        machine.attempt("compute", "faiss", crash).text
         == "ImportError: libgomp.so.1: cannot open shared object file"
     )
 
 
 def test_a_folder_that_cannot_be_made_is_looked_at_through_its_parent(tmp_path: Path) -> None:
-    assert machine._folder("cache", tmp_path / "not" / "yet").verdict == "ok"
+    assert machine.try_folder("cache", tmp_path / "not" / "yet").verdict == "ok"
 
 
 def test_a_data_folder_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SIGHTBOOK_DATA", str(tmp_path / "gone"))
-    assert machine._data().verdict == "missing"
+    assert machine.find_data().verdict == "missing"

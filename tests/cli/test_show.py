@@ -80,6 +80,6 @@ def test_a_terminal_gets_a_bar_on_standard_error_only(
 
 def test_the_bar_of_a_stage_with_a_time_budget_follows_the_clock() -> None:
     budget = Progress("train", 900, None, "pictures", 30.0, 30.0)
-    assert show._fraction(budget, 10.0) == (10.0, 40.0)
-    assert show._fraction(event(10), 3.0) == (10, 50_000)
-    assert show._fraction(Progress("scan", 5, None, "files", None, None), 3.0) == (0, None)
+    assert show.fraction(budget, 10.0) == (10.0, 40.0)
+    assert show.fraction(event(10), 3.0) == (10, 50_000)
+    assert show.fraction(Progress("scan", 5, None, "files", None, None), 3.0) == (0, None)

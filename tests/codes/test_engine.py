@@ -223,7 +223,7 @@ def test_no_exact_score_exceeds_its_approximate_one_by_more_than_the_margin(M, K
     sieve = Sieve(pack(codes, K), M, K)
     most = margins(tables)
     for q, table in enumerate(tables):
-        approximate, rows = sieve._index.search(table.reshape(1, -1), 2000)
+        approximate, rows = sieve.index.search(table.reshape(1, -1), 2000)
         keep = rows[0] >= 0
         if np.isfinite(most[q]):
             excess = oracle.score(table, codes[rows[0][keep]]) - approximate[0][keep]
@@ -233,7 +233,7 @@ def test_no_exact_score_exceeds_its_approximate_one_by_more_than_the_margin(M, K
 def test_candidates_come_best_first_and_no_other_row_has_a_better_approximate_score():
     codes, tables, _ = draw(5003, 16, 16, Q=4)
     sieve = Sieve(pack(codes, 16), 16, 16)
-    every, order = sieve._index.search(tables.reshape(4, -1), 5003)
+    every, order = sieve.index.search(tables.reshape(4, -1), 5003)
     rows, approximations = sieve.candidates(tables, 300)
     for q in range(4):
         approximate = np.empty(5003, np.float32)
@@ -246,7 +246,7 @@ def test_candidates_come_best_first_and_no_other_row_has_a_better_approximate_sc
 def test_sixteen_bits_are_searched_by_distinct_code():
     codes, tables, ids = draw(400_000, 4, 16, Q=8)
     engine = Engine(pack(codes, 16), 4, 16, ids)
-    assert isinstance(engine._rows, Groups)
+    assert isinstance(engine.rows, Groups)
     for k in (1, 7, 100, 1000):
         agree(engine, codes, tables, k, ids)
     agree(engine, codes, np.round(tables), 100, ids)
@@ -258,7 +258,7 @@ def test_a_collapsed_model_is_searched_by_distinct_code(M, K):
     codes, tables, ids = draw(20_000, M, K)
     codes = codes[np.random.default_rng(3).zipf(1.5, 20_000) % 300]
     engine = Engine(pack(codes, K), M, K, ids)
-    assert isinstance(engine._rows, Groups)
+    assert isinstance(engine.rows, Groups)
     for k in (1, 10, 3000, 20_000):
         agree(engine, codes, tables, k, ids)
 
@@ -267,7 +267,7 @@ def test_distinct_codes_are_not_grouped_even_beside_a_crowd():
     codes, tables, ids = draw(30_000, 16, 16)
     codes[:6000] = codes[0]
     engine = Engine(pack(codes, 16), 16, 16, ids)
-    assert isinstance(engine._rows, Exact)
+    assert isinstance(engine.rows, Exact)
     agree(engine, codes, tables, 100, ids)
 
 
@@ -323,7 +323,7 @@ def test_a_64_bit_code_takes_18_bytes_with_its_id_and_its_codes_are_not_copied()
     engine = Engine(packed, 16, 16, ids)
     codebooks, blocks = 4 * 16 * 16 * 16, 8 * (int(ids[-1] - ids[0]) // 65536 + 2)
     assert engine.nbytes == 18 * 200_000 + 8 * (96 - 200_000 % 96) + codebooks + blocks
-    assert engine._rows.stored.packed is packed
+    assert engine.rows.stored.packed is packed
 
 
 def test_tables_and_codes_in_any_memory_order_are_read_alike():
@@ -396,5 +396,5 @@ def test_what_does_not_fit_is_refused_by_name():
 
 def test_a_sample_tells_crowds_from_distinct_codes():
     codes, _, _ = draw(100_000, 16, 16)
-    assert groups._crowding(pack(codes, 16)) == 0
-    assert groups._crowding(pack(np.repeat(codes[:1], 100_000, axis=0), 16)) == 100_000
+    assert groups.crowding(pack(codes, 16)) == 0
+    assert groups.crowding(pack(np.repeat(codes[:1], 100_000, axis=0), 16)) == 100_000

@@ -60,7 +60,7 @@ def test_a_filter_that_is_against_the_query_is_searched_to_the_end(monkeypatch: 
 def test_few_distinct_codes_with_ties_everywhere() -> None:
     codes, tables, ids, random = drawn(30_000, M=4, distinct=3)
     engine = Engine(pack(codes, 16), 4, 16, ids)
-    assert isinstance(engine._rows, Groups)
+    assert isinstance(engine.rows, Groups)
     for share in (0.01, 0.5):
         among = ids[random.random(len(ids)) < share]
         agree(codes, np.round(tables), 50, ids, among, engine=engine)
@@ -71,7 +71,7 @@ def test_few_distinct_codes_with_ties_everywhere() -> None:
 
 def test_rows_without_ids_and_ids_that_are_not_here() -> None:
     codes, tables, ids, random = drawn(20_000)
-    assert isinstance(Engine(pack(codes, 16), 8, 16)._rows, Exact)
+    assert isinstance(Engine(pack(codes, 16), 8, 16).rows, Exact)
     among = np.unique(random.integers(-500, 25_000, 9000))
     agree(codes, tables, 10, None, among)
     agree(codes, tables, 10, ids, np.unique(random.integers(0, 80_000, 30_000)))

@@ -15,7 +15,7 @@ from sightbook.codes.engine.groups import Groups
 def test_rows_are_sorted_by_code_and_then_by_row(width: int) -> None:
     packed = np.random.default_rng(width).integers(0, 3, (5000, width)).astype(np.uint8)
     packed[:, : width // 2] = 255
-    order, first = groups._runs(packed)
+    order, first = groups.runs(packed)
     assert order.dtype == np.int32 and sorted(order.tolist()) == list(range(5000))
     codes, counts = np.unique(packed, axis=0, return_counts=True)
     starts = np.append(first, 5000)
@@ -29,10 +29,10 @@ def test_crowds_beside_many_codes_of_their_own_are_not_worth_sorting(monkeypatch
     random = np.random.default_rng(0)
     packed = random.integers(0, 256, (100_000, 8)).astype(np.uint8)
     packed[::20] = packed[:10].repeat(500, axis=0)
-    assert groups._crowding(packed) > groups.CROWD
-    assert groups._distinct(packed) > 0.8
-    sorts, runs = [], groups._runs
-    monkeypatch.setattr(groups, "_runs", lambda packed: (sorts.append(len(packed)), runs(packed))[1])
+    assert groups.crowding(packed) > groups.CROWD
+    assert groups.distinct(packed) > 0.8
+    sorts, runs = [], groups.runs
+    monkeypatch.setattr(groups, "runs", lambda packed: (sorts.append(len(packed)), runs(packed))[1])
     assert Groups.of(packed, 16, 16) is None
     assert max(sorts) < 20_000, "a sample alone"
 
@@ -43,4 +43,4 @@ def test_the_share_of_distinct_codes_is_estimated(share: float, width: int) -> N
     random = np.random.default_rng(1)
     few = np.unique(random.integers(0, 256, (int(200_000 * share), width)).astype(np.uint8), axis=0)
     packed = few[random.permutation(np.arange(200_000) % len(few))]
-    assert groups._distinct(packed) == pytest.approx(len(few) / 200_000, rel=0.15)
+    assert groups.distinct(packed) == pytest.approx(len(few) / 200_000, rel=0.15)

@@ -112,11 +112,12 @@ def test_answers_are_the_oracles_before_and_after(soon: None) -> None:
             truth, raw = oracle.search(tables[q : q + 1], codes, k, ids)
             assert np.array_equal(found, truth) and np.array_equal(scores, raw)
             assert found.dtype == np.int64
-            states.append(engine._rows.is_grouped)
+            states.append(engine.rows.is_grouped)
     assert states[8:10] == [False, True] and all(states[10:])
-    rows = engine._rows
+    rows = engine.rows
     assert isinstance(rows, exact.Exact) and isinstance(rows.sieve, Prefixed)
-    own = len(rows.sieve._sieves) * (16 * 16 * 16 * 4 + 96 * 8)  # codebooks, and the last block of each group
+    groups = len(Layout(rows.stored.packed, 16).sizes)
+    own = groups * (16 * 16 * 16 * 4 + 96 * 8)  # codebooks, and the last block of each group
     assert engine.nbytes <= 22 * len(codes) + own + 100  # 100: where blocks of ids begin
 
 
@@ -125,10 +126,10 @@ def test_an_index_that_another_thread_groups_meanwhile_answers_on(seen: int, soo
     """The other thread's change is met at each place where the search looks at what it changes."""
     codes, tables = crowded(20_000, 16, queries=2)
     engine = Engine(pack(codes, 16), 16, 16)
-    rows = engine._rows
+    rows = engine.rows
     assert isinstance(rows, exact.Exact)
     grouped = Prefixed(rows.stored, Layout(rows.stored.packed, 16))
-    states = {"sieve": [rows.sieve] * seen + [grouped], "_watch": [rows._watch] * seen + [None]}
+    states = {"sieve": [rows.sieve] * seen + [grouped], "watch": [rows.watch] * seen + [None]}
 
     class Exchanged(exact.Exact):
         def __getattribute__(self, name: str) -> Any:
@@ -144,17 +145,18 @@ def test_an_index_that_another_thread_groups_meanwhile_answers_on(seen: int, soo
 def test_groups_that_cannot_matter_are_not_read(soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
     codes, tables = crowded(30_000, 16)
     packed = pack(codes, 16)
-    grouped = Prefixed(Stored(packed, 16, 16), Layout(packed, 16))
+    layout = Layout(packed, 16)
+    grouped = Prefixed(Stored(packed, 16, 16), layout)
     asked: list[int] = []
-    read = Prefixed._read
+    read = Prefixed.read
 
     def counted(self: Prefixed, groups: NDArray[np.int64], *rest: Any) -> Any:
         asked.extend(groups.tolist())
         return read(self, groups, *rest)
 
-    monkeypatch.setattr(Prefixed, "_read", counted)
+    monkeypatch.setattr(Prefixed, "read", counted)
     grouped.search(tables, 30, margins(tables))
-    assert len(tables) <= len(asked) < 0.5 * len(tables) * len(grouped._groups)
+    assert len(tables) <= len(asked) < 0.5 * len(tables) * len(layout.sizes)
 
 
 def test_a_filtered_search_goes_on_being_exact(soon: None) -> None:
@@ -162,7 +164,7 @@ def test_a_filtered_search_goes_on_being_exact(soon: None) -> None:
     ids = np.arange(20_000, dtype=np.int64) + 7
     engine = Engine(pack(codes, 16), 16, 16, ids)
     engine.search(tables, 10)
-    assert engine._rows.is_grouped
+    assert engine.rows.is_grouped
     engine.search(tables, 10)
     for share in (0.01, 0.3, 0.9):
         kept = np.flatnonzero(np.random.default_rng(1).random(20_000) < share)
@@ -177,7 +179,7 @@ def test_scattered_codes_are_scanned_on(soon: None) -> None:
     engine = Engine(pack(codes, 16), 16, 16)
     for _ in range(3):
         engine.search(tables, 10)
-    assert not engine._rows.is_grouped
+    assert not engine.rows.is_grouped
 
 
 def test_it_is_decided_once_whichever_thread_asks() -> None:

@@ -159,7 +159,7 @@ def test_shares_and_middle_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = random.integers(0, 256, (999, 2), np.uint8)
     assert Scale.of(pack(wide, 256), 2, 256).shares[1, 3] == (wide[:, 1] == 3).mean()
     # More than are counted: a sample, the same each time, out of step with a collection in which things take turns.
-    monkeypatch.setattr(scale, "_MOST", 20_000)
+    monkeypatch.setattr(scale, "MOST", 20_000)
     codes[:, 0], fine[:, 0] = np.arange(40_000) % 4, np.arange(40_000) % 4
     some, again = (Scale.of(pack(codes, 16), 3, 16, fine) for _ in range(2))
     assert some.shares.tobytes() == again.shares.tobytes() and some.middle is not None

@@ -46,7 +46,9 @@ def test_local_whitening_is_that_of_the_slow_loop() -> None:
     mean = np.trace(S) / 10
     values, vectors = np.linalg.eigh(S + 0.5 * mean * np.eye(10))
     expected = vectors @ np.diag(values**-0.5) @ vectors.T * np.sqrt(mean)
-    np.testing.assert_allclose(learning._whitening(x, anchors, places, 0.5), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        learning.learn_whitening(x, anchors, places, 0.5), expected, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_regression_is_that_of_the_slow_loop() -> None:
@@ -57,7 +59,7 @@ def test_regression_is_that_of_the_slow_loop() -> None:
     target = np.stack([0.6 * y[near].mean(0) + 0.4 * y[i] for i, near in enumerate(places)])
     G = (y.T @ y).astype(float)
     R = np.linalg.solve(G + 0.2 * np.trace(G) / 10 * np.eye(10), y.T @ target)
-    found = learning._regression(y, anchors, places, Strength(1.0, 0.2, 0.4))
+    found = learning.regress(y, anchors, places, Strength(1.0, 0.2, 0.4))
     np.testing.assert_allclose(found, R, rtol=1e-3, atol=1e-5)
 
 
@@ -69,14 +71,14 @@ def test_few_pictures_leave_the_features_as_they_are() -> None:
     for pictures in (3, 50, 1_000_000):
         trust = pictures / (pictures + 6)
         expected = trust * weights + (1 - trust) * gain * np.eye(6)
-        np.testing.assert_allclose(learning._trusted(x, weights, pictures), expected, rtol=1e-5)
+        np.testing.assert_allclose(learning.shrink(x, weights, pictures), expected, rtol=1e-5)
 
 
 def test_the_map_is_one_of_all_three_steps() -> None:
     f, _ = collection()
     learned = learn(f, d=48, strength=Strength())
     x = unit(unit(f) - unit(f).mean(0))
-    (weights,) = learning._weights(x, 4, [Strength()], learning.SEED)
+    (weights,) = learning.learn_weights(x, 4, [Strength()], learning.SEED)
     z = unit(x @ weights.astype(np.float32))
     found = learned.description.apply(f) + learned.description.middle
     np.testing.assert_allclose(found @ found.T, z @ z.T, atol=2e-4)  # axes are turned, angles are not
@@ -117,7 +119,7 @@ def test_agreement_is_counted_as_the_slow_loop_counts() -> None:
     parts = [unit(random.normal(size=(40, 8))) for _ in range(2)]
     near = [neighbours(part, 10)[0].tolist() for part in parts]
     expected = np.mean([len(set(one) & set(two)) / 10 for one, two in zip(*near, strict=True)])
-    assert learning._shared(parts) == pytest.approx(expected)
+    assert learning.count_shared(parts) == pytest.approx(expected)
 
 
 def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
@@ -144,8 +146,8 @@ def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     f, _ = collection()
     f = np.concatenate([f * [100.0, *[1.0] * 47], f[3:9]])  # a dimension to be balanced, and copies
     whole = learn(f, strength=Strength()).description
-    monkeypatch.setattr(learning, "_ROWS", 7)
-    monkeypatch.setattr(vectors, "_ROWS", 7)
+    monkeypatch.setattr(learning, "ROWS", 7)
+    monkeypatch.setattr(vectors, "ROWS", 7)
     again = learn(f, strength=Strength()).description
     assert whole.scale[0] < 0.2
     np.testing.assert_allclose(again.scale, whole.scale, rtol=1e-6)
@@ -220,7 +222,7 @@ def test_balance_lowers_only_what_is_far_louder() -> None:
 
 
 def test_balance_is_exact_far_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vectors, "_ROWS", 64)  # several blocks
+    monkeypatch.setattr(vectors, "ROWS", 64)  # several blocks
     random = np.random.default_rng(0)
     f = (random.normal(size=(500, 5)) * [1, 1, 1, 1, 100] + 1e4).astype(np.float32)
     deviation = f.astype(np.float64).std(axis=0)

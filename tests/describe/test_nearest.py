@@ -25,7 +25,7 @@ def brute_force(x: np.ndarray, asked: list[int], k: int) -> list[list[int]]:
 def test_neighbours_are_those_of_brute_force(
     asked: list[int] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "_SCORES", 700)  # several blocks
+    monkeypatch.setattr(nearest, "SCORES", 700)  # several blocks
     x = rows(90)
     places, cosines = nearest.neighbours(x, 5, None if asked is None else np.array(asked))
     expected = brute_force(x, list(range(90)) if asked is None else asked, 5)
@@ -43,7 +43,7 @@ def test_beyond_the_exact_size_nearly_all_are_found_and_none_is_oneself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(nearest, "EXACT", 100)
-    monkeypatch.setattr(nearest, "_COMPONENTS", 12)
+    monkeypatch.setattr(nearest, "COMPONENTS", 12)
     random = np.random.default_rng(3)
     centres = random.normal(size=(20, 24))
     x = unit(centres[random.integers(20, size=600)] + 0.5 * random.normal(size=(600, 24)))
@@ -90,7 +90,7 @@ def test_the_largest_are_those_of_sorting(columns: int, k: int) -> None:
 def test_what_is_kept_has_no_earlier_copy(exact: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two things that are not alike, and a third between them: it goes, whichever of the two it is a copy of."""
     monkeypatch.setattr(nearest, "EXACT", exact)
-    monkeypatch.setattr(nearest, "_SCORES", 100)
+    monkeypatch.setattr(nearest, "SCORES", 100)
     apart = unit(np.array([[1, 0.09, 0], [1, -0.09, 0]], np.float32))
     x = np.concatenate([rows(20, 3), apart, unit(apart.mean(axis=0, keepdims=True)), rows(3, 3, 1)])
     kept = nearest.without_copies(x).tolist()

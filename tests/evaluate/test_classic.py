@@ -86,7 +86,7 @@ def test_components_are_those_of_an_eigenvalue_problem() -> None:
 
 def test_itq_loses_less_by_its_signs_than_the_components_do() -> None:
     stored = features(800)
-    _, components = classic._components(stored[:5], stored, 16)
+    _, components = classic.components(stored[:5], stored, 16)
     plain = np.square(unit(components) - np.sign(components) / 4).sum(1).mean()
     with classic.one_thread() as library:
         rotation = library.ITQMatrix(16)

@@ -25,7 +25,7 @@ from tests.tiny import tiny_model
 
 @pytest.mark.parametrize("junk", [False, True])
 def test_curves_equal_slow_loops(junk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(details, "_CHUNK", 3)
+    monkeypatch.setattr(details, "CHUNK", 3)
     random = np.random.default_rng(4)
     Q, N, M, K = 7, 30, 2, 16
     tables = random.integers(-3, 4, (Q, M, K)).astype(np.float32)  # many ties

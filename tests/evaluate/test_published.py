@@ -83,7 +83,7 @@ def test_cifar10_in_class_folders_and_the_pickled_version(tmp_path: Path) -> Non
 def test_protocol_two_trains_on_so_many_of_each_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published, "_CIFAR_TRAINING", 3)
+    monkeypatch.setattr(published, "CIFAR_TRAINING", 3)
     drawn = draw(60)
     write_parquet(tmp_path / "train.parquet", drawn[:48])
     write_parquet(tmp_path / "test.parquet", drawn[48:])
@@ -142,8 +142,8 @@ def numbers(pictures: list[published.Picture]) -> list[int]:
 
 @pytest.fixture
 def flickr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[int, set[str]]]:
-    monkeypatch.setattr(published, "_FLICKR_QUERIES", 12)
-    monkeypatch.setattr(published, "_FLICKR_TRAINING", 20)
+    monkeypatch.setattr(published, "FLICKR_QUERIES", 12)
+    monkeypatch.setattr(published, "FLICKR_TRAINING", 20)
     return tmp_path, write_flickr(tmp_path)
 
 
@@ -225,8 +225,8 @@ def nus_rows(pictures: list[published.Picture]) -> set[int]:
 
 
 def nus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Split:
-    monkeypatch.setattr(published, "_NUS_QUERIES", 2)
-    monkeypatch.setattr(published, "_NUS_TRAINING", 3)
+    monkeypatch.setattr(published, "NUS_QUERIES", 2)
+    monkeypatch.setattr(published, "NUS_TRAINING", 3)
     return load_nus_wide_21(folder, None, None)
 
 

@@ -16,7 +16,6 @@ import pytest
 from sightbook.errors import ConfigError, ModelError, SourceError
 from sightbook.evaluate import run
 from sightbook.evaluate.metrics import expected_average_precision
-from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.load.pool import digest
@@ -24,7 +23,7 @@ from sightbook.model.model import Model
 from sightbook.progress import Notice, Progress
 from tests.evaluate.collections import Drawn, draw, write_csv, write_files, write_parquet
 from tests.evaluate.reference import AVERAGE_PRECISION, code_score, order
-from tests.tiny import tiny_model
+from tests.tiny import tiny_described, tiny_model
 
 DRAWN = draw(66)
 QUERIES, DATABASE = DRAWN[:18], DRAWN[18:]
@@ -202,13 +201,14 @@ def test_a_model_trained_on_more_than_the_protocol_allows_is_told(
 
 @pytest.mark.parametrize("described", [True, False])
 def test_learning_in_closed_form_is_learning_though_it_makes_no_step(
-    described: bool, model: Model, cifar: Path
+    described: bool, model: Model, cifar: Path, tmp_path: Path
 ) -> None:
-    told = replace(model.config, trained={"pictures": 5_001, "steps": 0}, described=described)
-    rule = protocol_named("cifar10-II")
-    models = [Model(model.folder, told, model.codebooks, 1)]
-    notes = run._deviations(rule, rule.load(cifar, None, None), models, False, False)
-    assert any("was trained on 5,001 pictures" in note for note in notes) == described
+    made = Model.open(tiny_described(tmp_path / "described"), threads=1) if described else model
+    told = replace(made.config, trained={"pictures": 5_001, "steps": 0})
+    assert told.described == described
+    learned = Model(made.folder, told, made.codebooks, 1)
+    report = evaluate(learned, "cifar10-II", cifar, jobs=1, baselines=())
+    assert any("was trained on 5,001 pictures" in note for note in report.notes) == described
 
 
 def test_a_document_that_is_no_report_is_refused() -> None:

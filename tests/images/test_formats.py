@@ -13,11 +13,11 @@ def test_every_format_is_tried_on_a_real_picture(name: str) -> None:
 
 
 def test_a_wrongly_decoded_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_COLOUR", (10, 200, 10))
+    monkeypatch.setattr(formats, "COLOUR", (10, 200, 10))
     reason = formats.readable("AVIF")  # its sample is a constant of the other colour
     assert reason is not None and reason.startswith("decodes wrongly: (16, 16, 3)")
 
 
 def test_a_damaged_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_sample", lambda name: b"no picture at all")
+    monkeypatch.setattr(formats, "sample", lambda name: b"no picture at all")
     assert formats.readable("PNG") == "it is not a picture of a known format"

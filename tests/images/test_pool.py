@@ -34,8 +34,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes for the smallest input, and small batches, so that a few pictures take every path."""
-    monkeypatch.setattr(pool, "_FEW_BYTES", 0)
-    monkeypatch.setattr(pool, "_BATCH_PICTURES", 4)
+    monkeypatch.setattr(pool, "FEW_BYTES", 0)
+    monkeypatch.setattr(pool, "BATCH_PICTURES", 4)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def test_few_pictures_start_no_process_unless_their_decoder_may_stand_still(
     assert len(list(load(plain_kinds, FRAME, jobs=8))) == len(plain_kinds)
     with pytest.raises(pytest.fail.Exception):
         list(load(mixed, FRAME, jobs=1))
-    monkeypatch.setattr(pool, "_FEW_BYTES", 0)
+    monkeypatch.setattr(pool, "FEW_BYTES", 0)
     for jobs in (1, 2):
         with pytest.raises(pytest.fail.Exception):
             list(load(plain_kinds, FRAME, jobs=jobs))
@@ -167,7 +167,7 @@ def test_a_limit_of_time_that_was_set_holds_for_few_pictures_too(
 def test_many_slow_pictures_are_no_picture_that_stands_still(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_BATCH_PICTURES", 16)
+    monkeypatch.setattr(pool, "BATCH_PICTURES", 16)
     entries = [Made(name, "slow") for name in "abcdefghijklmnop"]  # a batch takes longer than one picture may
     outcomes = list(load(entries, FRAME, jobs=1, guards=Guards(seconds=1.5)))
     assert [type(o) for o in outcomes] == [Loaded] * 16
@@ -340,7 +340,7 @@ PROGRAM = """
 import os, signal, sys
 from sightbook.images.load import pool
 from tests.images.test_pool import FRAME, Made, children
-pool._FEW_BYTES = 0
+pool.FEW_BYTES = 0
 for n, outcome in enumerate(pool.load((Made(str(n)) for n in range(10**9)), FRAME, jobs=2)):
     if n == 10:
         print(*children(), flush=True)
@@ -389,7 +389,7 @@ def test_processes_that_cannot_start_are_one_error(
 def test_one_process_that_cannot_start_leaves_the_work_to_the_others(
     eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, started = crew._Process, []
+    real, started = crew.Process, []
 
     def process(*settings: object) -> object:
         started.append(settings)
@@ -397,7 +397,7 @@ def test_one_process_that_cannot_start_leaves_the_work_to_the_others(
             raise SightbookError("no memory")
         return real(*settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(crew, "_Process", process)
+    monkeypatch.setattr(crew, "Process", process)
     assert len(list(load([Made("x")] * 30, FRAME, jobs=2))) == 30  # type: ignore[list-item]
 
 

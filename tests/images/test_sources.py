@@ -219,7 +219,7 @@ def test_string_labels_are_kept_and_label_names_of_several_sources_must_agree(tm
 def test_parquet_rows_read_in_any_order_and_from_large_row_groups_in_pieces(
     tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_BATCH_BYTES", 200)
+    monkeypatch.setattr(tables, "BATCH_BYTES", 200)
     pictures: list[bytes | None] = [bytes([n]) * (n + 1) for n in range(50)]
     table = write_parquet(tmp_path / "x.parquet", pictures, row_group_size=rows, use_dictionary=False)
     entries = list(open_sources([table]).entries())

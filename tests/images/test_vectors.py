@@ -40,7 +40,7 @@ def table(path: Path, rows: Any, kind: pa.DataType, column: str = "embedding", *
 def test_a_row_is_its_little_endian_float32_by_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, group: int
 ) -> None:
-    monkeypatch.setattr(tables, "_BATCH_BYTES", 200)  # several batches in a row group
+    monkeypatch.setattr(tables, "BATCH_BYTES", 200)  # several batches in a row group
     rows = ROWS.astype(np.float16) if kind == "fixed half" else ROWS
     path = table(tmp_path / "v.parquet", rows, KINDS[kind], row_group_size=group)
     (source,) = open_sources([path])

@@ -23,7 +23,8 @@ from sightbook.library.library import Library
 from sightbook.model.encode import Encoded, Failed, encode
 from sightbook.model.model import Model
 from tests.images.pictures import write_parquet, write_tar
-from tests.ingest.test_add import counts, held, ids
+from tests.ingest.test_add import counts
+from tests.library.held import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.tiny import tiny_described, tiny_vectors_model
 

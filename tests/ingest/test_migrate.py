@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from sightbook.catalogue import folder
+from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.errors import LibraryError
-from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
 from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from tests.ingest.test_add import held, ids
+from tests.library.held import held, ids
 from tests.library.pictures import content, fill, picture, write
 from tests.tiny import tiny_model
 
@@ -106,7 +106,7 @@ def test_another_target_begins_anew(
     library: Path, photos: Path, longer: Model, other_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(migrating, "_swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             migrate(library, longer, jobs=1)
     assert migrate(library, other_model, jobs=1).encoded == 12
@@ -213,7 +213,7 @@ def test_check_finishes_a_swap_and_tells_of_one_under_way(
     library: Path, photos: Path, longer: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(migrating, "_swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             migrate(library, longer, jobs=1)
     (note,) = [finding for finding in check(library) if finding.verdict == "note"]

@@ -90,7 +90,7 @@ def test_names_and_order_do_not_matter(trained: Path, source: Path, folder: Path
 def test_stopped_in_the_middle_it_goes_on(
     trained: Path, source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fixed, "_BATCH", 8)
+    monkeypatch.setattr(fixed, "BATCH", 8)
     seen: list[int] = []
     real = pretrained.by_graph
 

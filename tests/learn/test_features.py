@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,8 +158,8 @@ def test_stopped_in_the_middle_of_caching_it_goes_on_to_the_same_weights(
     source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_export(monkeypatch)
-    monkeypatch.setattr(features, "_CHUNK", 8)
-    monkeypatch.setattr(features, "_RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(features, "CHUNK", 8)
+    monkeypatch.setattr(features, "RECORD_SECONDS", 0.0)
     train(source, tmp_path / "whole", folder)
     real, calls = features.compute, []
 
@@ -242,8 +243,7 @@ def test_the_size_is_told_before_anything_is_computed(
     ):
         train(source, tmp_path / "m", folder, settings={"features.limit_gib": 1e-9})
     assert not (tmp_path / "m").exists()
-    usage = features.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: usage._replace(free=10))
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(ConfigError, match=r"but the disk of .* has 0\.00 GiB left"):
         train(source, tmp_path / "m", folder)
 

@@ -101,7 +101,7 @@ def test_a_stopped_run_goes_on_and_what_is_left_out_is_not_learned_from(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(first, "ANCHORS", 8)
-    monkeypatch.setattr("sightbook.learn.fixed._BATCH", 4)
+    monkeypatch.setattr("sightbook.learn.fixed.BATCH", 4)
     real, seen = frozen.by_graph, []
 
     def stopping(path: Path) -> object:
@@ -256,12 +256,12 @@ def test_known_and_unknown_pictures_come_in_their_order(photos: Path, tmp_path: 
 @pytest.mark.parametrize(
     "where",
     [
-        "sightbook.learn.fixed._File.record",
+        "sightbook.learn.fixed.File.record",
         "sightbook.learn.closed.fit",
         "sightbook.learn.closed.write",
         "sightbook.catalogue.folder.create",
-        "sightbook.ingest.add._settle",
-        "sightbook.ingest.add._Run._write",
+        "sightbook.catalogue.catalogue.Catalogue.settle",
+        "sightbook.catalogue.catalogue.Catalogue.put",
     ],
 )
 @pytest.mark.parametrize("after", [False, True])

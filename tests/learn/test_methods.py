@@ -146,7 +146,7 @@ TERMS = {
 def test_the_terms_in_the_log_add_up_to_the_loss(
     method: str, nested: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(log, "EVERY_SECONDS", 0.0)
     terms = {"terms": {"memory": 12, "memory_after": 0.0}} if method in ("mecoq", "dccq") else {}
     fit(run_of(config_of(method=method, nested=nested, M=16, D=64, **terms), tmp_path))
     lines = log.read(tmp_path)

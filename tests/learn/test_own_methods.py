@@ -54,7 +54,7 @@ pull = Method(Loss(), settings={"tau": 0.3, "clip": 0, "terms": Terms()})
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Method]:
     """What is registered in a test is forgotten after it."""
     fresh: dict[str, Method] = {}
-    monkeypatch.setattr(methods, "_KNOWN", fresh)
+    monkeypatch.setattr(methods, "FOUND", fresh)
     return fresh
 
 
@@ -84,7 +84,7 @@ def config_of(method: str, **settings: Any) -> Any:
 def test_a_registered_method_learns_as_a_built_in_one_does(
     train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(log, "EVERY_SECONDS", 0.0)
 
     def loss(batch: Any, config: Any) -> torch.Tensor:
         return contrast(batch.z, config.tau, clip=config.clipped(batch.pictures))
@@ -102,7 +102,7 @@ def test_a_registered_method_learns_as_a_built_in_one_does(
 def test_one_file_is_enough(
     file: Path, train: Train, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(log, "EVERY_SECONDS", 0.0)
     train(
         photos,
         tmp_path / "m",

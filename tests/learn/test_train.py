@@ -7,7 +7,7 @@ import json
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from sightbook import files
 from sightbook.errors import ConfigError, ModelError, SourceError
-from sightbook.learn import session, writing
+from sightbook.learn import session
 from sightbook.learn.resolved import complete, overlay
 from sightbook.learn.settings.config import TrainConfig, build, dump
 from sightbook.progress import Notice, Progress
@@ -299,13 +300,14 @@ def test_a_disk_that_fills_up_later_keeps_the_checkpoint(
 ) -> None:
     whole = train(photos, tmp_path / "whole").folder
     with monkeypatch.context() as patch:
-        original = writing._write_weights
+        original, full = files.replace_atomic, tmp_path / "m" / "model.safetensors"
 
-        def write(folder: Path, network: Any) -> None:
-            with files_up_to(1000):
-                original(folder, network)
+        @contextmanager
+        def replace_atomic(path: Path) -> Iterator[Path]:
+            with files_up_to(1000) if path == full else nullcontext(), original(path) as temporary:
+                yield temporary
 
-        patch.setattr(writing, "_write_weights", write)
+        patch.setattr(files, "replace_atomic", replace_atomic)
         with pytest.raises(OSError, match="File too large"):
             train(photos, tmp_path / "m")
     assert [path.name for path in (tmp_path / "m").iterdir() if path.name.endswith("tmp")] == []

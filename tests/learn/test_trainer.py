@@ -220,7 +220,7 @@ def test_the_processor_is_asked_for_bf16(
     """One without it would take minutes over a batch of photos, only to find that out."""
     if told is not None:
         (tmp_path / "cpuinfo").write_text(told)
-    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
     assert precision.has_bf16() is expected
     tried: list[torch.dtype | None] = []
     module = torch.nn.Linear(2, 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightbook.catalogue import snapshot
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.lock import writer_lock
 from sightbook.catalogue.rows import PictureRow
@@ -19,7 +20,7 @@ from sightbook.library.care.compact import compact
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from tests.ingest.test_add import held, ids
+from tests.library.held import catalogue_of, held, ids
 from tests.library.pictures import content, fill, picture, write
 
 
@@ -73,11 +74,10 @@ def test_a_bad_cache_is_made_anew(library: Path, photos: Path, damage: str) -> N
 
 def test_a_cache_that_lies_is_found_out(library: Path) -> None:
     """Sound by its checksum and of the right state, but not what the catalogue says."""
-    from sightbook.catalogue.snapshot import Snapshot, _write, load
-
-    with Library.open(library) as opened:
-        found = load(opened._catalogue, library / "cache", opened.facts.code_bytes)
-    _write(library / "cache" / "codes.bin", Snapshot(found.stamp, found.ids, found.packed[::-1].copy()))
+    with Library.open(library) as opened, catalogue_of(opened) as catalogue:
+        found = snapshot.load(catalogue, library / "cache", opened.facts.code_bytes)
+    lie = snapshot.Snapshot(found.stamp, found.ids, found.packed[::-1].copy())
+    snapshot.write(library / "cache" / snapshot.NAME, lie)
     assert verdicts(library)["cache"] == "repaired"
     assert verdicts(library) == SOUND
 
@@ -152,7 +152,8 @@ def test_what_can_be_read_of_a_damaged_catalogue_is_saved(tmp_path: Path, place:
     pictures, failures = salvage(place)
     assert 2500 < pictures < 3000 and failures == 0
     with Library.open(place) as library:
-        rows = dict(library._catalogue.connection.execute("SELECT id, code FROM pictures").fetchall())
+        with catalogue_of(library) as catalogue:
+            rows = dict(catalogue.connection.execute("SELECT id, code FROM pictures").fetchall())
         assert all(codes[id] == code for id, code in rows.items()) and len(rows) == pictures
         assert len(library) == pictures
     assert {finding.what: finding.verdict for finding in check(place)}["catalogue"] == "ok"

@@ -13,12 +13,11 @@ import pytest
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ConfigError
-from sightbook.images.load.pool import digest
 from sightbook.library import export
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice
-from tests.library.pictures import fill, picture, write
+from tests.library.pictures import content, fill, picture, write
 from tests.tiny import tiny_model
 
 
@@ -75,20 +74,19 @@ def test_an_empty_library_is_an_empty_index(place: Path, model: Model, tmp_path:
 def test_parquet_holds_ids_keys_and_codes(
     place: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_ROWS", 4)
+    monkeypatch.setattr(export, "ROWS", 4)
     photos = fill(tmp_path / "Fotos", 9)
     write(photos / "ünï.png", picture(60))
     write(photos / "bad.png", b"nothing")
     with Library.open(place, create_with=model) as library:
         library.add([photos])
         assert export.to_parquet(library, tmp_path / "c.parquet") == 10
-        wanted = {path: code for (_, path), (_, code) in library._catalogue.content().items()}
     table = pq.read_table(tmp_path / "c.parquet")
     assert table.schema.metadata[b"sightbook.fingerprint"].decode() == model.fingerprint
     rows = table.to_pylist()
-    assert {row["path"]: row["code"] for row in rows} == wanted
+    wanted = content(photos, model)
+    assert {row["path"]: (row["digest"], row["code"]) for row in rows} == wanted and len(wanted) == 10
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
-    assert all(row["digest"] == digest((photos / row["path"]).read_bytes()) for row in rows)
     assert {row["root"] for row in rows} == {str(photos)}
     assert {(row["width"], row["height"], row["format"], row["camera"]) for row in rows} == {
         (20, 20, "png", None)

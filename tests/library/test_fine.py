@@ -17,13 +17,13 @@ import pytest
 
 from sightbook.catalogue import fine as keeping
 from sightbook.catalogue import folder, meta, snapshot
+from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.snapshot import FINE_NAME
 from sightbook.catalogue.versions import FORMAT
 from sightbook.codes import oracle
 from sightbook.errors import ConfigError, LibraryError, ModelError
 from sightbook.ingest import add as ingest
-from sightbook.ingest import migrate as migrating
 from sightbook.ingest.migrate import migrate
 from sightbook.library import export
 from sightbook.library.care.check import check
@@ -35,7 +35,7 @@ from sightbook.model.model import Model
 from sightbook.progress import Notice
 from sightbook.search.request import Request
 from sightbook.search.view import Present, View, Want
-from tests.ingest.test_add import held, ids
+from tests.library.held import catalogue_of, finely_held, held, ids, stamp
 from tests.library.pictures import content, fill, picture, write
 from tests.library.test_processes import start, wait_for
 from tests.tiny import tiny_described
@@ -65,12 +65,11 @@ def library(photos: Path, place: Path, fine_model: Model) -> Path:
     return place
 
 
-def finely_held(library: Library) -> dict[str, bytes]:
-    """Fine codes by path; no fine code is of a picture that is not there."""
-    with library._lock:
-        stray = "SELECT count(*) FROM fine WHERE id NOT IN (SELECT id FROM pictures)"
-        assert library._catalogue.connection.execute(stray).fetchone() == (0,)
-        return {path: code for (_, path), code in library._catalogue.fine_content().items()}
+def fine_rows(library: Library) -> int:
+    """Fine codes of all pictures, also of those that cannot be found now."""
+    with catalogue_of(library) as catalogue:
+        (count,) = catalogue.connection.execute("SELECT count(*) FROM fine").fetchone()
+    return int(count)
 
 
 def fine_content(photos: Path, model: Model) -> dict[str, bytes]:
@@ -90,9 +89,9 @@ def by_the_oracle(
 ) -> list[tuple[int, int, np.float32]]:
     """(query, id, raw) as the slow way gives them of the catalogue's rows."""
     model = library.model
-    with library._lock:
-        _, found, joined = library._catalogue.codes()
-        fine = library._catalogue.fine_codes()[2]
+    with catalogue_of(library) as catalogue:
+        _, found, joined = catalogue.codes()
+        fine = catalogue.fine_codes()[2]
     every = np.array(found, np.int64)
     some = np.isin(every, every if kept is None else kept)
     codes = model.unpack(np.frombuffer(joined, np.uint8).reshape(len(every), -1))[some]
@@ -165,13 +164,10 @@ def test_add_change_move_remove_and_prune_keep_them_in_step(
         assert opened.add([photos], jobs=1, prune=True).removed == 1
         assert in_step(opened, photos, fine_model)
         assert opened.remove(["006.png", "007.png"]) == 2
-        rows = "SELECT count(*) FROM fine"
-        assert len(finely_held(opened)) == 9 and opened._catalogue.connection.execute(rows).fetchone() == (
-            10,
-        )
+        assert (len(finely_held(opened)), fine_rows(opened)) == (9, 10)
         assert len(opened.search(photos / "000.png", 50)) == 9
         assert opened.remove([str(photos)]) == 10, "pictures are counted, not rows"
-        assert opened._catalogue.connection.execute(rows).fetchone() == (0,)
+        assert fine_rows(opened) == 0
         assert opened.search(photos / "000.png") == []
 
 
@@ -180,14 +176,10 @@ def test_what_is_kept_stands_in_library_json_and_status(
 ) -> None:
     facts = json.loads((library / "library.json").read_text())
     assert (facts["format"], facts["fine"]) == (FORMAT, 24)
-    with Library.open(library) as opened:
+    with Library.open(library) as opened, catalogue_of(opened) as catalogue:
         status = opened.status()
-        assert (status.format, status.fine_bytes, opened.facts.fine_bytes, opened._catalogue.format) == (
-            FORMAT,
-            24,
-            24,
-            FORMAT,
-        )
+        assert (status.format, catalogue.format) == (FORMAT, FORMAT)
+        assert (status.fine_bytes, opened.facts.fine_bytes) == (24, 24)
 
 
 def test_status_advises_to_learn_anew_when_a_library_has_grown(
@@ -221,7 +213,7 @@ def test_without_them_a_library_is_one_of_codes_alone(
         place = tmp_path / f"l{number}"
         with Library.open(place, create_with=made_with, fine=fine) as library:
             library.add([photos], jobs=1)
-            assert library.status().fine_bytes == 0 and library._catalogue.fine_content() == {}
+            assert library.status().fine_bytes == 0 and finely_held(library) == {}
         facts = json.loads((place / "library.json").read_text())
         assert facts.get("fine") == (None if fine is None else 0)
         with Library.open(place) as library:
@@ -339,7 +331,7 @@ def test_a_migration_brings_the_new_models_fine_codes_or_none(
             hits = opened.search_embeddings(x, 12)
             assert [(hit.query, hit.id, hit.raw) for hit in hits] == by_the_oracle(opened, x, 12)
         else:
-            assert opened._catalogue.fine_content() == {}
+            assert finely_held(opened) == {}
 
 
 def test_a_migration_that_was_stopped_goes_on_and_one_without_them_begins_anew(
@@ -352,13 +344,13 @@ def test_a_migration_that_was_stopped_goes_on_and_one_without_them_begins_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(migrating, "_swap", stop)
+        patch.setattr(gathering, "swap", stop)
         with pytest.raises(KeyboardInterrupt):
             migrate(place, fine_model, jobs=1)
     said: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(keeping, "UNASKED", 11)  # another decision than before
-        patch.setattr(migrating, "_swap", stop)
+        patch.setattr(gathering, "swap", stop)
         with pytest.raises(KeyboardInterrupt):
             migrate(place, fine_model, jobs=1, listener=lambda e: said.append(str(e)))
         assert not any("encoded before" in each for each in said)
@@ -366,7 +358,7 @@ def test_a_migration_that_was_stopped_goes_on_and_one_without_them_begins_anew(
         said.clear()
         with monkeypatch.context() as patch:
             if not again:
-                patch.setattr(migrating, "_swap", stop)
+                patch.setattr(gathering, "swap", stop)
                 with pytest.raises(KeyboardInterrupt):
                     migrate(place, fine_model, jobs=1)
             else:
@@ -463,7 +455,7 @@ def test_a_cache_that_lies_is_found_out(library: Path) -> None:
     catalogue = Catalogue.read(library / NAME)
     found = snapshot.load(catalogue, library / "cache", 4, fine=True)
     assert found.fine is not None and not found.fine.flags.writeable
-    snapshot._write_fine(library / "cache" / FINE_NAME, found.stamp, found.fine[::-1])
+    snapshot.write_fine(library / "cache" / FINE_NAME, found.stamp, found.fine[::-1])
     catalogue.close()
     (finding,) = [finding for finding in check(library) if finding.verdict == "repaired"]
     assert finding.what == "cache"
@@ -488,7 +480,9 @@ def test_compacting_keeps_answers(library: Path, photos: Path) -> None:
     assert (library / "cache" / FINE_NAME).exists()
 
 
-def test_parquet_holds_them_and_faiss_does_without(library: Path, tmp_path: Path, fine_model: Model) -> None:
+def test_parquet_holds_them_and_faiss_does_without(
+    library: Path, photos: Path, tmp_path: Path, fine_model: Model
+) -> None:
     import faiss
 
     with Library.open(library) as opened:
@@ -498,7 +492,8 @@ def test_parquet_holds_them_and_faiss_does_without(library: Path, tmp_path: Path
         assert table.schema.field("fine").type.byte_width == 24
         assert float(table.schema.metadata[b"sightbook.fine.limit"]) == fine_model.config.fine["limit"]
         rows = {row["path"]: row["fine"] for row in table.to_pylist()}
-        assert rows == finely_held(opened)
+        wanted = fine_content(photos, fine_model)
+        assert rows == {path: code for path, code in wanted.items() if path != "003.png"}
         export.to_faiss(opened, tmp_path / "out.faiss")
         x = embeddings(fine_model)
         found = faiss.read_index(str(tmp_path / "out.faiss")).search(x, 11)[1]
@@ -545,7 +540,7 @@ def test_a_reader_beside_a_writer_never_mixes_two_states(
         while child.poll() is None:
             for hit in library.search_embeddings(x, 20):
                 assert hit.raw in totals[hit.path]
-            states.add(library._catalogue.stamp)
+            states.add(stamp(library))
             searches += 1
         child.communicate()
         assert child.returncode == 0 and len(states) > 3 and searches > len(states)

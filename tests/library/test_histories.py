@@ -15,6 +15,7 @@ from sightbook.images.load.pool import digest
 from sightbook.images.sources import source_id
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import by_key, catalogue_of, finely_held, held
 from tests.library.pictures import content, picture, write
 from tests.tiny import tiny_described, tiny_model
 
@@ -80,9 +81,9 @@ class Histories(RuleBasedStateMachine):
         assert (len(plan.missing), 0) == ((report.removed, report.missing) if prune else (report.missing, 0))
         wanted = content(self.photos, self.model)
         source = source_id(self.photos)
-        held = self.library._catalogue.content()
-        assert {path: value for (_, path), value in held.items()} == wanted
-        assert {key[0] for key in held} <= {source}
+        found = by_key(self.library)
+        assert {path: value for (_, path), value in found.items()} == wanted
+        assert {key[0] for key in found} <= {source}
         self.expected = wanted
         if prune:
             assert self.library.status().missing == 0
@@ -103,15 +104,14 @@ class Histories(RuleBasedStateMachine):
     def the_library_holds_what_was_committed(self) -> None:
         if not hasattr(self, "expected"):
             return
-        held = {path: value for (_, path), value in self.library._catalogue.content().items()}
-        assert held == self.expected and len(self.library) == len(self.expected)
+        assert held(self.library) == self.expected and len(self.library) == len(self.expected)
 
     @invariant()
     def ids_are_never_used_again(self) -> None:
         if not hasattr(self, "library"):
             return
-        rows = self.library._catalogue.connection.execute("SELECT id FROM pictures").fetchall()
-        known = {row[0] for row in rows}
+        with catalogue_of(self.library) as catalogue:
+            known = {row[0] for row in catalogue.connection.execute("SELECT id FROM pictures")}
         fresh = known - self.ids.keys()
         assert all(id > max(self.ids, default=0) for id in fresh)
         self.ids |= dict.fromkeys(fresh, "")
@@ -150,8 +150,9 @@ class FineHistories(Histories):
                 self.fine[digest(data)] = self.model.fine(
                     self.model.embed(self.model.prepare(data)[None])
                 ).tobytes()
-        held = {path: code for (_, path), code in self.library._catalogue.fine_content().items()}
-        assert held == {path: self.fine[found] for path, (found, _) in self.expected.items()}
+        assert finely_held(self.library) == {
+            path: self.fine[found] for path, (found, _) in self.expected.items()
+        }
 
 
 TestHistories = Histories.TestCase

@@ -15,6 +15,7 @@ import pytest
 from sightbook.errors import LibraryError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import by_key, held
 from tests.library.pictures import content, fill, picture, write
 
 _ADD = """
@@ -89,10 +90,10 @@ def test_kill_9_costs_nothing_that_was_committed(
     with Library.open(place) as library:
         kept = len(library)
         assert acknowledged <= kept < 330
-        before = library._catalogue.content()
+        before = by_key(library)
         report = library.add([photos])
         assert (report.added, report.unchanged, report.failed) == (330 - kept, kept, [])
-        after_all = library._catalogue.content()
+        after_all = by_key(library)
         assert before.items() <= after_all.items()
         assert {path: value for (_, path), value in after_all.items()} == content(photos, model)
     assert gone(child.pid), "decoding processes outlived their parent"
@@ -109,9 +110,7 @@ def test_kill_9_at_any_moment_of_the_making_leaves_no_trap(
     child.communicate()
     with Library.open(place, create_with=model) as library:
         library.add([photos])
-        assert {path: value for (_, path), value in library._catalogue.content().items()} == content(
-            photos, model
-        )
+        assert held(library) == content(photos, model)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

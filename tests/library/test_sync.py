@@ -15,7 +15,7 @@ from sightbook.images.exclude import Excludes, within
 from sightbook.images.left_out import ignore
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from tests.ingest.test_add import held, ids
+from tests.library.held import held, ids
 from tests.library.pictures import content, fill, picture, write
 
 

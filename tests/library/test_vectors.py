@@ -18,6 +18,7 @@ from sightbook.library import export
 from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import held
 from tests.library.pictures import fill, picture
 from tests.tiny import tiny_described_model, tiny_model, tiny_vectors_model
 
@@ -51,10 +52,6 @@ def content(rows: np.ndarray, model: Model) -> dict[str, tuple[bytes, bytes]]:
         str(n): (digest(row.tobytes()), model.pack(model.assign(model.describe(row[None])))[0].tobytes())
         for n, row in enumerate(rows)
     }
-
-
-def held(library: Library) -> dict[str, tuple[bytes, bytes]]:
-    return {path: both for (_, path), both in library._catalogue.content().items()}
 
 
 def test_search_is_brute_force_over_all_codes(place: Path, model: Model, file: Path) -> None:

@@ -76,7 +76,7 @@ def test_near_ties_are_left_to_the_sums_in_order(model: Model, vectors: np.ndarr
     words = model.codebooks.copy()
     words[:, 1] = words[:, 0] * np.float32(1 + 2**-23)  # a twin of the first, one rounding away
     x = np.concatenate([words[:, 0], model.describe(vectors)])
-    _, sure = lookup._Quick(words).assign(np.broadcast_to(x[:, None], (len(x), 8, 48)))
+    _, sure = lookup.Quick(words).assign(np.broadcast_to(x[:, None], (len(x), 8, 48)))
     assert not sure[:8].diagonal().any() and sure[8:].all(axis=1).any()
     np.testing.assert_array_equal(
         lookup.assign(x, words, "near-cosine"), lookup.tables(x, words, "near-cosine").argmax(axis=2)

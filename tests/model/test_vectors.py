@@ -32,7 +32,7 @@ ROWS = np.random.default_rng(1).normal(size=(50, 12)).astype(np.float32)
 def test_each_vector_gets_what_it_gets_alone_in_order(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr(encoding, "_VECTORS", batch)
+    monkeypatch.setattr(encoding, "VECTORS", batch)
     np.save(tmp_path / "v.npy", ROWS)
     entries = list(open_sources([tmp_path / "v.npy"]).entries())
     heard: list[Progress] = []
@@ -89,7 +89,7 @@ def test_a_file_of_another_length_is_failures_only(tmp_path: Path, model: Model)
 def test_what_came_before_a_source_went_is_kept(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "_VECTORS", 10)
+    monkeypatch.setattr(encoding, "VECTORS", 10)
     np.save(tmp_path / "v.npy", ROWS)
     results = encode(list(open_sources([tmp_path / "v.npy"]).entries()), model)
     first = next(results)

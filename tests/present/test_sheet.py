@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from sightbook.errors import ConfigError, SourceError
 from sightbook.present import sheet as drawing
@@ -67,7 +67,7 @@ def test_long_rows_are_wrapped(tmp_path: Path) -> None:
 
 def test_scores_have_three_decimals_and_zero_no_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(drawing, "_write", lambda draw, at, text, *rest, **how: written.append(text))
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda draw, at, text, **how: written.append(text))
     hits = [Result(0, n, score, f"{n}.png", plain(BLUE)) for n, score in enumerate((1.0, -0.0001, -0.25), 1)]
     sheet(plain(RED), hits, tmp_path / "s.png")
     assert [text for text in written if text.count(".") == 1 and text[-1].isdigit()] == [
@@ -86,7 +86,7 @@ def test_wrapped_rows_are_even(tmp_path: Path, results: int, across: int) -> Non
 
 def test_only_the_query_has_a_frame(tmp_path: Path) -> None:
     image = Image.open(sheet(plain(RED), [Result(0, 1, 1.0, "a.png", plain(GREEN))], tmp_path / "s.png"))
-    assert image.getpixel((LEFT + 1, TOP + 100)) == drawing._QUERY
+    assert image.getpixel((LEFT + 1, TOP + 100)) == drawing.QUERY
     assert image.getpixel((RESULTS + 1, TOP + 100)) == GREEN
 
 
@@ -118,7 +118,7 @@ def test_a_picture_that_is_gone_or_broken_costs_one_cell(tmp_path: Path) -> None
         Result(0, 3, 0.7, "c.png", plain(BLUE)),
     ]
     image = Image.open(sheet(plain(RED), hits, tmp_path / "s.png"))
-    assert image.getpixel((RESULTS + 100, TOP + 20)) == drawing._CARD
+    assert image.getpixel((RESULTS + 100, TOP + 20)) == drawing.CARD
     assert colour(image, 2, TOP) == BLUE
 
 
@@ -144,14 +144,14 @@ def test_any_name_can_be_written(tmp_path: Path, name: str) -> None:
 
 
 def test_letters_beyond_ascii_are_not_boxes() -> None:
-    box = drawing._font(16, False).getmask("\uffff").getbbox()
-    shapes = {bytes(drawing._font(16, False).getmask(letter)) for letter in "äжλשñ"}
+    box = drawing.load_font(16, False).getmask("\uffff").getbbox()
+    shapes = {bytes(drawing.load_font(16, False).getmask(letter)) for letter in "äжλשñ"}
     assert len(shapes) == 5
-    assert all(drawing._font(16, False).getmask(letter).getbbox() != box for letter in "äжλñ")
+    assert all(drawing.load_font(16, False).getmask(letter).getbbox() != box for letter in "äжλñ")
 
 
 def test_long_names_keep_both_ends() -> None:
-    assert drawing._cut("abcdefghij", 6) == "abc…hij"
+    assert drawing.shorten("abcdefghij", 6) == "abc…hij"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp"])
@@ -164,7 +164,7 @@ def test_the_file_name_decides_the_format(tmp_path: Path, suffix: str) -> None:
 def test_no_results_are_said(tmp_path: Path) -> None:
     empty = Image.open(sheet(plain(RED), [], tmp_path / "s.png"))
     area = empty.crop((RESULTS, TOP, empty.width - 28, TOP + SIDE))
-    assert area.getextrema() != tuple((value, value) for value in drawing._PAPER)
+    assert area.getextrema() != tuple((value, value) for value in drawing.PAPER)
 
 
 @pytest.mark.parametrize(

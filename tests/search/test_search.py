@@ -16,6 +16,7 @@ from sightbook.codes.scale import Scale
 from sightbook.errors import ConfigError, PictureError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
+from tests.library.held import catalogue_of
 from tests.library.pictures import fill, picture, write
 
 
@@ -32,7 +33,9 @@ def library(tmp_path_factory: pytest.TempPathFactory, photos: Path, model: Model
 
 
 def test_search_is_the_oracle_on_the_catalogue(library: Library, photos: Path, model: Model) -> None:
-    _, ids, joined = library._catalogue.codes()
+    with catalogue_of(library) as catalogue:
+        _, ids, joined = catalogue.codes()
+        keys = catalogue.keys(ids)
     codes = model.unpack(np.frombuffer(joined, np.uint8).reshape(len(ids), -1))
     for number in (0, 7, 39, 100):
         x = model.embed(model.prepare(picture(number))[None])
@@ -44,7 +47,6 @@ def test_search_is_the_oracle_on_the_catalogue(library: Library, photos: Path, m
         assert [hit.score for hit in hits] == scale.scores(scores, model.tables(x))[0].tolist()
         assert abs(np.mean([hit.score for hit in hits])) < 1e-6, "0 is the average picture"
         assert [hit.rank for hit in hits] == list(range(1, 41))
-        keys = library._catalogue.keys(ids)
         assert [(hit.source, hit.path) for hit in hits] == [keys[hit.id][:2] for hit in hits]
         assert [hit.locator for hit in hits] == [str(photos / hit.path) for hit in hits]
         assert hits[3].read() == (photos / hits[3].path).read_bytes()

@@ -37,6 +37,8 @@ class Engine:
     packed  (N, code_bytes) uint8, as `pack.pack` writes them; kept, not copied: leave it as it is meanwhile
     ids     (N,) int64, strictly ascending, gaps allowed; the rows' numbers when None
 
+    rows    what is searched: every row of its own (Exact), or distinct codes with the rows that bear them (Groups)
+
     Raises ConfigError when shapes, types or order are not as said. Searching from several threads is safe.
     Resident at 64 bits: 8 bytes a picture each for packed and the copy of the codes inside faiss, 2 for ids (8 where
     these lie far apart); where groups are searched (prefixes.py), 5 more.
@@ -58,7 +60,7 @@ class Engine:
         self.M, self.K, self._count = M, K, len(packed)
         self._mark = object()  # tells whose rows were chosen
         self._ids = Ids(ids) if ids is not None and len(ids) else None
-        self._rows: Exact | Groups = (Groups.of(packed, M, K) if len(packed) > FEW else None) or Exact(
+        self.rows: Exact | Groups = (Groups.of(packed, M, K) if len(packed) > FEW else None) or Exact(
             packed, M, K
         )
 
@@ -68,7 +70,7 @@ class Engine:
     @property
     def nbytes(self) -> int:
         """Bytes resident for these codes, the arrays given included."""
-        return self._rows.nbytes + (0 if self._ids is None else self._ids.nbytes)
+        return self.rows.nbytes + (0 if self._ids is None else self._ids.nbytes)
 
     def search(
         self,
@@ -137,16 +139,16 @@ class Engine:
             rows = among[(among >= 0) & (among < self._count)]
         else:
             rows = self._ids.rows(among)
-        groups = self._rows.only(rows) if isinstance(self._rows, Groups) and len(rows) else None
+        groups = self.rows.only(rows) if isinstance(self.rows, Groups) and len(rows) else None
         return Chosen(rows, self._count, self._mark, groups)
 
     def _best(self, tables: Floats, k: int, kept: Chosen | None) -> Keys:
         if kept is None:
-            return self._rows.search(tables, k)
+            return self.rows.search(tables, k)
         if kept.groups is not None:
             return kept.groups.search(tables, k)
-        assert isinstance(self._rows, Exact)
-        return filtered.search(self._rows, tables, k, kept)
+        assert isinstance(self.rows, Exact)
+        return filtered.search(self.rows, tables, k, kept)
 
     def _search(self, tables: Floats, k: int, threads: int, kept: Chosen | None) -> Keys:
         if k == 0 or len(tables) == 0:

@@ -17,14 +17,18 @@ FEW = 4096  # rows up to which NumPy scores all of them as fast as faiss finds c
 
 
 class Exact:
-    """The k best rows of packed codes, identical to the oracle whatever the tables."""
+    """The k best rows of packed codes, identical to the oracle whatever the tables.
+
+    sieve: what finds candidates; None where all rows are scored. watch: decides whether groups take its place; None
+    where that is decided, or cannot pay.
+    """
 
     def __init__(self, packed: Codes, M: int, K: int) -> None:
         self.stored = Stored(packed, M, K)
         # Above 256 codebooks FastScan's 16-bit sums could overflow.
         sifted = len(packed) > FEW and M <= 256
         self.sieve: Sieve | Prefixed | None = Sieve(self.stored.packed, M, K) if sifted else None
-        self._watch = Watch() if self.sieve and may_pay(len(packed), M, K) else None
+        self.watch = Watch() if self.sieve and may_pay(len(packed), M, K) else None
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -35,7 +39,7 @@ class Exact:
 
     def search(self, tables: Floats, k: int) -> Keys:
         """Tables (b, M, K) float32, C-contiguous, finite, without −0; 1 ≤ k ≤ N → sorted keys (b, k)."""
-        sieve, watch = self.sieve, self._watch  # another thread may exchange them meanwhile
+        sieve, watch = self.sieve, self.watch  # another thread may exchange them meanwhile
         if sieve is None:
             return self.stored.complete(tables, k)
         margin = margins(tables)
@@ -53,7 +57,7 @@ class Exact:
 
     def _decide(self, watch: Watch) -> None:
         # Searches of other threads go on with the scan meanwhile; the answers are the same.
-        self._watch = None
+        self.watch = None
         layout = watch.layout(self.stored.packed, self.stored.M)
         if layout is not None:
             self.sieve = Prefixed(self.stored, layout)

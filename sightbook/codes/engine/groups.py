@@ -32,9 +32,9 @@ class Groups:
     @classmethod
     def of(cls, packed: Codes, M: int, K: int) -> Groups | None:
         """Groups of packed codes (N, code_bytes), or None when more than half of the codes are distinct."""
-        if _crowding(packed) < CROWD or _distinct(packed) > 0.6:
+        if crowding(packed) < CROWD or distinct(packed) > 0.6:
             return None
-        order, first = _runs(packed)
+        order, first = runs(packed)
         if 2 * len(first) > len(packed):
             return None
         starts = np.append(first, len(packed)).astype(np.int64)
@@ -87,15 +87,17 @@ class Groups:
         return np.sort(found)[:k]
 
 
-def _crowding(packed: Codes) -> float:
-    # Rows that share the code of a row drawn at random, estimated from pairs of equal codes in a sample.
-    order, first = _runs(packed[:: max(1, len(packed) // SAMPLE)])
+def crowding(packed: Codes) -> float:
+    """Rows that share the code of a row drawn at random, estimated from pairs of equal codes in a sample of packed
+    (N, code_bytes): N · Σ s (s − 1) / (n (n − 1)), s the sizes of its runs, n its rows."""
+    order, first = runs(packed[:: max(1, len(packed) // SAMPLE)])
     n, sizes = len(order), np.diff(first, append=len(order))
     return len(packed) * float((sizes * (sizes - 1)).sum()) / max(1, n * (n - 1))
 
 
-def _distinct(packed: Codes) -> float:
-    # Codes for each row, estimated from one part of all codes there could be, of some SAMPLE rows: sorting takes long.
+def distinct(packed: Codes) -> float:
+    """Codes for each row of packed (N, code_bytes), at most 1, estimated from one part of all codes there could be, of
+    some SAMPLE rows: sorting takes long."""
     hashed = np.zeros(len(packed), np.uint64)
     for column in _words(packed, np.uint64).T:
         hashed = (hashed ^ column) * np.uint64(
@@ -106,8 +108,8 @@ def _distinct(packed: Codes) -> float:
     return len(np.unique(few)) / max(1, len(few))
 
 
-def _runs(packed: Codes) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    # The rows sorted by (code, row), and the places in that order where another code begins.
+def runs(packed: Codes) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The rows (N,) of packed codes sorted by (code, row), and the places in that order where another code begins."""
     width = packed.shape[1]
     if width <= 2:  # NumPy sorts 16 bits by radix
         words = _words(packed, np.uint16)

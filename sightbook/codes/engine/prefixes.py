@@ -128,12 +128,14 @@ class Prefixed:
                 groups = groups[bounds[groups] >= best.kth]
                 if not len(groups):
                     break
-                best = self._read(groups, table, first, margin[q], best)
+                best = self.read(groups, table, first, margin[q], best)
                 start, count = start + count, MORE * count
             found[q] = np.sort(best.found)
         return found
 
-    def _read(self, groups: NDArray[np.int64], table: Floats, c: int, margin: float, best: _Best) -> _Best:
+    def read(self, groups: NDArray[np.int64], table: Floats, c: int, margin: float, best: _Best) -> _Best:
+        """The best of those found so far and of the rows of these groups, by their numbers (n,), c candidates at first;
+        margin: the table's."""
         ends = np.cumsum(self._layout.sizes[groups])
         before = self._layout.starts[groups] - (ends - self._layout.sizes[groups])
         sieves = [self._sieves[group] for group in groups.tolist()]

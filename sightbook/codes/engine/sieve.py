@@ -30,7 +30,10 @@ NARROW, WIDE = 1e-30, 1e30
 
 
 class Sieve:
-    """Candidates by faiss: IndexPQFastScan for K = 16 (its table is 8-bit), IndexPQ for K = 256 (float32)."""
+    """Candidates by faiss: IndexPQFastScan for K = 16 (its table is 8-bit), IndexPQ for K = 256 (float32).
+
+    index: faiss's own; asked with a flattened table it gives rows and their approximate scores.
+    """
 
     def __init__(self, packed: Codes, M: int, K: int) -> None:
         import faiss
@@ -42,13 +45,13 @@ class Sieve:
         index.is_trained = True
         index.add_sa_codes(packed)
         in_blocks: Any = faiss.IndexPQFastScan
-        self._index: Any = in_blocks(index, BLOCK) if K == 16 else index
+        self.index: Any = in_blocks(index, BLOCK) if K == 16 else index
         self._faiss: Any = faiss
 
     @property
     def nbytes(self) -> int:
         """Bytes of the index: its own copy of the codes, in blocks, and the identity codebooks."""
-        return int(self._index.codes.size()) + 4 * self.M * self.K * self.K
+        return int(self.index.codes.size()) + 4 * self.M * self.K * self.K
 
     def first(self, k: int) -> int:
         """Candidates to ask for at first: enough for 100 of 100 queries of random codes (k 1 to 1000, N 60k, 1M), and
@@ -76,7 +79,7 @@ class Sieve:
         threads = self._faiss.omp_get_max_threads()
         self._faiss.omp_set_num_threads(1)
         try:
-            approximate, rows = self._index.search(tables.reshape(len(tables), -1), c)
+            approximate, rows = self.index.search(tables.reshape(len(tables), -1), c)
         finally:
             self._faiss.omp_set_num_threads(threads)
         return rows, approximate
@@ -94,9 +97,9 @@ class Sieves(Sieve):
         self.M, self.K, self._count = sieves[0].M, sieves[0].K, sum(sieve._count for sieve in sieves)
         shards: Any = faiss.IndexShards
         # No threads of its own; rows numbered in the order of the sieves.
-        self._index = shards(self.M * self.K, False, True)
+        self.index = shards(self.M * self.K, False, True)
         for sieve in sieves:
-            self._index.add_shard(sieve._index)
+            self.index.add_shard(sieve.index)
         self._faiss = faiss
 
 

@@ -15,7 +15,7 @@ from sightbook.images.names import escape
 from sightbook.images.source import Labels
 
 # What is held of one file at a time; Hugging Face writes row groups of about this size, others write them of any size.
-_BATCH_BYTES = 32 << 20
+BATCH_BYTES = 32 << 20
 
 
 class Table:
@@ -55,7 +55,7 @@ class Table:
         about = self.file.metadata.row_group(group)
         if not about.num_rows:
             return
-        rows = max(1, min(about.num_rows, _BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
+        rows = max(1, min(about.num_rows, BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
         try:
             yield from self.file.iter_batches(
                 batch_size=rows, row_groups=[group], columns=columns, use_threads=False

@@ -39,7 +39,7 @@ class Crew:
         self._lock = threading.Lock()
         self._closing = False
         self._serving = jobs
-        self._alive: set[_Process] = set()
+        self._alive: set[Process] = set()
         # Daemons: a program that is stopped in mid-air must not wait for them.
         self._threads = [
             threading.Thread(target=self._serve, name=f"sightbook-decode-{n}", daemon=True)
@@ -78,7 +78,7 @@ class Crew:
                 process.kill()
 
     def _serve(self) -> None:
-        process: _Process | None = None
+        process: Process | None = None
         task: _Task | None = None
         try:
             process = self._start()
@@ -108,7 +108,7 @@ class Crew:
         while last and (refused := self._tasks.get()) is not None and not self._closing:
             refused[1].set_exception(error)
 
-    def _run(self, process: _Process, entries: list[Entry]) -> tuple[list[Outcome], _Process]:
+    def _run(self, process: Process, entries: list[Entry]) -> tuple[list[Outcome], Process]:
         """The outcomes of a batch, and the process to go on with.
 
         When the process dies, or is killed because it stands still, its batch is done again one by one, so that only a
@@ -129,21 +129,21 @@ class Crew:
                 break
         return outcomes, process
 
-    def _reason(self, process: _Process, died: _Died) -> str:
+    def _reason(self, process: Process, died: _Died) -> str:
         if not process.is_late:
             return f"the process decoding it died ({died})"
         return f"reading and decoding it took longer than {self._guards.seconds:g} s ({SECONDS} raises the limit)"
 
-    def _replace(self, dead: _Process) -> _Process:
+    def _replace(self, dead: Process) -> Process:
         self._end(dead)
         return self._start()
 
-    def _start(self) -> _Process:
+    def _start(self) -> Process:
         for attempt in range(_STARTS):
             with self._lock:
                 if self._closing:
                     raise _Died("stopped")
-                process = _Process(self._frame, self._guards)
+                process = Process(self._frame, self._guards)
                 self._alive.add(process)
             try:
                 process.greet()
@@ -156,14 +156,14 @@ class Crew:
                     ) from died
         raise AssertionError("unreachable")
 
-    def _end(self, process: _Process) -> None:
+    def _end(self, process: Process) -> None:
         process.kill()
         process.reap()
         with self._lock:
             self._alive.discard(process)
 
 
-class _Process:
+class Process:
     """One child process running worker.py."""
 
     def __init__(self, frame: Frame, guards: Guards) -> None:

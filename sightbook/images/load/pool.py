@@ -23,13 +23,13 @@ from sightbook.images.pixels.guards import Guards, limits
 __all__ = ["Failed", "Guards", "Loaded", "cores", "digest", "load"]
 
 # Decoding runs at some 10 MB/s of JPEG on a core, so that this is a fifth of a second: what a process costs to start.
-_FEW_BYTES = 2_000_000
+FEW_BYTES = 2_000_000
 # A batch is some 50 ms of work and at most so many pixels: the handing over vanishes, and neither memory nor the wait
 # for the last batch grows.
-_BATCH_FILE_BYTES = 500_000
-_BATCH_PIXEL_BYTES = 4_000_000
-_BATCH_PICTURES = 512
-_RISKY = (".tif", ".tiff", ".heic", ".heif", ".hif", ".avif")
+BATCH_FILE_BYTES = 500_000
+BATCH_PIXEL_BYTES = 4_000_000
+BATCH_PICTURES = 512
+RISKY = (".tif", ".tiff", ".heic", ".heif", ".hif", ".avif")
 
 
 def load(
@@ -48,7 +48,7 @@ def load(
 
 def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:
     stream = _Stream(entries)
-    if guards.seconds != Guards().seconds or stream.is_much(_FEW_BYTES):
+    if guards.seconds != Guards().seconds or stream.is_much(FEW_BYTES):
         yield from _in_processes(stream, frame, jobs, guards)
     else:
         while (entry := stream.pull()) is not None:
@@ -58,7 +58,7 @@ def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> 
 
 
 def _in_processes(stream: _Stream, frame: Frame, jobs: int, guards: Guards) -> Iterator[Loaded | Failed]:
-    pictures = max(1, min(_BATCH_PICTURES, _BATCH_PIXEL_BYTES // (frame.size * frame.size * 3)))
+    pictures = max(1, min(BATCH_PICTURES, BATCH_PIXEL_BYTES // (frame.size * frame.size * 3)))
     under_way: deque[Future[list[Outcome]]] = deque()
     crew = Crew(jobs, frame, guards)
     try:
@@ -102,7 +102,7 @@ class _Stream:
         risky = False
         while size >= 0 and not risky and (entry := self.pull()) is not None:
             ahead.append(entry)
-            risky = entry.path.lower().endswith(_RISKY)
+            risky = entry.path.lower().endswith(RISKY)
             size -= max(entry.size, 200)  # opening a picture costs something, however small it is
         self._ahead.extend(ahead)
         return risky or size < 0
@@ -111,7 +111,7 @@ class _Stream:
         """The next at most `pictures` entries, fewer when their files are large."""
         entries: list[Entry] = []
         size = 0
-        while len(entries) < pictures and size < _BATCH_FILE_BYTES and (entry := self.pull()) is not None:
+        while len(entries) < pictures and size < BATCH_FILE_BYTES and (entry := self.pull()) is not None:
             entries.append(entry)
             size += entry.size
         return entries

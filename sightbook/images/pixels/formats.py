@@ -23,7 +23,7 @@ _HEIC = (
     "AwWEAAAAMm1kYXQAAAAmKAGvGSFeQkDvXaW//oTP+UNX9XW3ymSgppcE14iZCwOBgI2RnTg="
 )
 FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "HEIC", "AVIF")
-_COLOUR, _TOLERANCE = (200, 80, 40), 12  # lossy formats miss the colour a little
+COLOUR, _TOLERANCE = (200, 80, 40), 12  # lossy formats miss the colour a little
 
 
 def readable(name: str) -> str | None:
@@ -34,21 +34,22 @@ def readable(name: str) -> str | None:
     from sightbook.images.pixels.decode import decode
 
     try:
-        pixels = decode(_sample(name))
+        pixels = decode(sample(name))
     except SightbookError as error:
         return str(error)
     except (OSError, KeyError) as error:  # Pillow was built without this format's encoder
         return f"cannot be tried: {error}"
-    if pixels.shape != (16, 16, 3) or int(np.abs(pixels.astype(int) - _COLOUR).max()) > _TOLERANCE:
-        return f"decodes wrongly: {pixels.shape}, {pixels[0, 0].tolist()} instead of {list(_COLOUR)}"
+    if pixels.shape != (16, 16, 3) or int(np.abs(pixels.astype(int) - COLOUR).max()) > _TOLERANCE:
+        return f"decodes wrongly: {pixels.shape}, {pixels[0, 0].tolist()} instead of {list(COLOUR)}"
     return None
 
 
-def _sample(name: str) -> bytes:
+def sample(name: str) -> bytes:
+    """A picture of this format as a file, of COLOUR all over. OSError or KeyError where Pillow cannot write one."""
     if name in ("AVIF", "HEIC"):
         return base64.b64decode(_AVIF if name == "AVIF" else _HEIC)
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), _COLOUR).save(buffer, name.upper())
+    Image.new("RGB", (16, 16), COLOUR).save(buffer, name.upper())
     return buffer.getvalue()

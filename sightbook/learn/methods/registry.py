@@ -23,7 +23,7 @@ GROUP = "sightbook.methods"
 # The built-in ones: `NAME` in sightbook/learn/methods/NAME.py, imported when it is asked for.
 BUILT_IN = ("neighbours", "rcq", "transclippedclr", "spq", "mecoq", "sscq", "dccq")
 # Those that were asked for or registered.
-_KNOWN: dict[str, Method] = {}
+FOUND: dict[str, Method] = {}
 
 
 def register(name: str, method: Method) -> Method:
@@ -43,18 +43,18 @@ def register(name: str, method: Method) -> Method:
         raise ConfigError(f"method {name!r} of {method.origin} has the name of a built-in one: rename it")
     if method.loss is None:
         raise ConfigError(f"method {name!r} of {method.origin} has no loss")
-    _KNOWN[name] = method
+    FOUND[name] = method
     return method
 
 
 def names() -> list[str]:
     """All that can be asked for: built in, registered, installed; nothing is imported for that."""
-    return [*BUILT_IN, *sorted({*_KNOWN, *_find_installed()} - set(BUILT_IN))]
+    return [*BUILT_IN, *sorted({*FOUND, *_find_installed()} - set(BUILT_IN))]
 
 
 def known() -> list[Method]:
     """The built-in methods and those that this process has asked for or registered."""
-    return [find(name) for name in dict.fromkeys([*BUILT_IN, *_KNOWN])]
+    return [find(name) for name in dict.fromkeys([*BUILT_IN, *FOUND])]
 
 
 def find(name: str) -> Method:
@@ -62,12 +62,12 @@ def find(name: str) -> Method:
 
     ConfigError when there is none, when two packages bring it, or when the package that does is broken.
     """
-    if name in _KNOWN:
-        return _KNOWN[name]
+    if name in FOUND:
+        return FOUND[name]
     if name in BUILT_IN:
         ours: Method = getattr(importlib.import_module(f"sightbook.learn.methods.{name}"), name)
-        _KNOWN[name] = replace(ours, origin=OURS)
-        return _KNOWN[name]
+        FOUND[name] = replace(ours, origin=OURS)
+        return FOUND[name]
     points = _find_installed().get(name, [])
     if not points:
         raise ConfigError(_refuse(name))
