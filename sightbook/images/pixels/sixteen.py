@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightbook.images.pixels.rgb import TOPS, eight_bits
@@ -26,25 +27,28 @@ def rawmode(image: Image.Image) -> str:
 def brighten(image: Image.Image, raw: str, reopened: Callable[[], Image.Image]) -> Image.Image:
     """A loaded picture whose samples are of 16 bits (`raw`, as it was opened), as light as it was meant: when its upper
     bytes leave room for 12 bits at most, the lower ones are read, too."""
-    name, _, order = raw.partition(";16")
-    if name not in ("RGB", "RGBA", "RGBX") or order not in _SWAPPED:
+    order = raw.partition(";16")[2]
+    if image.mode not in ("RGB", "RGBA") or order not in _SWAPPED:
         return image
     colours = image.getextrema()[:3]
     if max(int(top) for _, top in colours) > _DARK:  # type: ignore[misc]
         return image
     low = reopened()
-    other = f"{name};16{_SWAPPED[order]}"
-    low.tile = [_with_rawmode(tile, other) for tile in low.tile]  # type: ignore[attr-defined]
+    low.tile = [_of_lower_bytes(tile) for tile in low.tile]  # type: ignore[attr-defined]
     low.load()
     values = np.asarray(image, np.uint16) * 256 + np.asarray(low, np.uint16)
-    top = next((top for top in TOPS if values[..., :3].max() <= top), 65535)
-    made = Image.fromarray(eight_bits(values[..., :3], top))
+    made = Image.fromarray(_fitted(values[..., :3]))
     if image.mode == "RGBA":
-        made.putalpha(image.getchannel("A"))
+        made.putalpha(Image.fromarray(_fitted(values[..., 3])))  # of as few bits, or of all 16
     made.info = image.info
     return made
 
 
-def _with_rawmode(tile: Any, other: str) -> Any:
-    args = tile[3]
-    return tile._replace(args=(other, *args[1:]) if isinstance(args, tuple) else other)
+def _fitted(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return eight_bits(values, next((top for top in TOPS if values.max() <= top), 65535))
+
+
+def _of_lower_bytes(tile: Any) -> Any:
+    raw, *others = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    other = raw[:-1] + _SWAPPED[raw[-1]]
+    return tile._replace(args=(other, *others) if isinstance(tile[3], tuple) else other)
