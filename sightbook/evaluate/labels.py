@@ -50,7 +50,7 @@ def read_labels(path: Path, junk: str | None = None, column: str | None = None) 
         reader.fieldnames = columns
         rows = []
         for line in reader:
-            if any(cell.strip() for cell in line.pop(None, ())):  # type: ignore[call-overload]
+            if any(cell.strip() for cell in line.pop(None, ())):
                 raise ConfigError(
                     f"line {reader.line_num} of the labels file {path} has more cells than there are columns: put text "
                     f"that holds a {delimiter!r} in quotes"
