@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _PLURALS = {"query": "queries", "class": "classes", "batch": "batches", "process": "processes"}
+_MORE = re.compile(" (of|to|that) ")
 
 _SINGULARS = {"are": "is", "were": "was", "have": "has", "count": "counts", "serve": "serves"}
 
 
 def counted(count: int, noun: str) -> str:
-    """'1 picture', '2 pictures', '1,000 queries'; the noun's last word takes the plural."""
+    """'1 picture', '2 pictures', '1,000 queries', '2 links to a folder'; see `plural`."""
     return f"{count:,} {plural(noun, count)}"
 
 
 def plural(noun: str, count: int = 2) -> str:
-    """The noun as it follows a number."""
-    before, space, last = noun.rpartition(" ")
-    return noun if count == 1 else before + space + _PLURALS.get(last, last + "s")
+    """The noun as it follows a number: its last word, or the last one before `of`, `to`, `that`, takes the plural."""
+    end = _MORE.search(noun)
+    head, more = (noun[: end.start()], noun[end.start() :]) if end else (noun, "")
+    before, space, last = head.rpartition(" ")
+    return noun if count == 1 else before + space + _PLURALS.get(last, last + "s") + more
 
 
 def verb(count: int, several: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sightbook.arguments import described
 from sightbook.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def id_of(given: Any, name: str) -> int:
     if isinstance(given, bool | np.bool_):
         _check_type(np.dtype(bool), name)
     if not isinstance(given, int | np.integer) or abs(int(given)) > _LARGEST:
-        raise ConfigError(f"{name} holds {given!r}, which is no id: ids are whole numbers, such as `Hit.id`")
+        raise ConfigError(
+            f"{name} holds {described(given)}, which is no id: ids are whole numbers, such as `Hit.id`"
+        )
     return int(given)
 
 

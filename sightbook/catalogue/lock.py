@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 
+from sightbook.arguments import described
 from sightbook.catalogue.database import read_only
 from sightbook.errors import ConfigError, LibraryError
 
@@ -32,7 +33,7 @@ def waiting(seconds: float, tell: Callable[[str], None] = lambda text: None) -> 
     """Lets writers inside wait so long for another one to end. 0: as before. ConfigError for what is no time."""
     is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0
     if not is_time or math.isnan(seconds):
-        raise ConfigError(f"wait is {seconds!r}: give seconds, 0 or more")
+        raise ConfigError(f"wait is {described(seconds)}: give seconds, 0 or more")
     if not seconds:
         yield
         return

@@ -7,8 +7,11 @@ import re
 import sys
 from typing import Any
 
+from sightbook.images.names import to_text
+
 # C0 and C1 controls, and what changes the direction of writing.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class ReaderGone(Exception):
@@ -32,11 +35,14 @@ def emit(text: str) -> None:
 
 
 def emit_json(document: Any) -> None:
-    """Writes one JSON document. Names that are not UTF-8 stay readable as escapes."""
+    """Writes one JSON document, of valid Unicode: names that are not UTF-8 are written as the library keeps them."""
     import json
 
+    text = json.dumps(document, indent=2, default=_plain)
+    if "\\ud" in text:  # half a character, which many readers refuse a whole document for, or a whole one
+        text = json.dumps(_storable(json.loads(text)), indent=2)
     # The one control character that JSON lets stand.
-    emit(json.dumps(document, indent=2, default=_plain).replace("\x7f", "\\u007f"))
+    emit(text.replace("\x7f", "\\u007f"))
 
 
 def harmless(text: str) -> str:
@@ -54,6 +60,17 @@ def note(text: str) -> None:
         pass
     except UnicodeEncodeError:
         sys.stderr.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+
+
+def _storable(value: Any) -> Any:
+    """Plain types whose texts are valid Unicode."""
+    if isinstance(value, str):
+        return to_text(value) if _HALF.search(value) else value
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

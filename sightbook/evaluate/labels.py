@@ -42,15 +42,22 @@ def read_labels(path: Path, junk: str | None = None, column: str | None = None) 
     text = _text(path)
     try:
         text, delimiter = _separated(text)
-        reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), restval="", delimiter=delimiter, skipinitialspace=delimiter != "\t"
+        )
         columns = [name.strip() for name in reader.fieldnames or []]
         file, labels = _columns(path, columns, junk, column)
         reader.fieldnames = columns
         rows = []
         for line in reader:
-            cell = line[labels]
+            if any(cell.strip() for cell in line.pop(None, ())):
+                raise ConfigError(
+                    f"line {reader.line_num} of the labels file {path} has more cells than there are columns: put text "
+                    f"that holds a {delimiter!r} in quotes"
+                )
+            cell = unicodedata.normalize("NFC", line[labels])
             names = [name.strip() for name in (cell.split(";") if labels == "labels" else [cell])]
-            metadata = {key: value.strip() for key, value in line.items() if isinstance(key, str)}
+            metadata = {key: value.strip() for key, value in line.items()}
             found = tuple(sorted({name for name in names if not is_none(name)}))
             rows.append(Row(metadata[file], found, metadata))
     except csv.Error as error:
@@ -112,6 +119,11 @@ def _columns(path: Path, columns: list[str], junk: str | None, column: str | Non
     if junk is not None and junk not in columns:
         raise ConfigError(
             f"the labels file {path} has no column {junk!r} for the junk rule: choose among {has}"
+        )
+    twice = next((name for name in (file, labels, junk) if columns.count(name or "") > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"the labels file {path} has two columns {twice!r}: rename the one that is not meant"
         )
     return file, labels
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from unicodedata import normalize
 
 from sightbook.errors import ConfigError
 from sightbook.images.entry import Entry
@@ -133,7 +134,11 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
 def with_folders_as_labels(pictures: Sequence[Picture]) -> list[Picture]:
     """Class folders: the first folder on a picture's path is its class."""
     return [
-        Picture(p.entry, (p.entry.path.partition("/")[0],) if "/" in p.entry.path else (), p.metadata)
+        Picture(
+            p.entry,
+            (normalize("NFC", p.entry.path.partition("/")[0]),) if "/" in p.entry.path else (),
+            p.metadata,
+        )
         for p in pictures
     ]
 
@@ -154,9 +159,9 @@ def labelled_only(
                 f"there is no labelled {name}: at least two labelled pictures are needed, better hundreds"
             )
     notes = [*notes, *heard.notes, *empty_classes(*kept)]
-    classes = {name for part in kept for picture in part for name in picture.labels}
-    if len(classes) == 1:
-        notes.append(f"every picture has the label {next(iter(classes))}: any order of the answers is right")
+    common = set.intersection(*(set(picture.labels) for part in kept for picture in part))
+    if common:
+        notes.append(f"every picture has the label {min(common)}: any order of the answers is right")
     left_out = LeftOut(heard.left_out.groups)
     for picture in bare:
         left_out.add("label", "", picture.entry.locator)

@@ -2,12 +2,13 @@
 
 No label is what people and programs write where they have none: nothing, `null`, not a number, and -1, which is the
 hub's convention. As text: the empty one, `-1`, `nan`, `null` and `<NA>`, in capitals or not. Words such as `none` or
-`unknown` are classes of somebody's and stay.
+`unknown` are classes of somebody's and stay. Composed and decomposed letters are the same.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable
 
 Label = str | int | tuple[str | int, ...] | None
@@ -33,7 +34,7 @@ def label_of(value: object) -> Label:
             return None
         return label_of(int(value)) if value.is_integer() else repr(value)
     if isinstance(value, str):
-        return None if is_none(value) else value.strip()
+        return None if is_none(value) else unicodedata.normalize("NFC", value.strip())
     if isinstance(value, bytes):
         return label_of(value.decode("utf-8", "replace"))
     if isinstance(value, list | tuple):
@@ -43,7 +44,7 @@ def label_of(value: object) -> Label:
 
 def label_of_text(text: str) -> Label:
     """A label written as text: `7` is the number, `007` too."""
-    text = text.strip()
+    text = unicodedata.normalize("NFC", text.strip())
     if is_none(text):
         return None
     return int(text) if text.removeprefix("-").isdecimal() else text

@@ -110,7 +110,8 @@ class Library:
 
     @takes(
         model=optional(model_like), jobs=optional(count), moved_from=optional(path_like), retry=flag, exclude=texts,
-        prune=prune_like, seen=optional(seen_like), encode=optional(encoder_like), listener=function,
+        forget_excludes=flag, prune=prune_like, seen=optional(seen_like), encode=optional(encoder_like),
+        listener=function,
     )  # fmt: skip
     def add(
         self,
@@ -161,8 +162,8 @@ class Library:
 
     @classmethod
     @takes(
-        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, prune=prune_like,
-        listener=function,
+        path=path_like, moved_from=optional(path_like), retry=flag, exclude=texts, forget_excludes=flag,
+        prune=prune_like, listener=function,
     )  # fmt: skip
     def plan(
         cls,

@@ -68,8 +68,10 @@ def select(catalogue: Catalogue, library: Path, asked: Sequence[Wanted]) -> Sele
 
 
 def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
+    if not _is_text("".join(item)):
+        return set(), set(), set()
     if isinstance(item, tuple):
-        id, has_failed = catalogue.find(*item)
+        id, has_failed = catalogue.find(to_text(item[0]), item[1])
         return set() if id is None else {id}, {item} if has_failed else set(), set()
     rows = catalogue.sources()
 
@@ -87,6 +89,15 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
             "source of `sightbook status`"
         )
     return here
+
+
+def _is_text(item: str) -> bool:
+    """Whether this may name something: no name holds half a character of UTF-16."""
+    try:
+        os.fsencode(item)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _same(catalogue: Catalogue, one: Selected, other: Selected) -> bool:

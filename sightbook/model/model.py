@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.arguments import array, count, described, optional, path_like, takes
+from sightbook.arguments import array, count, described, finite, optional, path_like, takes
 from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
 from sightbook.codes.tables import Codebooks, reconstruct
@@ -267,7 +267,7 @@ class Model:
 
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
-        return self._lookup.tables(self._embeddings(x))
+        return self._lookup.tables(finite(self._embeddings(x), "x"))
 
     def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""

@@ -6,6 +6,7 @@ named together, by their numbers: the answers of the others would be lost withou
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -82,7 +83,7 @@ def _pixels(asked: Picture, model: Model) -> NDArray[np.uint8]:
         if isinstance(query, str | os.PathLike):
             path_like(query, "the query picture")
         elif hasattr(query, "read"):
-            query = query.read()
+            query = None if isinstance(query, io.TextIOBase) else query.read()
             if not isinstance(query, bytes):
                 raise PictureError("the file was opened as text: open it with mode 'rb'")
         elif query is None or not (

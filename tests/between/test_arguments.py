@@ -85,7 +85,7 @@ LIBRARY: dict[str, Call] = {
     "add": lambda at, new, v: at.library.add(v),
     **{
         f"add, {name}": lambda at, new, v, name=name: at.library.add(at.photos, **{name: v})
-        for name in ("model", "moved_from", "retry", "exclude", "prune", "seen")
+        for name in ("model", "moved_from", "retry", "exclude", "forget_excludes", "prune", "seen", "wait")
     },
     "search": lambda at, new, v: at.library.search(v),
     "search, one of two": lambda at, new, v: at.library.search([at.photo, v]),
@@ -96,7 +96,12 @@ LIBRARY: dict[str, Call] = {
     "search_vectors": lambda at, new, v: at.vectors.search_vectors(v),
     "search_vectors, k": lambda at, new, v: at.vectors.search_vectors(np.zeros(12), k=v),
     "search_embeddings": lambda at, new, v: at.library.search_embeddings(v),
+    "search, among": lambda at, new, v: at.library.search(at.photo, among=v),
     "rows": lambda at, new, v: list(at.library.rows(v)),
+    "get": lambda at, new, v: at.library.get(v),
+    "id_of": lambda at, new, v: at.library.id_of(v),
+    "id_of, source of a key": lambda at, new, v: at.library.id_of((v, "000.png")),
+    "id_of, path of a key": lambda at, new, v: at.library.id_of(("source", v)),
 }
 MODEL: dict[str, Call] = {
     "open": lambda at, new, v: Model.open(v),
@@ -190,6 +195,11 @@ def check(place: Place, inside: Path, call: Call) -> None:
         (lambda at: at.library.add(b"photos"), r"sources is b'photos' \(bytes\): give a path"),
         (lambda at: at.library.add(at.photos, jobs=0), "jobs is 0: give a whole number, 1 or more"),
         (lambda at: at.library.add(at.photos, retry="no"), r"retry is 'no' \(str\): give True or False"),
+        (lambda at: at.library.add(at.photos, forget_excludes="no"), "forget_excludes is 'no'"),
+        (lambda at: at.library.remove("a\ud800"), "nothing in .* matches"),
+        (lambda at: at.library.remove(("\udcff", "a\ud800")), "nothing in .* matches"),
+        (lambda at: at.library.search(io.StringIO("text")), "opened as text: open it with mode 'rb'"),
+        (lambda at: at.model.tables(np.full((1, 16), np.inf)), "x holds numbers that are not finite"),
         (lambda at: Library.open(None), "path is None: give a path"),
         (lambda at: Library.open(""), "path is an empty path"),
         (lambda at: at.model.prepare("nowhere.jpg"), "there is no such file"),

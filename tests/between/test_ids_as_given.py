@@ -82,7 +82,7 @@ def test_one_id_is_removed(library: Library, one: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ([1.0], "holds 1.0, which is no id"),
+        ([1.0], "holds 1.0 .float., which is no id"),
         (np.array([1.5]), "which is no id"),
         ([2**70], "which is no id"),
         (np.array([2**63 + 1], np.uint64), "which is no id"),

@@ -237,3 +237,50 @@ def test_a_cloned_data_set_is_found_or_its_pattern_proposed(tmp_path: Path) -> N
     for part in ("train", "test"):
         write_parquet(config / f"{part}-00000-of-00001.parquet", PICTURES, [0, 1] * 12)
     assert len(load_labelled(tmp_path / "cifar10", None, None).queries) == 24
+
+
+def split_of(tmp_path: Path, lines: list[str]) -> Split:
+    folder = tmp_path / "my photos"
+    if not folder.exists():
+        csv_folder(tmp_path)
+    (tmp_path / "l.csv").write_text("\n".join(lines), encoding="utf-8")
+    return load_labelled(folder, tmp_path / "l.csv", None)
+
+
+def test_a_comma_in_a_label_of_a_csv_makes_no_other_class(tmp_path: Path) -> None:
+    rows = [f'x/{n:02}.png, "cat, {"big" if n % 2 else "small"}"' for n in range(24)]
+    assert labels_of(split_of(tmp_path, ["file, label", *rows]))[:2] == [("cat, small",), ("cat, big",)]
+    bare = [f"x/{n:02}.png,cat, {'big' if n % 2 else 'small'}" for n in range(24)]
+    with pytest.raises(
+        ConfigError, match=r"line 2 of the labels file .* has more cells than there are columns: .* in quotes"
+    ):
+        split_of(tmp_path, ["file,label", *bare])
+    assert labels_of(split_of(tmp_path, ["file,label", *(f"x/{n:02}.png,{n % 2},, " for n in range(24))]))[
+        1
+    ] == ("1",)
+
+
+def test_two_columns_of_labels_with_one_name_are_refused(tmp_path: Path) -> None:
+    for header in ("file,label,label", "file,label,file"):
+        with pytest.raises(
+            ConfigError, match=r"has two columns '(label|file)': rename the one that is not meant"
+        ):
+            split_of(tmp_path, [header, *(f"x/{n:02}.png,{n % 2},x,x" for n in range(24))])
+
+
+def test_letters_composed_and_decomposed_are_one_label(tmp_path: Path) -> None:
+    forms = ["caf\u00e9", "cafe\u0301"]
+    rows = [f"x/{n:02}.png,{forms[n % 2]}" for n in range(24)]
+    assert set(labels_of(split_of(tmp_path, ["file,label", *rows]))) == {("caf\u00e9",)}
+    table = parquet(tmp_path / "a.parquet", {"label": [forms[n % 2] for n in range(24)]})
+    assert set(labels_of(load_labelled(table, None, None))) == {("caf\u00e9",)}
+    write_folder(
+        tmp_path / "classes", {f"{forms[n % 2]}/{n:02}.png": data for n, data in enumerate(PICTURES)}
+    )
+    assert set(labels_of(load_labelled(tmp_path / "classes", None, None))) == {("caf\u00e9",)}
+
+
+def test_a_label_that_every_picture_has_beside_others_is_told(tmp_path: Path) -> None:
+    rows = [f"x/{n:02}.png,{'photo;cat' if n % 2 else 'photo'}" for n in range(24)]
+    notes = split_of(tmp_path, ["file,labels", *rows]).notes
+    assert "every picture has the label photo: any order of the answers is right" in notes

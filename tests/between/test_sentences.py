@@ -30,6 +30,8 @@ def test_a_number_and_its_noun() -> None:
     assert found == ["0 pictures", "1 picture", "2 pictures", "1,000 pictures"]
     assert [counted(n, "labelled query") for n in (1, 3)] == ["1 labelled query", "3 labelled queries"]
     assert (plural("class"), plural("batch"), plural("batch", 1)) == ("classes", "batches", "batch")
+    assert counted(2, "link to a folder that is walked anyway") == "2 links to a folder that is walked anyway"
+    assert counted(2, "LIBRARY of sightbook") == "2 LIBRARYs of sightbook"
     assert [verb(n, "are") for n in (0, 1, 2)] == ["are", "is", "are"]
     assert none_read(1, "picture", "x") == "the only picture in x could not be read"
     assert none_read(3, "picture") == "none of the 3 pictures could be read"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sightbook.cli.guard import PartialFailure, guarded, sentence
-from sightbook.cli.output import emit
+from sightbook.cli.output import emit, emit_json
 from sightbook.errors import ConfigError, LibraryError, MissingExtra
 
 
@@ -119,6 +119,12 @@ def test_a_closed_pipe_ends_the_program_quietly() -> None:
         assert (pipe.readline(), pipe.readline()) == (b"0\n", b"1\n")
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (141, b"")
+
+
+def test_json_is_valid_unicode_whatever_names_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_json({"native \udcff": ["\U0001f480", "kept \uefff", "a\\udcff \udce9"]})
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"native \uefff": ["\U0001f480", "kept \uefff", "a\\udcff \uefe9"]}
 
 
 def test_names_a_terminal_cannot_show_are_escaped(capfd: pytest.CaptureFixture[str]) -> None:

@@ -122,12 +122,14 @@ def test_png_states_its_colours_in_four_ways() -> None:
     ):
         assert np.abs(seen(*chunks) - wide).max() <= 2
     assert np.abs(seen(chunk(b"gAMA", linear)) - levels(RGB / 255)).max() <= 1
-    # sRGB, said in all these ways, is left as it is; so is what says nothing (cHRM alone).
+    # sRGB, said in all these ways, is left as it is; so is what says nothing (cHRM alone, a gamma that nobody meant).
     for chunks in (
         (chunk(b"sRGB", b"\0"), chunk(b"gAMA", linear)),
         (chunk(b"gAMA", gamma), chunk(b"cHRM", rec709)),
         (chunk(b"gAMA", gamma),),
         (chunk(b"cHRM", p3),),
+        (chunk(b"gAMA", struct.pack(">I", 1)),),
+        (chunk(b"gAMA", b"\xff\xff\xff\xff"),),
         (chunk(b"cICP", bytes([1, 13, 0, 1])),),
         (chunk(b"iCCP", b"p\0\0" + zlib.compress(SRGB)),),
     ):

@@ -216,6 +216,14 @@ def test_sixteen_bit_grey_with_alpha_of_twelve_bits_is_as_light_as_it_was_meant(
     assert np.abs(decode(data)[0] - wanted[:, None]).max() <= 0.5
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_alpha_of_as_few_bits_as_colour_is_as_opaque_as_it_was_meant(bits: int) -> None:
+    top = (1 << bits) - 1
+    samples = np.array([[top, 0, 0, top], [0, 0, 0, round(top * 0.4)]])
+    data = png(2, 1, b"\0" + samples.astype(">u2").tobytes(), depth=16, colour=6)
+    assert np.abs(decode(data)[0].astype(int) - [[255, 0, 0], [153, 153, 153]]).max() <= 1
+
+
 def test_sixteen_bit_colour_tiff_of_twelve_bits() -> None:
     values = np.array([[[0, 2047, 4095], [4095, 0, 1365]]], np.uint16)
     for order in ("<", ">"):

@@ -42,6 +42,8 @@ _NEAR = 30
 _NAMES = (b"sRGB", "sRGB".encode("utf-16-be"))
 _WHITE, _TINT = 250, 16
 _MOST_BYTES = 16 << 20
+# Of PNG: what is beyond makes any picture black or white, so nobody meant it.
+_LEAST_GAMMA = 0.1
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _CLASSES = {b"scnr", b"mntr", b"prtr", b"spac"}
 _CURVE_POINTS = 1024
@@ -62,7 +64,7 @@ def profile_of(image: Image.Image) -> bytes | None:
         )
     if "srgb" in info:
         return None
-    if isinstance(gamma := info.get("gamma"), float | int) and gamma > 0:
+    if isinstance(gamma := info.get("gamma"), float | int) and _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA:
         return from_gamma(float(gamma), info.get("chromaticity"))
     exif = info.get("exif")
     # DCF 2.0: interoperability "R03" is Adobe RGB; cameras then embed no profile.

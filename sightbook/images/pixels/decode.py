@@ -20,6 +20,7 @@ from sightbook.errors import MissingExtra, PictureError
 from sightbook.images.pixels import jpeg, riff, sixteen, tiff, zeros
 from sightbook.images.pixels.about import About, tell
 from sightbook.images.pixels.guards import Guards, limits
+from sightbook.images.pixels.numbers import correct_reading
 from sightbook.images.pixels.plugins import format_of, open_picture
 from sightbook.images.pixels.quiet import hear, quiet
 from sightbook.images.pixels.rgb import to_rgb
@@ -135,7 +136,13 @@ def _load(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, i
 
 
 def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
-    image = open_picture(data, guards)
+    def reopened() -> Image.Image:
+        image = open_picture(data, guards)
+        if kind == "TIFF":
+            correct_reading(image)
+        return image
+
+    image = reopened()
     guards.check_size(*image.size)
     raw = sixteen.rawmode(image)
     if kind == "TIFF":
@@ -152,7 +159,7 @@ def _pixels(data: bytes, kind: str, guards: Guards) -> Image.Image:
     guards.check_size(*image.size)  # HEIF and TIFF may turn the picture while they load it
     if kind == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB")  # its writer did not mean the fourth byte
-    return sixteen.brighten(image, raw, lambda: open_picture(data, guards))
+    return sixteen.brighten(image, raw, reopened)
 
 
 def _load_jpeg(data: bytes, side: int | None, guards: Guards) -> tuple[Image.Image, int, int]:
@@ -211,7 +218,7 @@ def _reason(error: Exception) -> str:
     lowered = text.lower()
     if isinstance(error, (EOFError, struct.error)) or any(sign in lowered for sign in _CUT_SHORT):
         return "the file is cut short or damaged"
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and not (lowered.isdigit() or lowered.startswith("unknown ")):
         return f"the file is damaged ({text})" if text else "the file is damaged"
     return f"it cannot be decoded ({text or type(error).__name__})"
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightbook.images.pixels.colour import profile_of, to_srgb
+from sightbook.images.pixels.numbers import declared_bits, is_negative, numbers
 
 # Of 8, 10 and 12 bits, as they stand in files of 16.
 TOPS = (255, 1023, 4095)
-_BITS_PER_SAMPLE = 258  # TIFF 6.0
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -20,8 +20,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     - 16-bit grey covers 0 … 65535 (v/257, rounded), or 0 … 255, 0 … 1023 or 0 … 4095 when the values fit: cameras and
       scanners of 10 and 12 bits write such files, which would be all but black (docs/log.md: mAP .38 in place of .57).
-    - 32-bit integers and floats have no agreed range: 0 … 1 (floats) and the ranges above are taken as such when the
-      values fit, anything else is stretched from its least to its greatest value.
+    - 32-bit integers, numbers with a sign and floats have no agreed range: 0 … 1 (floats) and the ranges above are
+      taken as such when the values fit, anything else is stretched from its least to its greatest value.
+    - A TIFF whose least number is white is turned.
     """
     mode = image.mode
     profile = profile_of(image)
@@ -29,11 +30,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image
     if mode == "LAB":
         return _from_lab(image)
+    values = numbers(image) if len(image.getbands()) == 1 else None
     if mode.startswith("I;16"):
-        values = np.asarray(image)
-        image = _with_key(image, eight_bits(values, _top(values, _declared_bits(image))))
-    elif mode in ("I", "F"):
-        image = Image.fromarray(_stretch(np.asarray(image)))
+        assert values is not None
+        grey = eight_bits(values, _top(values, declared_bits(image)))
+        image = _with_key(image, 255 - grey if is_negative(image) else grey)
+    elif mode in ("I", "F") or (values is not None and values.dtype == np.int8):
+        assert values is not None
+        grey = _stretch(values)
+        image = Image.fromarray(255 - grey if is_negative(image) else grey)
     elif mode in ("La", "RGBa"):
         image = image.convert(mode.upper())
     if image.has_transparency_data:
@@ -79,18 +84,13 @@ def _stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
     if low >= 0 and high <= 1 and values.dtype.kind == "f":
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 65535:
-        low, high = 0.0, next(float(top) for top in (*TOPS, 65535) if high <= top)
+        tops = (*TOPS, 32767 if values.dtype == np.int16 else 65535)
+        low, high = 0.0, next(float(top) for top in tops if high <= top)
     scale = 255.0 / (
         (high - low) or 1.0
     )  # scaled before the shift: the difference of two floats may overflow
     scaled: NDArray[np.uint8] = np.clip(np.rint(floats * scale - low * scale), 0, 255).astype(np.uint8)
     return scaled
-
-
-def _declared_bits(image: Image.Image) -> int | None:
-    tags = getattr(image, "tag_v2", None)
-    bits = tags.get(_BITS_PER_SAMPLE) if tags is not None else None
-    return int(bits[0]) if isinstance(bits, tuple) and bits else None
 
 
 def _from_lab(image: Image.Image) -> Image.Image:

@@ -26,26 +26,30 @@ def rawmode(image: Image.Image) -> str:
 
 def brighten(image: Image.Image, raw: str, reopened: Callable[[], Image.Image]) -> Image.Image:
     """A loaded picture whose samples are of 16 bits (`raw`, as it was opened), as light as it was meant: when its upper
-    bytes leave room for 12 bits at most, the lower ones are read, too. So is its alpha."""
-    name, _, order = raw.partition(";16")
-    if name not in ("RGB", "RGBA", "RGBX", "LA") or order not in _SWAPPED:
+    bytes leave room for 12 bits at most, the lower ones are read, too."""
+    order = raw.partition(";16")[2]
+    if image.mode not in ("RGB", "RGBA") or order not in _SWAPPED:
         return image
     colours = image.getextrema()[:3]
     if max(int(top) for _, top in colours) > _DARK:  # type: ignore[misc]
         return image
-    if name == "LA":
-        values = _of_grey(_read_as(reopened(), "RGBA"), order)
-    else:
-        low = _read_as(reopened(), f"{name};16{_SWAPPED[order]}")
-        values = np.asarray(image, np.uint16) * 256 + low
-    made = Image.fromarray(eight_bits(values[..., :3], _top(values[..., :3])))
+    again = reopened()
+    again.tile = [_of_other_bytes(tile) for tile in again.tile]  # type: ignore[attr-defined]
+    again.load()
+    other = np.asarray(again)
+    values = _of_pairs(other, order) if raw.startswith("LA") else np.asarray(image, np.uint16) * 256 + other
+    made = Image.fromarray(_fitted(values[..., :3]))
     if image.mode == "RGBA":
-        made.putalpha(Image.fromarray(eight_bits(values[..., 3], _top(values[..., 3]))))
+        made.putalpha(Image.fromarray(_fitted(values[..., 3])))  # of as few bits, or of all 16
     made.info = image.info
     return made
 
 
-def _of_grey(pairs: NDArray[np.uint8], order: str) -> NDArray[np.uint16]:
+def _fitted(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return eight_bits(values, next((top for top in TOPS if values.max() <= top), 65535))
+
+
+def _of_pairs(pairs: NDArray[np.uint8], order: str) -> NDArray[np.uint16]:
     """Grey and alpha (H, W, 4), two bytes each, → (H, W, 4): red, green, blue, alpha."""
     first, second = pairs[..., 0::2].astype(np.uint16), pairs[..., 1::2].astype(np.uint16)
     little = order == "L" or (order == "N" and sys.byteorder == "little")
@@ -53,19 +57,8 @@ def _of_grey(pairs: NDArray[np.uint8], order: str) -> NDArray[np.uint16]:
     return both[..., [0, 0, 0, 1]]
 
 
-def _top(values: NDArray[np.uint16]) -> int:
-    """The value that is white, or opaque."""
-    most = int(values.max())
-    return next((top for top in TOPS if 0 < most <= top), 65535)
-
-
-def _read_as(image: Image.Image, raw: str) -> NDArray[np.uint8]:
-    """Its samples by another raw mode, as Pillow calls it."""
-    image.tile = [_with_rawmode(tile, raw) for tile in image.tile]  # type: ignore[attr-defined]
-    image.load()
-    return np.asarray(image)
-
-
-def _with_rawmode(tile: Any, other: str) -> Any:
-    args = tile[3]
-    return tile._replace(args=(other, *args[1:]) if isinstance(args, tuple) else other)
+def _of_other_bytes(tile: Any) -> Any:
+    """The tile read by the lower bytes; of grey with alpha, which Pillow reads so in one order only, by all four."""
+    raw, *others = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    other = "RGBA" if raw.startswith("LA") else raw[:-1] + _SWAPPED[raw[-1]]
+    return tile._replace(args=(other, *others) if isinstance(tile[3], tuple) else other)

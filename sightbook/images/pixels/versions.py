@@ -2,7 +2,7 @@
 
 1: before this was counted, colours as the numbers stand in the file. 2: profiles, code points and gamma are brought to
 sRGB, fully transparent BMP are opaque, 16-bit samples of fewer bits are as light as they were meant. 3: so are grey
-ones with alpha, and so is the alpha itself.
+ones with alpha, and so is the alpha itself; TIFF is read as its tags say; a gAMA that nobody meant is ignored.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sightbook.images.pixels.colour import differs_from_srgb, from_code_points
 
 VERSION = 3
 _HEAD = 128 << 10
+_TIFF = (b"II", b"MM")  # its tags may stand anywhere
 
 
 def reads_otherwise(entry: Entry, before: int) -> bool:
@@ -29,8 +30,11 @@ def reads_otherwise(entry: Entry, before: int) -> bool:
 
 
 def _differs_from_2(head: bytes) -> bool:
-    """Whether it is a PNG of 16 bits with alpha."""
-    return head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\4", b"\x10\6")
+    if head.startswith(b"\x89PNG"):
+        at = head.find(b"gAMA")
+        gamma = int.from_bytes(head[at + 4 : at + 8], "big") if 0 <= at < head.find(b"IDAT") else 0
+        return head[24:26] in (b"\x10\4", b"\x10\6") or 0 < gamma < 10_000 or gamma > 1_000_000
+    return head.startswith(_TIFF)
 
 
 def _differs_from_1(head: bytes) -> bool:
@@ -46,7 +50,7 @@ def _differs_from_1(head: bytes) -> bool:
         return _heif_differs(head)
     if head.startswith(b"BM"):
         return head[28:30] == b"\x20\0"  # of 32 bits
-    return head.startswith((b"II", b"MM"))  # a TIFF, whose tags may stand anywhere
+    return head.startswith(_TIFF)
 
 
 def _jpeg_differs(head: bytes) -> bool:
