@@ -172,12 +172,15 @@ def test_the_head_of_a_file_tells_whether_it_is_concerned(name: str, tmp_path: P
     assert not versions.reads_otherwise(gone, 1)
 
 
-def test_from_version_2_on_only_deep_pictures_with_alpha_are_read_anew(tmp_path: Path, model: Model) -> None:
+def test_from_version_2_on_deep_pictures_with_alpha_and_tiff_are_read_anew(
+    tmp_path: Path, model: Model
+) -> None:
     files = {
         **pictures(),
         "grey.png": png(2, 1, b"\0" + bytes(8), depth=16, colour=4),
         "colour.png": png(2, 1, b"\0" + bytes(16), depth=16, colour=6),
         "opaque.png": png(2, 1, b"\0" + bytes(12), depth=16, colour=2),
+        "plain.tif": encoded(gradient(67, 40), "TIFF"),
     }
     photos = write_folder(tmp_path / "photos", files)
     with Library.open(tmp_path / "library", create_with=model) as library:
@@ -191,5 +194,5 @@ def test_from_version_2_on_only_deep_pictures_with_alpha_are_read_anew(tmp_path:
             library.add(photos, listener=lambda e: said.append(e.text) if isinstance(e, Notice) else None)
         anew = [text for text in said if "read anew" in text]
         assert len(anew) == 1 and anew[0].startswith(
-            "2 of the pictures that are known were read by an older version"
+            "3 of the pictures that are known were read by an older version"
         )

@@ -8,6 +8,7 @@ The child stays for the next picture; it ends with its input, so with this proce
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -131,6 +132,13 @@ def _take() -> _Child | None:
         if child.owner == os.getpid():
             return child
     return None
+
+
+@atexit.register
+def _end_idle() -> None:
+    """At the end of the program, which would warn of what it left open."""
+    if (child := _take()) is not None:
+        child.end()
 
 
 def serve() -> None:
