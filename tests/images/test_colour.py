@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 
@@ -208,3 +209,64 @@ def test_a_damaged_byte_in_a_profile_called_srgb_changes_nothing() -> None:
         broken = bytearray(SRGB)
         broken[int(random.integers(len(broken)))] ^= 1 << int(random.integers(8))
         assert np.array_equal(to_srgb(Image.fromarray(RGB), bytes(broken)), RGB)
+
+
+def ink_profile(cyan: tuple[float, float, float]) -> bytes:
+    """A profile of inks (ICC.1:2001, lut8) under which full cyan has this Lab and the others darken."""
+    corners = []
+    for c, m, y, k in itertools.product((0, 1), repeat=4):
+        light = np.array(cyan) if c else np.array([100.0, 0, 0])
+        corners.append(light * (1 - k) * (1 - 0.25 * (m + y)))
+    grid = bytes(round(v) for L, a, b in corners for v in (L * 2.55, a + 128, b + 128))
+    ramp = bytes(range(256))
+    one = 65536
+    table = b"mft1" + bytes([0, 0, 0, 0, 4, 3, 2, 0]) + struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, one)
+    white = struct.pack(">3i", 63190, one, 54061)  # D50
+    parts = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"made\0" + bytes(78),
+        b"cprt": b"text" + bytes(4) + b"made\0",
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"A2B0": table + 4 * ramp + grid + 3 * ramp,
+    }
+    listed, body, begin = struct.pack(">I", len(parts)), b"", 132 + 12 * len(parts)
+    for name, part in parts.items():
+        listed += name + struct.pack(">II", begin + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    head = struct.pack(">I4sI", begin + len(body), b"lcms", 0x02400000) + b"prtrCMYKLab " + bytes(12)
+    head += b"acsp" + bytes(28) + white
+    return head + bytes(128 - len(head)) + listed + body
+
+
+def srgb_of_lab(lab: tuple[float, float, float]) -> np.ndarray:
+    """CIE 15 and IEC 61966-2-1, from D50 (Bradford)."""
+    f = (lab[0] + 16) / 116
+    xyz = np.array(
+        [
+            v**3 if v > 6 / 29 else 3 * (6 / 29) ** 2 * (v - 4 / 29)
+            for v in (f + lab[1] / 500, f, f - lab[2] / 200)
+        ]
+    )
+    xyz *= [0.9642, 1.0, 0.8249]
+    matrix = [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ]
+    light = np.clip(np.array(matrix) @ xyz, 0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("format", ["TIFF", "JPEG"])
+def test_inks_have_the_colours_that_their_profile_gives_them(format: str) -> None:
+    lab = (60.0, 40.0, 30.0)  # an ink called cyan that is red
+    ink = np.zeros((16, 16, 4), np.uint8)
+    ink[:, 8:, 0] = 255
+    image = Image.fromarray(ink, "CMYK")
+    options = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    with_profile = decode(encoded(image, format, icc_profile=ink_profile(lab), **options))
+    assert np.abs(with_profile[4, 4].astype(int) - 255).max() <= 1
+    assert np.abs(with_profile[4, 12] - srgb_of_lab(lab)).max() <= 4
+    plain = decode(encoded(image, format, **options))
+    assert np.abs(plain[4, 12].astype(int) - [0, 255, 255]).max() <= 2
+    broken = decode(encoded(image, format, icc_profile=ink_profile(lab)[:700], **options))
+    assert np.array_equal(broken, plain)
