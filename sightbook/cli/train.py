@@ -165,8 +165,9 @@ def train(
     """
     from sightbook.cli.output import answer
     from sightbook.cli.show import showing
+    from sightbook.learn.place import first_rank
     from sightbook.learn.settings.config import dump
-    from sightbook.learn.train import first_rank, resolve
+    from sightbook.learn.train import resolve
     from sightbook.learn.train import train as learn
 
     asked: dict[str, Any] = {

@@ -15,6 +15,7 @@ from sightbook.codes.tables import assign, tables
 from sightbook.learn.halves import resize
 from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
+from sightbook.model.torch.freezing import evaluating
 from sightbook.model.torch.network import Network
 from sightbook.words import counted
 
@@ -127,17 +128,15 @@ def measure(
     Each picture's fixed view is stored as a code; one random view of each is the query (asymmetric score, ties by
     picture number, which follows the content hash).
     """
-    training = network.training
-    network.eval()
     state = torch.random.get_rng_state()
     torch.manual_seed(VIEW_SEED)
     stored, queries = [], []
-    for start in range(0, len(pictures), _CHUNK):
-        chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
-        stored.append(network(views.fixed(chunk)).float().cpu().numpy())
-        queries.append(network(views(chunk, copies=1)).float().cpu().numpy())
+    with evaluating(network):
+        for start in range(0, len(pictures), _CHUNK):
+            chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
+            stored.append(network(views.fixed(chunk)).float().cpu().numpy())
+            queries.append(network(views(chunk, copies=1)).float().cpu().numpy())
     torch.random.set_rng_state(state)
-    network.train(training)
     codebooks = network.quantizer.codewords().float().cpu().numpy()
     codes = assign(np.concatenate(stored), codebooks, network.metric)
     first, _ = oracle.search(tables(np.concatenate(queries), codebooks, network.metric), codes, 1)
@@ -179,14 +178,11 @@ def embedder(
 
     @torch.no_grad()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        modes = {module: module.training for module in network.modules()}
-        network.eval()
         found = []
-        for start in range(0, len(pictures), _CHUNK):
-            chunk = resize(pictures[start : start + _CHUNK], views.size)
-            found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
-        for module, mode in modes.items():
-            module.training = mode
+        with evaluating(network):
+            for start in range(0, len(pictures), _CHUNK):
+                chunk = resize(pictures[start : start + _CHUNK], views.size)
+                found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
         return np.concatenate(found)
 
     return embed
