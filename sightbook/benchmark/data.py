@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sightbook.benchmark.plan import Cell
+from sightbook.benchmark.cell import Cell
 from sightbook.errors import PictureError
 from sightbook.evaluate.split import Picture, Split
 from sightbook.files import write_atomic
