@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sightbook.cores import cores
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
-from sightbook.model.model import open_session, run
+from sightbook.model.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,5 @@ def frozen_builtin(size: int, resize: int) -> Frozen:
 
 def by_graph(path: Path) -> Forward:
     """Pixels (N, S, S, 3) uint8 → features (N, F) float32 by onnxruntime, on all cores."""
-    session = open_session(path, cores())
-
-    def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return run(session, ["features"], pixels)[0]
-
-    return forward
+    graph = Graph(path)
+    return lambda pixels: graph.run(["features"], pixels)[0]

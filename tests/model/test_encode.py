@@ -53,7 +53,7 @@ def test_each_picture_gets_what_it_gets_alone_in_order(
 def test_nothing_in_is_nothing_out_and_the_encoder_is_not_loaded(tmp_path: Path) -> None:
     model = Model.open(tiny_model(tmp_path / "m"))
     assert list(encode([], model)) == []
-    assert model._session is None
+    assert not model.graph.is_loaded
 
 
 def test_only_failures_do_not_load_the_encoder(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_only_failures_do_not_load_the_encoder(tmp_path: Path) -> None:
     write(tmp_path / "p" / "bad.png", b"broken")
     (result,) = encode(entries(tmp_path / "p"), model)
     assert isinstance(result, Failed)
-    assert model._session is None
+    assert not model.graph.is_loaded
 
 
 def test_decoding_runs_ahead_of_the_forward_pass(
