@@ -42,7 +42,7 @@ Sheet = Annotated[
 
 
 @dataclass
-class Answers:
+class Searches:
     """The queries that could be asked, with their hits, and those that could not, with the reason."""
 
     asked: list[str] = field(default_factory=list)
@@ -135,13 +135,13 @@ def _file(query: str) -> str:
     return existing(query) or query
 
 
-def _ask(library: Library, queries: list[str], how: dict[str, Any]) -> Answers:
+def _ask(library: Library, queries: list[str], how: dict[str, Any]) -> Searches:
     """Searches with each query, `how` as the library takes it; one that cannot be read is said and passed over."""
     from sightbook.cli.output import note
     from sightbook.errors import ConfigError, PictureError, SourceError
     from sightbook.images.names import escape
 
-    answers = Answers()
+    answers = Searches()
     vectors = library.model.takes_vectors
     for query in queries:
         try:

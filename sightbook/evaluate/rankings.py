@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from sightbook.evaluate.baselines import CHANCE, Baseline
 from sightbook.evaluate.details import Curve, curve
-from sightbook.evaluate.judge import Judged, judge, judge_chance
+from sightbook.evaluate.judge import QueryFigures, judge, judge_chance
 from sightbook.evaluate.metrics import definition
 from sightbook.evaluate.ranking import Ranker, code_ranker, fine_ranker
-from sightbook.evaluate.reading import Reading, Seen
+from sightbook.evaluate.reading import Reading, Sighted
 from sightbook.evaluate.relevance import Truth
 from sightbook.evaluate.report import Figures, ModelFigures
 from sightbook.model.model import Model
@@ -62,7 +62,7 @@ class Rankings:
         self._meter.close()
         return {"figures": figures, "against": tuple(against), "nested": tuple(nested), "baselines": beside}
 
-    def of_model(self, title: str, model: Model, seen: Seen) -> ModelFigures:
+    def of_model(self, title: str, model: Model, seen: Sighted) -> ModelFigures:
         """By float query and stored code, by both as codes, and by fine codes where there are some."""
         tables = model.tables(seen.x)
         by_code = code_ranker(tables, seen.codes)
@@ -110,7 +110,7 @@ class Rankings:
         self.per_query[name] = chance.ap
         return Figures(chance.map, chance.mean_precision)
 
-    def _judge(self, title: str, ranker: Ranker) -> Judged:
+    def _judge(self, title: str, ranker: Ranker) -> QueryFigures:
         if self.with_curves and not title.endswith(" symmetric"):
             self.curves[title] = curve(ranker, self.truth, self.jobs)
         found = judge(

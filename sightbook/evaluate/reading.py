@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
-from sightbook.evaluate.split import Picture, Split
+from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.images.entry import Entry, noun
 from sightbook.images.load.pool import Failed, Loaded, digest, load
 from sightbook.images.pixels.frame import Frame
@@ -29,7 +29,7 @@ _Batch = tuple[list[int], list[bytes], NDArray[Any], list[Failed]]
 
 
 @dataclass
-class Seen:
+class Sighted:
     """What one model makes of the pictures: x (Q, D) float32 of the queries, codes of both parts, (Q, M) and (N, M)
     uint8; database_x (N, D) float32 for the first model only, which is compared with float search; query_fine (Q, D)
     and fine (N, D) int8, the fine codes, where the model has them."""
@@ -42,11 +42,13 @@ class Seen:
     query_fine: NDArray[np.int8] | None = None
     fine: NDArray[np.int8] | None = None
 
-    def prefix(self, model: Model) -> Seen:
+    def prefix(self, model: Model) -> Sighted:
         """What a prefix of the model makes of the same pictures."""
         database = None if self.database_x is None else self.database_x[:, : model.D]
         M = model.M
-        return Seen(self.x[:, : model.D], self.query_codes[:, :M], self.codes[:, :M], database, self.metric)
+        return Sighted(
+            self.x[:, : model.D], self.query_codes[:, :M], self.codes[:, :M], database, self.metric
+        )
 
 
 @dataclass
@@ -57,9 +59,9 @@ class Reading:
     (N, 192) uint8, None of vectors; shared counts the queries whose very bytes are in the database.
     """
 
-    queries: list[Picture]
-    database: list[Picture]
-    seen: list[Seen]
+    queries: list[LabelledPicture]
+    database: list[LabelledPicture]
+    seen: list[Sighted]
     query_thumbnails: NDArray[np.uint8] | None
     thumbnails: NDArray[np.uint8] | None
     shared: int
@@ -99,9 +101,9 @@ class _Sight:
         kept = [j for j, row in enumerate(rows) if row < len(self.x)]
         self.x[[rows[j] for j in kept]] = x[kept]
 
-    def of(self, queries: NDArray[np.int64], database: NDArray[np.int64]) -> Seen:
+    def of(self, queries: NDArray[np.int64], database: NDArray[np.int64]) -> Sighted:
         """What it made of these rows."""
-        return Seen(
+        return Sighted(
             self.x[queries],
             self.codes[queries],
             self.codes[database],

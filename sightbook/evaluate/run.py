@@ -20,7 +20,7 @@ from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
+from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, Unsuitable
 from sightbook.evaluate.details import QUERIES, Details, Sample, samples, usage
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol
@@ -143,7 +143,7 @@ def _learn_baselines(
             try:
                 with own_cores():
                     learned[name] = BASELINES[name](reading, bits)
-            except LeftOut as reason:
+            except Unsuitable as reason:
                 left_out.append(f"the baseline {name} was left out: {reason}")
     return learned, left_out
 

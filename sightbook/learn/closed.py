@@ -24,7 +24,7 @@ from sightbook.images.load.pool import Failed, Loaded, load
 from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card
 from sightbook.learn.fixed import Forward
-from sightbook.learn.frozen import Frozen
+from sightbook.learn.frozen import FrozenNetwork
 from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
 from sightbook.learn.settings.layers import Settings
@@ -42,7 +42,7 @@ ENCODER = "encoder.onnx"
 
 def run_closed(
     sitting: Sitting,
-    network: Frozen,
+    network: FrozenNetwork,
     *,
     bits: int,
     strength: Strength | None,
@@ -98,7 +98,11 @@ def run_closed(
 
 
 def _see(
-    sitting: Sitting, entries: Sequence[Entry], network: Frozen, forward: Forward, settings: FeaturesConfig
+    sitting: Sitting,
+    entries: Sequence[Entry],
+    network: FrozenNetwork,
+    forward: Forward,
+    settings: FeaturesConfig,
 ) -> fixed.Fixed:
     """The network's features of all pictures, as far as they are not in a file already."""
     return fixed.fill(
@@ -115,7 +119,7 @@ def _see(
     )
 
 
-def _facts(made: fixed.Fixed, network: Frozen, difference: float) -> dict[str, Any]:
+def _facts(made: fixed.Fixed, network: FrozenNetwork, difference: float) -> dict[str, Any]:
     """What was learned from and by what. difference: of the exported features from the original's."""
     return {
         "pictures": made.pictures,
@@ -130,7 +134,7 @@ def _facts(made: fixed.Fixed, network: Frozen, difference: float) -> dict[str, A
 
 
 def _judge(
-    entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
+    entries: Sequence[Entry], network: FrozenNetwork, forward: Forward, fitted: Fitted, jobs: int | None
 ) -> dict[str, Any] | None:
     """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for
     fewer than three, and for small ones: their halves are too small for a network that sees photos; and where a source

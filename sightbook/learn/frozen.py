@@ -16,7 +16,7 @@ from sightbook.model.graph import Graph
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenNetwork:
     """digest: of its weights and scaling; write: puts encoder.onnx at a path, and returns by how much its features
     differ from the original's; forward: pixels → features, by that graph or on `device`; spec and facts: what
     config.json says of it."""
@@ -43,7 +43,7 @@ def as_shipped(size: int, pool: str, device: str) -> bool:
     return device in ("auto", "cpu") and size % builtin.STRIDE == 0 and pool == "auto"
 
 
-def frozen_builtin(size: int, resize: int) -> Frozen:
+def frozen_builtin(size: int, resize: int) -> FrozenNetwork:
     """The network that comes with the program, for pictures whose shorter side is brought to `resize` pixels first, and
     of which it sees the middle `size` × `size`."""
     known = builtin.read()
@@ -52,7 +52,7 @@ def frozen_builtin(size: int, resize: int) -> Frozen:
         shutil.copyfile(known.encoder, path)
         return 0.0
 
-    return Frozen(
+    return FrozenNetwork(
         name=f"the built-in network ({known.name})",
         licence=known.licence,
         pretraining=known.pretraining,

@@ -27,7 +27,7 @@ from sightbook.learn.sitting import Sitting
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
-from sightbook.learn.writing import About, Scaling, judge, recalibrate, write_model
+from sightbook.learn.writing import Provenance, Scaling, judge, recalibrate, write_model
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.torch import backbone as backbones
@@ -76,7 +76,7 @@ def _session(sitting: Sitting, config: TrainConfig, device: torch.device, ranks:
     views = Views(config.views, config.size, *scaling, side=config.view_size)
     run, resumed = _open_run(config, network, views, pictures, device, ranks=ranks, work=work)
     begin(run, listener, resumed=resumed)
-    about = About(spec, frame, scaling, pretraining, sitting.version)
+    about = Provenance(spec, frame, scaling, pretraining, sitting.version)
     series = snapshots.Series(
         work, config.snapshot_count, run.fraction(), lambda place: write_model(run, place, about)
     )

@@ -33,7 +33,7 @@ from sightbook.files import write_atomic
 from sightbook.images.pixels.decode import limits, measure
 from sightbook.learn.asked import Asked
 from sightbook.learn.choice import able, choose
-from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
+from sightbook.learn.frozen import FrozenNetwork, as_shipped, frozen_builtin
 from sightbook.learn.methods.registry import from_file, hidden, split_file
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
 from sightbook.learn.place import claim, first_rank, occupying
@@ -208,7 +208,7 @@ def resolve(
     return resolved
 
 
-def _open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> Frozen:
+def _open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> FrozenNetwork:
     """The network that the settings name: as it is shipped where that will do, else by torch."""
     if _is_shipped(settings, size, device):
         return frozen_builtin(size, resize)

@@ -25,7 +25,7 @@ COLLAPSED = 0.5  # codewords in use beside those of random codes: with fewer, ma
 
 
 @dataclass(frozen=True)
-class Figures:
+class ViewFigures:
     """recall_at_1 in 0..1; codeword usage over the held-out pictures' codes: share in use, perplexity; the method's
     loss on their views (None: too few pictures for it)."""
 
@@ -48,8 +48,8 @@ class Verdict:
     codes beside simpler things (None: of a model on the way, or of fewer than three pictures)."""
 
     pictures: int
-    trained: Figures
-    untrained: Figures
+    trained: ViewFigures
+    untrained: ViewFigures
     halves: Judged | None = None
     K: int | None = None
 
@@ -122,8 +122,8 @@ def measure(
     device: torch.device,
     *,
     loss: float | None = None,
-) -> Figures:
-    """pictures (n, R, R, 3) uint8 → Figures with the given loss; the network's training mode is as before afterwards.
+) -> ViewFigures:
+    """pictures (n, R, R, 3) uint8 → ViewFigures with the given loss; the training mode is as before afterwards.
 
     Each picture's fixed view is stored as a code; one random view of each is the query (asymmetric score, ties by
     picture number, which follows the content hash).
@@ -141,7 +141,7 @@ def measure(
     codes = assign(np.concatenate(stored), codebooks, network.metric)
     first, _ = oracle.search(tables(np.concatenate(queries), codebooks, network.metric), codes, 1)
     recall = float(np.mean(first[:, 0] == np.arange(len(codes))))
-    return Figures(recall, *usage_of(codes, codebooks.shape[1]), loss)
+    return ViewFigures(recall, *usage_of(codes, codebooks.shape[1]), loss)
 
 
 def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
@@ -155,8 +155,8 @@ def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
     return float(np.mean(used)), float(np.mean(perplexity))
 
 
-def from_json(facts: Mapping[str, Any]) -> Figures:
-    return Figures(**facts)
+def from_json(facts: Mapping[str, Any]) -> ViewFigures:
+    return ViewFigures(**facts)
 
 
 def read_verdict(facts: Mapping[str, Any], K: int) -> Verdict:

@@ -24,7 +24,7 @@ from sightbook.learn.run import Run
 from sightbook.learn.settings.presets import SMALL_UP_TO
 from sightbook.learn.snapshots import Snapshot
 from sightbook.learn.store import Store
-from sightbook.learn.verdict import Figures, Verdict, embedder, from_json, measure
+from sightbook.learn.verdict import Verdict, ViewFigures, embedder, from_json, measure
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.torch.backbone import Spec
@@ -39,7 +39,7 @@ _CHECKED_PICTURES = 64
 
 
 @dataclass(frozen=True)
-class About:
+class Provenance:
     """What a model says of itself that training does not change."""
 
     spec: Spec
@@ -49,7 +49,7 @@ class About:
     version: str
 
 
-def judge(run: Run, network: Network) -> Figures:
+def judge(run: Run, network: Network) -> ViewFigures:
     """The label-free figures of a network on the pictures held out."""
     held = run.store.pixels[run.store.held_out]
     return measure(network, run.views, held, run.device, loss=held_out_loss(run, network))
@@ -96,7 +96,7 @@ def recalibrate(run: Run, network: Network) -> None:
 def write_model(
     run: Run,
     folder: Path,
-    about: About,
+    about: Provenance,
     *,
     chosen: Snapshot | None = None,
     curves: Path | None = None,
