@@ -35,7 +35,8 @@ from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import open_sources
 from sightbook.model import builtin
 from sightbook.model.encode import encode
-from sightbook.model.model import Model, open_session, run
+from sightbook.model.graph import open_session, run
+from sightbook.model.model import Model
 
 BATCH = 128
 

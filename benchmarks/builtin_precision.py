@@ -40,7 +40,7 @@ from sightbook.images.entry import Entry
 from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.model import builtin
-from sightbook.model.model import open_session, run
+from sightbook.model.graph import open_session, run
 
 CALIBRATED, TIMED, BATCH = 300, 128, 64
 

@@ -31,7 +31,9 @@ from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import TrainLog
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.methods.loss import terms_of, total
+from sightbook.learn.optimizers import optimizer_for
 from sightbook.learn.precision import autocast
+from sightbook.learn.run import Run, pictures_of
 from sightbook.learn.settings.config import build
 from sightbook.learn.settings.layers import parse_setting
 from sightbook.learn.settings.presets import layers as preset_layers
@@ -51,7 +53,7 @@ def made_up(count: int, side: int) -> store.Store:
     return store.Store(pixels, np.arange(count), np.arange(0), failed=0, fingerprint="", mapped=None)
 
 
-def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
+def begin(given: argparse.Namespace, folder: Path) -> Run:
     """A run whose budget is `--steps` steps, over SOURCE or made-up pictures."""
     settings = [parse_setting(text) for text in given.set]
     side = 32 if given.source is None else given.side
@@ -71,9 +73,9 @@ def begin(given: argparse.Namespace, folder: Path) -> trainer.Run:
     device = session.find_device(given.device)
     channels_last(network.to(device))
     views = Views(config.views, config.size, *scaling, side=config.view_size).to(device)
-    optimizer = trainer.optimizer_for(network, config.optimizer)
+    optimizer = optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
-    run = trainer.Run(config, network, views, pictures, device, folder, optimizer, usage, Position())
+    run = Run(config, network, views, pictures, device, folder, optimizer, usage, Position())
     run.at.precision = choose_precision(run, silent)
     return run
 
@@ -91,13 +93,13 @@ def seconds(call: Callable[[], Any], device: torch.device, repeats: int = 1) -> 
 class Parts:
     """What a step of the loop consists of, each callable alone."""
 
-    def __init__(self, run: trainer.Run, steps: int) -> None:
+    def __init__(self, run: Run, steps: int) -> None:
         self.run, self.steps = run, steps
         self.dtype = torch.bfloat16 if run.at.precision == "bf16" else None
-        self.pictures = trainer.pictures_of(run)
+        self.pictures = pictures_of(run)
         self.fixed = run.views(self.pictures)
         self.network = copy.deepcopy(run.network).train()
-        self.optimizer = trainer.optimizer_for(self.network, run.config.optimizer)
+        self.optimizer = optimizer_for(self.network, run.config.optimizer)
         with torch.no_grad():
             self.x = self.network(self.fixed).float()
         self.target = torch.randn_like(self.x)
@@ -120,7 +122,7 @@ class Parts:
         self.optimizer.step()
 
     def gather(self) -> None:
-        trainer.pictures_of(self.run)
+        pictures_of(self.run)
 
     def views(self) -> None:
         self.run.views(self.pictures)
@@ -172,7 +174,7 @@ def main() -> None:
         measure(given, begin(given, Path(folder)))
 
 
-def measure(given: argparse.Namespace, run: trainer.Run) -> None:
+def measure(given: argparse.Namespace, run: Run) -> None:
     """Rounds of the loop, the bare step and the parts; prints and writes the result."""
     parts, steps, device = Parts(run, given.steps), given.steps, run.device
     parts.loop()  # warms kernels and caches up

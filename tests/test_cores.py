@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_info
 from sightbook import cores as counting
 from sightbook.cli import machine
 from sightbook.cores import cores
-from sightbook.model.model import Model, open_session
+from sightbook.model.graph import open_session
+from sightbook.model.model import Model
 from sightbook.threads import at_most, own_cores
 from tests.tiny import tiny_model
 
@@ -114,7 +115,7 @@ def test_a_process_that_is_pinned_takes_as_many_threads(tmp_path: Path) -> None:
     program = f"""
 import os
 os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
-from sightbook.model.model import open_session
+from sightbook.model.graph import open_session
 print(open_session({str(folder / "encoder.onnx")!r}).get_session_options().intra_op_num_threads)
 """
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "1"

@@ -17,7 +17,7 @@ from sightbook.images.pixels.frame import Frame
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import Fitted, fit, write
 from sightbook.model.folder import write_codebooks, write_config
-from sightbook.model.model import open_session
+from sightbook.model.graph import open_session
 
 
 def tiny_model(

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import sightbook
 from sightbook.files import write_atomic
-from sightbook.model.model import open_session
+from sightbook.model.graph import open_session
 from sightbook.model.torch import backbone as backbones
 from sightbook.model.torch import lite
 from sightbook.model.torch.architectures import choose

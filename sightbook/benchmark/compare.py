@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sightbook.benchmark.plan import Plan
+from sightbook.benchmark.results import Results
 
 ROUNDS = 2000
 _SEED = 5
@@ -71,3 +74,41 @@ def compare(
             if ours[seed].shape == theirs[seed].shape
         )
     )
+
+
+def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]:
+    """How the reference stands against every other cell, at each length that both have, on the same queries."""
+    reference = plan.compared
+    result = {}
+    for bits in sorted({run["bits"] for run in found.runs.values()}):
+        ours = {run["seed"]: run for run in found.found(reference, bits) if run["digest"] in found.ap}
+        for cell in found.cells():
+            theirs = {
+                run["seed"]: run
+                for run in found.found(cell, bits)
+                if run["digest"] in found.ap and run["seed"] in ours and paired(ours[run["seed"]], run)
+            }
+            if cell != reference and theirs:
+                result[cell, bits] = compare(
+                    {seed: found.ap[ours[seed]["digest"]] for seed in theirs},
+                    {seed: found.ap[run["digest"]] for seed, run in theirs.items()},
+                )
+    return result
+
+
+def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the queries and the database of two runs are known to be the same pictures with the same labels, so that
+    query stands against query. Runs of before digests were kept pair with one another, as they did."""
+    same = ("data", "failed", "queries", "database")
+    return all(one.get(key) == other.get(key) for key in same)
+
+
+def unpaired(found: Results, plan: Plan) -> list[str]:
+    """Runs that are not compared with the reference, since their queries are not known to be the same."""
+    return [
+        f"{cell}/{run['bits']}/{run['seed']}"
+        for cell in found.cells()
+        for run in found.found(cell)
+        for ours in found.found(plan.compared, run["bits"])
+        if cell != plan.compared and ours["seed"] == run["seed"] and not paired(ours, run)
+    ]

@@ -13,9 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sightbook.benchmark.plan import Cell
+from sightbook.benchmark.cell import Cell
 from sightbook.errors import PictureError
-from sightbook.evaluate.split import Picture, Split
+from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.files import write_atomic
 from sightbook.images.pixels.guards import limits
 from sightbook.images.vectors import read_many, stored
@@ -71,15 +71,15 @@ def weights_of(cell: Cell) -> str | None:
     return found.hexdigest()
 
 
-def _named(picture: Picture) -> str:
+def _named(picture: LabelledPicture) -> str:
     return picture.entry.path
 
 
-def _said(picture: Picture, junk: str | None) -> tuple[str, tuple[str, ...], str]:
+def _said(picture: LabelledPicture, junk: str | None) -> tuple[str, tuple[str, ...], str]:
     return picture.entry.path, picture.labels, "" if junk is None else picture.metadata.get(junk, "")
 
 
-def _contents(pictures: Sequence[Picture], listener: Listener) -> dict[tuple[str, str], str]:
+def _contents(pictures: Sequence[LabelledPicture], listener: Listener) -> dict[tuple[str, str], str]:
     """Key → digest of the content; what cannot be read has none."""
     found: dict[tuple[str, str], str] = {}
     meter = Meter(listener, "look at the data", len(pictures))
@@ -91,11 +91,11 @@ def _contents(pictures: Sequence[Picture], listener: Listener) -> dict[tuple[str
     return found
 
 
-def _is_vector(picture: Picture) -> bool:
+def _is_vector(picture: LabelledPicture) -> bool:
     return picture.entry.is_vector
 
 
-def _files(pictures: Iterator[Picture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
+def _files(pictures: Iterator[LabelledPicture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
     for each in pictures:
         try:
             yield each.entry.key, each.entry.read(limits().bytes)
@@ -103,7 +103,7 @@ def _files(pictures: Iterator[Picture]) -> Iterator[tuple[tuple[str, str], bytes
             yield each.entry.key, None
 
 
-def _vectors(pictures: Sequence[Picture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
+def _vectors(pictures: Sequence[LabelledPicture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
     for some, rows in read_many([each.entry for each in pictures], _AT_ONCE):
         for entry, row in zip(some, rows, strict=True):
             yield entry.key, None if isinstance(row, str) else stored(row)

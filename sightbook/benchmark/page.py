@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sightbook.benchmark import plots
-from sightbook.benchmark.compare import Comparison, compare
+from sightbook.benchmark.compare import comparisons, unpaired
 from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results, every
+from sightbook.benchmark.tables import JUDGED, MISSING, by_bits, by_cell, one_table, table, tell_cores
 from sightbook.benchmark.tracking import criteria, points_of, spearman
-from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import definition
 from sightbook.files import write_atomic
 
-MISSING = "–"
-# Figures without labels, and how the page calls them: of learning by steps, and of learning in closed form.
-_JUDGED = {"recall_at_1": "view recall@1", "perplexity": "perplexity", "agreement": "agreement of halves"}
 _LEVELS = (0.40, 0.50)  # of mAP, whose times are told
 _HEAD = """# Results
 
@@ -32,37 +29,6 @@ def write_page(results: Path, page: Path) -> None:
     """Writes `page` (Markdown) and its plots from all files in the folder `results`."""
     sections = [_section(found, page) for found in every(results)]
     write_atomic(page, "\n".join([_HEAD, *sections]).rstrip() + "\n")
-
-
-def mean(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over seeds, and how many there are."""
-    if not values:
-        return MISSING
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f} ({len(values)})"
-
-
-def known(values: Iterable[float | None]) -> list[float]:
-    """Those that are there."""
-    return [value for value in values if value is not None]
-
-
-def _plain(values: Iterable[float | None], digits: int) -> str:
-    """Their mean, a dash where there is none."""
-    there = known(values)
-    return f"{statistics.mean(there):.{digits}f}" if there else MISSING
-
-
-def one_table(runs: Sequence[dict[str, Any]]) -> None:
-    """ConfigError when runs were judged by different protocols or definitions: no table may hold both."""
-    for key in ("protocol", "ap_definition", "R"):
-        values = {run[key] for run in runs}
-        if len(values) > 1:
-            raise ConfigError(
-                f"results of different {key} ({', '.join(map(str, sorted(values)))}) cannot stand in one table: "
-                "give each its own plan"
-            )
 
 
 def _section(found: Results, page: Path) -> str:
@@ -80,8 +46,8 @@ def _section(found: Results, page: Path) -> str:
         f"{score} ({some['ap_definition']}): {definition(some['ap_definition']).sentence}. Mean ± standard deviation "
         "over seeds (their number).",
         "",
-        *_by_bits(found, plan, score),
-        *_more(found, plan, score),
+        *by_bits(found, plan, score),
+        *by_cell(found, plan, score),
         *_comparisons(found, plan),
         *_times(found),
         *_grids(found, plan),
@@ -92,142 +58,6 @@ def _section(found: Results, page: Path) -> str:
         *_circumstances(runs),
     ]
     return "\n".join(lines) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1) -> list[str]:
-    """Markdown; the first `text` columns are words, the others numbers."""
-    rule = ["---"] * text + ["---:"] * (len(header) - text)
-    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)] + [""]
-
-
-def _lengths(found: Results) -> list[int]:
-    return sorted(
-        {run["bits"] for run in found.runs.values()}
-        | {one["bits"] for run in found.runs.values() for one in run["nested"]}
-    )
-
-
-def _by_bits(found: Results, plan: Plan, score: str) -> list[str]:
-    lengths = _lengths(found)
-    rows = []
-    for cell in found.cells():
-        runs = found.found(cell)
-        told = runs[0] if runs else None
-        facts = (
-            [told["method"], told["backbone"], told["pretraining"], told["selection"], _budget(told)]
-            if told
-            else [_declared(plan, cell), *[MISSING] * 4]
-        )
-        rows.append([cell, *facts, *(mean([r["map"] for r in found.found(cell, bits)]) for bits in lengths)])
-        if any(run["nested"] for run in runs):
-            cells = [
-                mean([one["map"] for run in runs for one in run["nested"] if one["bits"] == bits])
-                for bits in lengths
-            ]
-            rows.append([f"{cell}, its first bits", *facts, *cells])
-    for name, title in (("thumbnail", "colour thumbnails"), ("random", "random order")):
-        cells = []
-        for bits in lengths:
-            values = {
-                run["baselines"][name]["map"]
-                for run in found.runs.values()
-                if run["bits"] == bits and name in run["baselines"]
-            }
-            cells.append(f"{statistics.mean(values):.3f}" if values else MISSING)
-        rows.append([title, *[MISSING] * 5, *cells])
-    header = ["", "method", "backbone", "pretraining", "selection", "budget"]
-    return table([*header, *(f"{score}, {bits} bits" for bits in lengths)], rows, text=6)
-
-
-def _declared(plan: Plan, cell: str) -> str:
-    cells = plan.all_cells
-    return cells[cell].method if cell in cells else MISSING
-
-
-def _budget(run: dict[str, Any]) -> str:
-    what = run["declared"]
-    if what["minutes"] is None and what["epochs"] is None:
-        return "closed form"
-    if what["minutes"] is not None:
-        return f"{what['minutes']:g} min, {run['machine']['accelerator'] or _cores(run)}"
-    return "1 epoch" if what["epochs"] == 1 else f"{what['epochs']} epochs"
-
-
-def _cores(run: dict[str, Any]) -> str:
-    count = run["machine"]["cores"]
-    return "1 core" if count == 1 else f"{count} cores"
-
-
-def _more(found: Results, plan: Plan, score: str) -> list[str]:
-    bits = max((run["bits"] for run in found.runs.values()), default=0)
-    every_run = [criteria(run["verdict"]) for run in found.runs.values()]
-    shown = {name: title for name, title in _JUDGED.items() if known(one[name] for one in every_run)}
-    rows = []
-    for cell in found.cells():
-        runs = found.found(cell, bits)
-        if runs:
-            judged = [criteria(run["verdict"]) for run in runs]
-            floats = [run["baselines"]["float"]["map"] for run in runs if "float" in run["baselines"]]
-            rows.append(
-                [
-                    cell,
-                    mean([run["map"] for run in runs]),
-                    mean([run["map_symmetric"] for run in runs]),
-                    mean(floats),
-                    *(
-                        mean([run["precision"][n] for run in runs if n in run["precision"]])
-                        for n in ("1", "10", "100")
-                    ),
-                    *(mean(known(one[name] for one in judged)) for name in shown),
-                    _plain((run["trained"].get("epochs") for run in runs), 1),
-                    _plain((run["pictures_per_second"] for run in runs), 0),
-                ]
-            )
-    header = ["", score, "symmetric", "exact float", "P@1", "P@10", "P@100", *shown.values()]
-    return [
-        f"At {bits} bits: float query and stored code, both as codes, both as floats (the same embedding); precision "
-        "at N; figures without labels.",
-        "",
-        *table([*header, "epochs", "pictures/s"], rows),
-    ]
-
-
-def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]:
-    """How the reference stands against every other cell, at each length that both have, on the same queries."""
-    reference = plan.compared
-    result = {}
-    for bits in sorted({run["bits"] for run in found.runs.values()}):
-        ours = {run["seed"]: run for run in found.found(reference, bits) if run["digest"] in found.ap}
-        for cell in found.cells():
-            theirs = {
-                run["seed"]: run
-                for run in found.found(cell, bits)
-                if run["digest"] in found.ap and run["seed"] in ours and paired(ours[run["seed"]], run)
-            }
-            if cell != reference and theirs:
-                result[cell, bits] = compare(
-                    {seed: found.ap[ours[seed]["digest"]] for seed in theirs},
-                    {seed: found.ap[run["digest"]] for seed, run in theirs.items()},
-                )
-    return result
-
-
-def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether the queries and the database of two runs are known to be the same pictures with the same labels, so that
-    query stands against query. Runs of before digests were kept pair with one another, as they did."""
-    same = ("data", "failed", "queries", "database")
-    return all(one.get(key) == other.get(key) for key in same)
-
-
-def unpaired(found: Results, plan: Plan) -> list[str]:
-    """Runs that are not compared with the reference, since their queries are not known to be the same."""
-    return [
-        f"{cell}/{run['bits']}/{run['seed']}"
-        for cell in found.cells()
-        for run in found.found(cell)
-        for ours in found.found(plan.compared, run["bits"])
-        if cell != plan.compared and ours["seed"] == run["seed"] and not paired(ours, run)
-    ]
 
 
 def _comparisons(found: Results, plan: Plan) -> list[str]:
@@ -300,7 +130,7 @@ def _grids(found: Results, plan: Plan) -> list[str]:
             if judged:
                 chosen, _ = max(judged, key=lambda pair: pair[1])
                 blind = (
-                    f"chosen without labels (best {_JUDGED[what]}): {chosen}, mAP {_map_of(done, chosen):.3f}"
+                    f"chosen without labels (best {JUDGED[what]}): {chosen}, mAP {_map_of(done, chosen):.3f}"
                 )
             lines += [
                 f"{name}, over {' and '.join(grid.over)}: {blind}; the best by mAP would have been {best}, "
@@ -386,7 +216,7 @@ def _circumstances(runs: Sequence[dict[str, Any]]) -> list[str]:
             part
             for part in (
                 machine["accelerator"],
-                f"{machine['processor']}, {_cores(run)}",
+                f"{machine['processor']}, {tell_cores(run)}",
                 f"torch {versions.get('torch')}",
                 f"commit {(run['commit'] or 'unknown')[:10]}{' with changes' if run['changed'] else ''}",
             )

@@ -5,35 +5,23 @@ Data flow: `read_plan` → runs → (train → MODEL in work/NAME/RUN → evalua
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sightbook.arguments import function, optional, path_like, takes, text, whole
-from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.data import digest_of, weights_of
+from sightbook.benchmark.make import Making
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
-from sightbook.benchmark.tracking import criteria
 from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import ConfigError, SightbookError
 from sightbook.evaluate.protocols import protocol as protocol_named
-from sightbook.evaluate.report import Figures, Report
-from sightbook.evaluate.run import evaluate
+from sightbook.evaluate.report import Report
 from sightbook.evaluate.split import Split
 from sightbook.files import write_atomic
-from sightbook.learn import snapshots
-from sightbook.model.config import ModelConfig
-from sightbook.model.model import Model
 from sightbook.progress import Listener, Notice, silent
 
 AnyPath = str | PathLike[str]
@@ -103,10 +91,10 @@ def benchmark(
             if only is not None and run.cell != only:
                 continue
             assert split is not None and kept.data is not None, "what is not finished needs the data"
+            making = Making(declared, split, folder, listener)
             listener(Notice(f"{run.name}: {run.what.method}, {run.bits} bits, seed {run.seed}"))
             try:
-                made_of = {"data": kept.data, "weights": weights[run.cell]}
-                document, report = _made(declared, run, split, folder, made_of, listener=listener)
+                document, report = making.make(run, {"data": kept.data, "weights": weights[run.cell]})
             except SightbookError as error:
                 listener(Notice(f"{run.name} failed: {error}"))
                 failed.append((run.name, str(error)))
@@ -148,122 +136,6 @@ def _data(
             )
         )
     return split
-
-
-def _made(
-    plan: Plan, run: Run, split: Split, folder: Path, made_of: dict[str, str | None], *, listener: Listener
-) -> tuple[dict[str, Any], Report]:
-    """Trains, or goes on training, and judges one run."""
-    from sightbook.learn.train import train
-
-    of = blake2b(json.dumps(made_of, sort_keys=True).encode(), digest_size=3).hexdigest()
-    place = folder / f"{run.name}-{run.digest}-{of}"
-    if not (place / "config.json").exists():
-        resume = (place / "train" / "config.yaml").exists()
-        sources, keys = split.training_part()
-        declared: dict[str, Any] = {} if resume else {
-            "bits": run.bits, "nested": run.what.nested, "method": run.what.method, "backbone": run.what.backbone,
-            "train_part": run.what.train, "minutes": run.what.minutes, "epochs": run.what.epochs, "seed": run.seed,
-            "settings": dict(run.what.trained_with),
-        }  # fmt: skip
-        if place.exists() and not resume:
-            shutil.rmtree(place)  # it was stopped before anything was learned
-        train(
-            sources,
-            place,
-            resume=resume,
-            only=keys,
-            device=plan.device,
-            jobs=plan.jobs,
-            listener=listener,
-            **declared,
-        )
-    started = time.monotonic()
-    states = [*(each.folder for each in snapshots.found(place / "train")), place]
-    data, labels = plan.places
-    how: dict[str, Any] = {
-        "labels": labels, "junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition,
-        "jobs": plan.jobs, "listener": listener,
-    }  # fmt: skip
-    validated: list[float] = []
-    chosen = place
-    if run.what.selection is not None:
-        cut = evaluate(
-            states[0], plan.protocol, data, against=states[1:], baselines=(), validation=True, **how
-        )
-        validated = [each.map for each in (cut.figures, *cut.against)]
-        chosen = states[int(np.argmax(validated))]
-    model = Model.open(chosen)
-    report = evaluate(model, plan.protocol, data, baselines=plan.baselines, details=True, **how)
-    figures: dict[Path, Figures] = {chosen: report.figures}
-    others = [each for each in states if each != chosen]
-    if others:
-        watched = evaluate(others[0], plan.protocol, data, against=others[1:], baselines=(), **how)
-        figures |= zip(others, (watched.figures, *watched.against), strict=True)
-    facts = ModelConfig.read(place)
-    assert report.details is not None
-    document = {
-        **made_of,
-        "failed": sorted(Path(one["picture"]).name for one in report.failed),
-        "declared": run.what.model_dump(mode="json", exclude={"bits", "seeds"}),
-        "method": facts.method,
-        "backbone": _backbone(model),
-        "pretraining": facts.told_pretraining,
-        "selection": run.what.selection or facts.selection,
-        "validation": validated,
-        "fingerprint": model.fingerprint,
-        "ap_definition": report.ap_definition,
-        "protocol": report.protocol,
-        "R": report.R,
-        "queries": report.queries,
-        "database": report.database,
-        "map": report.map,
-        "map_symmetric": report.figures.map_symmetric,
-        "precision": dict(report.figures.precision),
-        "nested": [{"bits": one.bits, "map": one.map, "map_symmetric": one.map_symmetric} for one in report.nested],
-        "baselines": {name: asdict(one) for name, one in report.baselines.items()},
-        "verdict": dict(model.config.verdict),
-        "curves": {
-            name: {"at": one.at, "by_recall": one.by_recall}
-            for name, one in report.details.curves.items()
-            if not name.startswith(("against", "nested"))
-        },
-        "over_time": _over_time(states, [figures[each] for each in states]),
-        "trained": dict(facts.trained),
-        "pictures_per_second": _rate(facts.trained),
-        "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 3)},
-        "notes": list(report.notes),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        **circumstances(facts.trained["device"]),
-    }  # fmt: skip
-    return document, report
-
-
-def _backbone(model: Model) -> str:
-    backbone = model.config.network["backbone"]
-    return str(backbone.get("name") or backbone["kind"])
-
-
-def _rate(trained: Any) -> float | None:
-    """Pictures per second of training by steps; None where there were none."""
-    seconds = trained["seconds"] if trained["steps"] else 0
-    return round(trained["steps"] * trained["batch"] / seconds, 1) if seconds else None
-
-
-def _over_time(folders: list[Path], judged: list[Figures]) -> list[dict[str, Any]]:
-    """Figures of the snapshots and of the model, in order: for the curve of mAP over training time."""
-    points = []
-    for folder, figures in zip(folders, judged, strict=True):
-        facts = ModelConfig.read(folder)
-        points.append(
-            {
-                "seconds": facts.trained["seconds"],
-                "epochs": facts.trained.get("epochs"),
-                "map": figures.map,
-                **criteria(facts.verdict),
-            }
-        )
-    return points
 
 
 def _draw(kept: Results, run: Run, report: Report, page: Path) -> None:

@@ -14,72 +14,64 @@ from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Sources, Wait
 
 if TYPE_CHECKING:
-    from sightbook.ingest.report import AddPlan
+    from sightbook.ingest.report import AddPlan, AddReport
 
 _SHOWN = 20
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        autocompletion=completion.model,
+        help="The model that makes the codes of a new library.",
+        show_default="learned from the pictures, over the built-in network",
+    ),
+]
+Fine = Annotated[
+    bool | None,
+    typer.Option(
+        "--fine/--no-fine",
+        help="Whether a new library keeps a fine code of each picture, for better first answers; when not given: "
+        "if the model has them and the pictures are at most 1,000,000.",
+    ),
+]
+MovedFrom = Annotated[
+    str | None,
+    typer.Option(metavar="OLD", help="Where this SOURCE was when it was added; its pictures keep their ids."),
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Also try again what could not be read before.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Leave out pictures or folders that fit, such as drafts or *.gif, now and later; may be repeated.",
+    ),
+]
+NoExclude = Annotated[bool, typer.Option("--no-exclude", help="Forget what was excluded before.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Forget pictures that are gone from the SOURCE.")]
+PruneAll = Annotated[
+    bool,
+    typer.Option(
+        "--prune-all", help="The same, even when nothing of the SOURCE is left.", show_default=False
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def add(
     library: LibraryFolder,
     source: Sources,
     *,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            autocompletion=completion.model,
-            help="The model that makes the codes of a new library.",
-            show_default="learned from the pictures, over the built-in network",
-        ),
-    ] = None,
-    fine: Annotated[
-        bool | None,
-        typer.Option(
-            "--fine/--no-fine",
-            help="Whether a new library keeps a fine code of each picture, for better first answers; when not given: "
-            "if the model has them and the pictures are at most 1,000,000.",
-            show_default=False,
-        ),
-    ] = None,
+    model: Model = None,
+    fine: Fine = None,
     jobs: Jobs = None,
-    moved_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="OLD",
-            help="Where this SOURCE was when it was added; its pictures keep their ids.",
-            show_default=False,
-        ),
-    ] = None,
-    retry: Annotated[
-        bool,
-        typer.Option("--retry", help="Also try again what could not be read before.", show_default=False),
-    ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB",
-            help="Leave out pictures or folders that fit, such as drafts or *.gif, now and later; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    no_exclude: Annotated[
-        bool,
-        typer.Option("--no-exclude", help="Forget what was excluded before.", show_default=False),
-    ] = False,
-    prune: Annotated[
-        bool,
-        typer.Option("--prune", help="Forget pictures that are gone from the SOURCE.", show_default=False),
-    ] = False,
-    prune_all: Annotated[
-        bool,
-        typer.Option(
-            "--prune-all", help="The same, even when nothing of the SOURCE is left.", show_default=False
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what would be done, and do nothing.", show_default=False),
-    ] = False,
+    moved_from: MovedFrom = None,
+    retry: Retry = False,
+    exclude: Exclude = None,
+    no_exclude: NoExclude = False,
+    prune: Prune = False,
+    prune_all: PruneAll = False,
+    dry_run: DryRun = False,
     wait: Wait = 0,
     as_json: Json = False,
 ) -> None:
@@ -100,17 +92,9 @@ def add(
     """
     from sightbook.catalogue import folder
     from sightbook.catalogue.lock import waiting
-    from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing, tell
-    from sightbook.errors import typed
-    from sightbook.images.entry import noun
-    from sightbook.images.left_out import sentence
-    from sightbook.images.sources import open_sources
-    from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
     from sightbook.library.library import Library
-    from sightbook.model.config import ModelConfig
-    from sightbook.words import counted, none_read
 
     what: dict[str, Any] = {
         "moved_from": moved_from, "retry": retry, "exclude": exclude or (), "forget_excludes": no_exclude,
@@ -121,16 +105,10 @@ def add(
             Library.open(library, fine=fine).close()  # refuses what `add` would refuse
         with showing() as listener:
             plan = Library.plan(library, source, **what, listener=listener)
-        if as_json:
-            emit_json(plan)
-        else:
-            emit("\n".join(_told(plan, prune=prune or prune_all)))
+        answer(plan, _plan_text(plan, prune=prune or prune_all), as_json=as_json)
         return
     if model is not None:
-        # A mistyped SOURCE leaves no empty library behind.
-        sources, config = open_sources(source), ModelConfig.read(model)
-        refuse_other_kind(sources, config, library)
-        refuse_other_length(sources, config, library)
+        _refuse_misfit(library, source, model)
     started = time.monotonic()
     with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
         first = model is None and not folder.exists(library)
@@ -144,51 +122,87 @@ def add(
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
         if first:  # the pictures were read while the model was learned: that is what took its time
-            seconds = time.monotonic() - started
-            read = report.added + report.changed + len(report.failed)
-            report = replace(report, seconds=seconds, rate=read / seconds if read else 0.0)
+            report = _timed_anew(report, time.monotonic() - started)
         vectors = opened.model.takes_vectors
         advice = opened.status().advice if report.added and not as_json else None
-    good = report.added + report.changed + report.unchanged
-    failed = len(report.failed) + report.known_failures
-    if as_json:
-        emit_json(report)
-    else:
-        large = sum("over the limit" in failure.reason for failure in report.failed)
-        counts = [
-            (report.added, "added"),
-            (report.changed, "changed"),
-            (report.unchanged, "unchanged"),
-            (report.moved, "moved"),
-            (report.missing, "missing"),
-            (report.removed, "removed"),
-            (failed, "could not be read" + (f" ({large:,} over a limit of size)" if large else "")),
-        ]
-        shown = ", ".join(
-            f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
-        )
-        speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
-        emit(f"{shown}; took {report.seconds:,.1f} s{speed}")
-        if report.left_out:
-            names = f"`sightbook status {typed(library)} --left-out` names them"
-            emit(f"Left out: {sentence(report.left_out)}; {names}")
-        if report.known_failures:
-            files = counted(report.known_failures, "file")
-            emit(f"{files} failed before and did not change: --retry tries again")
-        if report.added:
-            query = "VECTOR.npy" if vectors else "PICTURE"
-            emit(f"Next: sightbook search {typed(library)} {query}")
-        if advice:
-            emit(f"Advice: {advice}")
-    if failed and not good:
+    answer(report, _text(report, library, vectors, advice), as_json=as_json)
+    _fail_where_none_read(report, library, vectors)
+
+
+def _refuse_misfit(library: Path, source: list[str], model: Path) -> None:
+    """ModelError for pictures where the model takes vectors, and the like; SourceError for a mistyped SOURCE, which
+    leaves no empty library behind."""
+    from sightbook.images.sources import open_sources
+    from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
+    from sightbook.model.config import ModelConfig
+
+    sources, config = open_sources(source), ModelConfig.read(model)
+    refuse_other_kind(sources, config, library)
+    refuse_other_length(sources, config, library)
+
+
+def _timed_anew(report: AddReport, seconds: float) -> AddReport:
+    """The report of an `add` that took so long."""
+    read = report.added + report.changed + len(report.failed)
+    return replace(report, seconds=seconds, rate=read / seconds if read else 0.0)
+
+
+def _text(report: AddReport, library: Path, vectors: bool, advice: str | None) -> str:
+    """The report for people, with what to do next."""
+    from sightbook.errors import typed
+    from sightbook.images.entry import noun
+    from sightbook.images.left_out import sentence
+    from sightbook.words import counted
+
+    large = sum("over the limit" in failure.reason for failure in report.failed)
+    counts = [
+        (report.added, "added"),
+        (report.changed, "changed"),
+        (report.unchanged, "unchanged"),
+        (report.moved, "moved"),
+        (report.missing, "missing"),
+        (report.removed, "removed"),
+        (_failed(report), "could not be read" + (f" ({large:,} over a limit of size)" if large else "")),
+    ]
+    shown = ", ".join(
+        f"{count:,} {word}" for count, word in counts if count or word in ("added", "unchanged")
+    )
+    speed = f" ({report.rate:,.0f} {noun(vectors)}/s)" if report.rate else ""
+    lines = [f"{shown}; took {report.seconds:,.1f} s{speed}"]
+    if report.left_out:
+        names = f"`sightbook status {typed(library)} --left-out` names them"
+        lines.append(f"Left out: {sentence(report.left_out)}; {names}")
+    if report.known_failures:
+        files = counted(report.known_failures, "file")
+        lines.append(f"{files} failed before and did not change: --retry tries again")
+    if report.added:
+        lines.append(f"Next: sightbook search {typed(library)} {'VECTOR.npy' if vectors else 'PICTURE'}")
+    if advice:
+        lines.append(f"Advice: {advice}")
+    return "\n".join(lines)
+
+
+def _failed(report: AddReport) -> int:
+    """Pictures that could not be read, now or before."""
+    return len(report.failed) + report.known_failures
+
+
+def _fail_where_none_read(report: AddReport, library: Path, vectors: bool) -> None:
+    """PartialFailure when there is not one good picture in the sources."""
+    from sightbook.cli.guard import PartialFailure
+    from sightbook.errors import typed
+    from sightbook.images.entry import noun
+    from sightbook.words import none_read
+
+    if (failed := _failed(report)) and not report.added + report.changed + report.unchanged:
         raise PartialFailure(
             f"{none_read(failed, noun(vectors)[:-1])}: `sightbook status {typed(library)} "
             "--failures` lists the reasons"
         )
 
 
-def _told(plan: AddPlan, *, prune: bool) -> list[str]:
-    """The plan in lines: what would happen to which pictures, the first of each kind by name."""
+def _plan_text(plan: AddPlan, *, prune: bool) -> str:
+    """The plan for people: what would happen to which pictures, the first of each kind by name."""
     from sightbook.images.left_out import sentence
 
     gone = "would be removed" if prune else "are missing and would be left out of searches"
@@ -211,4 +225,4 @@ def _told(plan: AddPlan, *, prune: bool) -> list[str]:
         lines.append(
             f"{plan.known_failures:,} could not be read before and would not be tried without --retry"
         )
-    return lines
+    return "\n".join(lines)

@@ -11,9 +11,7 @@ from sightbook.cli.options import Json
 
 
 def benchmark(
-    plan: Annotated[
-        Path, typer.Argument(metavar="FILE.yaml", help="The declared experiment.", show_default=False)
-    ],
+    plan: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The declared experiment.")],
     *,
     results: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Where NAME.json of each experiment lies.")
@@ -25,16 +23,12 @@ def benchmark(
         Path, typer.Option(metavar="FOLDER", help="Where the models are kept; a stopped call goes on there.")
     ] = Path("runs"),
     cell: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Make this line of the table only.", show_default=False),
+        str | None, typer.Option(metavar="NAME", help="Make this line of the table only.")
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            metavar="N",
-            help="Try the experiment with this budget for every run instead of its own.",
-            show_default=False,
+            min=0, metavar="N", help="Try the experiment with this budget for every run instead of its own."
         ),
     ] = None,
     as_json: Json = False,
@@ -50,7 +44,7 @@ def benchmark(
       sightbook benchmark my-plan.yaml --results out --page out/results.md
     """
     from sightbook.benchmark.run import benchmark as measure
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.errors import ConfigError
 
@@ -58,12 +52,12 @@ def benchmark(
         summary = measure(
             plan, results=results, page=page, work=work, only=cell, epochs=epochs, listener=listener
         )
-    if as_json:
-        emit_json(summary.to_json())
-    else:
-        emit(f"{len(summary.ran)} runs made, {len(summary.kept)} were there already.")
-        emit(f"Results: {summary.results}")
-        emit(f"Look at: {summary.page}")
+    text = (
+        f"{len(summary.ran)} runs made, {len(summary.kept)} were there already.\n"
+        f"Results: {summary.results}\n"
+        f"Look at: {summary.page}"
+    )
+    answer(summary.to_json(), text, as_json=as_json)
     if summary.failed:
         name, reason = summary.failed[0]
         raise ConfigError(f"{len(summary.failed)} runs failed, such as {name}: {reason}")

@@ -14,8 +14,7 @@ def check(
     library: LibraryFolder,
     *,
     salvage: Annotated[
-        bool,
-        typer.Option("--salvage", help="Save what can be read of a damaged catalogue into a new one."),
+        bool, typer.Option("--salvage", help="Save what can be read of a damaged catalogue into a new one.")
     ] = False,
     wait: Wait = 0,
     as_json: Json = False,
@@ -32,7 +31,7 @@ def check(
     """
     from sightbook.catalogue.lock import waiting
     from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import emit, emit_json, note
+    from sightbook.cli.output import answer, emit, note
     from sightbook.errors import typed
     from sightbook.library.care.check import check as look
     from sightbook.library.care.salvage import salvage as save
@@ -48,10 +47,7 @@ def check(
             )
     with waiting(wait, note):
         found = look(library)
-    if as_json:
-        emit_json(found)
-    else:
-        emit(columns([(each.verdict, each.what, each.text) for each in found]))
+    answer(found, columns([(each.verdict, each.what, each.text) for each in found]), as_json=as_json)
     broken = [each for each in found if each.verdict == "broken"]
     if broken:
         raise PartialFailure(f"{library} is not sound: {broken[0].text}")
@@ -67,12 +63,10 @@ def compact(library: LibraryFolder, *, wait: Wait = 0, as_json: Json = False) ->
       sightbook compact library/
     """
     from sightbook.catalogue.lock import waiting
-    from sightbook.cli.output import emit, emit_json, note
+    from sightbook.cli.output import answer, note
     from sightbook.library.care.compact import compact as rewrite
 
     with waiting(wait, note):
         before, after = rewrite(library)
-    if as_json:
-        emit_json({"before": before, "after": after})
-    else:
-        emit(f"{before / 1e6:,.2f} MB before, {after / 1e6:,.2f} MB now")
+    text = f"{before / 1e6:,.2f} MB before, {after / 1e6:,.2f} MB now"
+    answer({"before": before, "after": after}, text, as_json=as_json)

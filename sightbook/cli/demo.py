@@ -14,9 +14,7 @@ def demo(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE",
-            help="Your own pictures instead of drawn ones: a folder, .tar or .parquet.",
-            show_default=False,
+            metavar="SOURCE", help="Your own pictures instead of drawn ones: a folder, .tar or .parquet."
         ),
     ] = None,
     minutes: Annotated[
@@ -48,13 +46,10 @@ def demo(
       sightbook demo
       sightbook demo --data photos/
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.demo.run import run
 
     with showing() as listener:
         report = run(out, data=data, minutes=minutes, listener=listener)
-    if as_json:
-        emit_json(report.to_json())
-    else:
-        emit(report.text())
+    answer(report.to_json(), report.text(), as_json=as_json)

@@ -10,91 +10,95 @@ import typer
 from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, ModelFolder, names_for
 
+Protocol = Annotated[
+    str,
+    typer.Option(
+        metavar=names_for("evaluate", completion.protocol),
+        autocompletion=completion.protocol,
+        help="What is asked, searched and counted.",
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="PATH", help="Pictures or vectors, with labels or with --labels.", show_default=False
+    ),
+]
+Labels = Annotated[Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.")]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column of the labels, in the data or the CSV.",
+        show_default="label, else labels",
+    ),
+]
+Against = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="MODEL0",
+        autocompletion=completion.model,
+        help="Another model to stand beside it, say an untrained one; may be repeated.",
+    ),
+]
+Junk = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Leave out answers that share this column of the CSV with the query (the same series, say).",
+    ),
+]
+Cut = Annotated[
+    int | None,
+    typer.Option("-R", min=1, metavar="N", help="Answers counted per query.", show_default="by the protocol"),
+]
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar=names_for("evaluate", completion.baseline),
+        autocompletion=completion.baseline,
+        help="A ranking to stand beside the model's; repeatable.",
+        show_default="float, thumbnail, random",
+    ),
+]
+Definition = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=completion.definition,
+        help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
+    ),
+]
+Validation = Annotated[
+    bool,
+    typer.Option(
+        "--validation",
+        help="Judge on a cut of the training pictures, to choose settings by: the queries stay unseen.",
+    ),
+]
+Plots = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Draw into this folder: precision by rank and by recall, use of codewords, answers to look at.",
+    ),
+]
+
 
 def evaluate(
     model: ModelFolder,
     *,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            metavar=names_for("evaluate", completion.protocol),
-            autocompletion=completion.protocol,
-            help="What is asked, searched and counted.",
-            show_default=False,
-        ),
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="Pictures or vectors, with labels or with --labels.", show_default=False
-        ),
-    ],
-    labels: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.", show_default=False)
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The column of the labels, in the data or the CSV.",
-            show_default="label, else labels",
-        ),
-    ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="MODEL0",
-            autocompletion=completion.model,
-            help="Another model to stand beside it, say an untrained one; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    junk: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Leave out answers that share this column of the CSV with the query (the same series, say).",
-            show_default=False,
-        ),
-    ] = None,
-    R: Annotated[
-        int | None,
-        typer.Option(
-            "-R", min=1, metavar="N", help="Answers counted per query.", show_default="by the protocol"
-        ),
-    ] = None,
-    baseline: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar=names_for("evaluate", completion.baseline),
-            autocompletion=completion.baseline,
-            help="A ranking to stand beside the model's; repeatable.",
-            show_default="float, thumbnail, random",
-        ),
-    ] = None,
-    ap_definition: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            autocompletion=completion.definition,
-            help="Average precision: hits-in-top-R, relevant-with-cutoff, trapezoid or full-ranking.",
-        ),
-    ] = "hits-in-top-R",
-    validation: Annotated[
-        bool,
-        typer.Option(
-            "--validation",
-            help="Judge on a cut of the training pictures, to choose settings by: the queries stay unseen.",
-        ),
-    ] = False,
-    plots: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Draw into this folder: precision by rank and by recall, use of codewords, answers to look at.",
-            show_default=False,
-        ),
-    ] = None,
+    protocol: Protocol,
+    data: Data,
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    against: Against = None,
+    junk: Junk = None,
+    R: Cut = None,
+    baseline: Baselines = None,
+    ap_definition: Definition = "hits-in-top-R",
+    validation: Validation = False,
+    plots: Plots = None,
     jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +113,7 @@ def evaluate(
       sightbook evaluate model/ --protocol labelled --data photos/ --labels labels.csv
       sightbook evaluate model/ --protocol cifar10-I --data cifar10/ --against untrained/ --plots plots/
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.evaluate.plots import check, draw
     from sightbook.evaluate.run import evaluate as measure
@@ -135,9 +139,5 @@ def evaluate(
         )
         if plots is not None:
             drawn = draw(report, plots)
-    if as_json:
-        emit_json(report.to_json())
-    else:
-        emit(report.text().rstrip())
-        if plots is not None:
-            emit("Look at: " + ", ".join(str(path) for path in drawn))
+    look = "" if plots is None else "\nLook at: " + ", ".join(str(path) for path in drawn)
+    answer(report.to_json(), report.text().rstrip() + look, as_json=as_json)

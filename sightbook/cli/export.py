@@ -13,9 +13,7 @@ from sightbook.words import counted
 
 
 def export(
-    source: Annotated[
-        Path, typer.Argument(metavar="MODEL|LIBRARY", help="What is to be exported.", show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(metavar="MODEL|LIBRARY", help="What is to be exported.")],
     *,
     format_: Annotated[
         str,
@@ -24,12 +22,9 @@ def export(
             metavar="onnx|faiss|parquet|embeddings",
             autocompletion=completion.one_of("onnx", "faiss", "parquet", "embeddings"),
             help="Of a MODEL its encoder; of a LIBRARY a plain faiss index, codes and keys, or embeddings.",
-            show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(metavar="PATH", help="The file to write; must be new.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write; must be new.")],
     jobs: Jobs = None,
 ) -> None:
     """Write a model or a library for other programs.

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, LibraryFolder, Wait
 
+if TYPE_CHECKING:
+    from sightbook.learn.first import First
+    from sightbook.progress import Listener
+
+
+NewModel = Annotated[
+    Path | None,
+    typer.Option(metavar="NEW", autocompletion=completion.model, help="The model that makes the new codes."),
+]
+Learn = Annotated[
+    bool,
+    typer.Option(
+        "--learn",
+        help="Learn a new model from what the library holds now, over the built-in network, and take that.",
+    ),
+]
+
 
 def migrate(
     library: LibraryFolder,
     *,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="NEW",
-            autocompletion=completion.model,
-            help="The model that makes the new codes.",
-            show_default=False,
-        ),
-    ] = None,
-    learn: Annotated[
-        bool,
-        typer.Option(
-            "--learn",
-            help="Learn a new model from what the library holds now, over the built-in network, and take that.",
-            show_default=False,
-        ),
-    ] = False,
+    model: NewModel = None,
+    learn: Learn = False,
     jobs: Jobs = None,
     wait: Wait = 0,
     as_json: Json = False,
@@ -45,15 +48,12 @@ def migrate(
       sightbook migrate library/ --learn
       sightbook migrate library/ --model better-model/
     """
-    from contextlib import ExitStack
-
     from sightbook.catalogue.lock import waiting
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing, tell
-    from sightbook.errors import ConfigError, LibraryError
+    from sightbook.errors import ConfigError
     from sightbook.images.entry import noun
     from sightbook.ingest.migrate import migrate as change
-    from sightbook.library.library import Library
     from sightbook.model.model import Model
     from sightbook.words import counted, verb
 
@@ -62,32 +62,32 @@ def migrate(
     with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
         seen = None
         if model is None:
-            from sightbook.cli.first import learning
-
-            with Library.open(library) as opened:
-                held, bits = opened.status().sources, opened.facts.bits
-            sources = [source.root for source in held]
-            exclude = {Path(source.root): source.exclude for source in held}
-            if not sources:
-                raise LibraryError(f"{library} holds nothing to learn from: add some first")
-            found = stack.enter_context(
-                learning(
-                    library,
-                    sources,
-                    bits=bits if bits % 8 == 0 else 64,
-                    exclude=exclude,
-                    jobs=jobs,
-                    listener=listener,
-                )
-            )
+            found = stack.enter_context(_relearning(library, jobs, listener))
             model, seen = found.folder, found.seen
         new = Model.open(model)
         report = change(library, new, jobs=jobs, seen=seen, listener=listener)
-    if as_json:
-        emit_json(report)
-        return
     counts = ((report.missing, "missing"), (report.failed, "could not be read"))
     rest = "".join(f", {count:,} {word}" for count, word in counts if count)
     what, of = noun(new.takes_vectors), "a model learned from them" if learn else model
     encoded = f"{counted(report.encoded, what[:-1])} {verb(report.encoded, 'have')}"
-    emit(f"{encoded} codes of {of} now{rest}; took {report.seconds:,.1f} s")
+    answer(report, f"{encoded} codes of {of} now{rest}; took {report.seconds:,.1f} s", as_json=as_json)
+
+
+def _relearning(library: Path, jobs: int | None, listener: Listener) -> AbstractContextManager[First]:
+    """A model of what the library holds, with codes as long as its own. LibraryError where it holds nothing."""
+    from sightbook.cli.first import learning
+    from sightbook.errors import LibraryError
+    from sightbook.library.library import Library
+
+    with Library.open(library) as opened:
+        held, bits = opened.status().sources, opened.facts.bits
+    if not held:
+        raise LibraryError(f"{library} holds nothing to learn from: add some first")
+    return learning(
+        library,
+        [source.root for source in held],
+        bits=bits if bits % 8 == 0 else 64,
+        exclude={Path(source.root): source.exclude for source in held},
+        jobs=jobs,
+        listener=listener,
+    )

@@ -16,7 +16,6 @@ Sources = Annotated[
         metavar="SOURCE...",
         help='Pictures: a folder (any depth), a .tar, a .parquet, a picture, or a quoted pattern like "shards/*.tar"; '
         "or vectors: a .npy or a .parquet.",
-        show_default=False,
     ),
 ]
 ModelFolder = Annotated[
@@ -25,7 +24,6 @@ ModelFolder = Annotated[
         metavar="MODEL",
         help="A model folder, as `sightbook train` writes it.",
         autocompletion=completion.model,
-        show_default=False,
     ),
 ]
 LibraryFolder = Annotated[
@@ -34,7 +32,6 @@ LibraryFolder = Annotated[
         metavar="LIBRARY",
         help="A library folder, as `sightbook add` makes it.",
         autocompletion=completion.folders,
-        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

@@ -45,6 +45,14 @@ def emit_json(document: Any) -> None:
     emit(text.replace("\x7f", "\\u007f"))
 
 
+def answer(document: Any, text: str, *, as_json: bool) -> None:
+    """Writes what a verb found: one JSON document, or the text for people."""
+    if as_json:
+        emit_json(document)
+    else:
+        emit(text)
+
+
 def harmless(text: str) -> str:
     """The text with control characters escaped, but for line ends and tabs: a file's name must not steer a terminal."""
     return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

@@ -16,7 +16,6 @@ def remove(
         typer.Argument(
             metavar="KEY|PATTERN...",
             help="Paths as the library or the shell has them, folders, sources, or quoted patterns.",
-            show_default=False,
         ),
     ],
     *,
@@ -34,12 +33,10 @@ def remove(
       sightbook remove library/ "holiday/*"
     """
     from sightbook.catalogue.lock import waiting
-    from sightbook.cli.output import emit, emit_json, note
+    from sightbook.cli.output import answer, note
     from sightbook.library.library import Library
 
     with waiting(wait, note), Library.open(library) as opened:
         removed = opened.remove(key)
-    if as_json:
-        emit_json({"library": str(library), "removed": removed})
-    else:
-        emit(f"{removed:,} removed from {library}")
+    document = {"library": str(library), "removed": removed}
+    answer(document, f"{removed:,} removed from {library}", as_json=as_json)

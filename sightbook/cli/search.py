@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,43 +15,77 @@ if TYPE_CHECKING:
     from sightbook.search.hit import Hit
 
 
+Queries = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...", help="The picture files to ask with; in a library of vectors .npy files."
+    ),
+]
+Count = Annotated[int, typer.Option("-k", min=1, metavar="K", help="Answers per picture.")]
+ScanBits = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Scan the first N bits of each code only, then score the best by all: for models with nested codes.",
+    ),
+]
+NoFine = Annotated[
+    bool,
+    typer.Option(
+        "--no-fine", help="Search by the short codes alone, where there are fine codes.", show_default=False
+    ),
+]
+Sheet = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write query and answers as one picture (.png or .jpg)."),
+]
+
+
+@dataclass
+class Searches:
+    """The queries that could be asked, with their hits, and those that could not, with the reason."""
+
+    asked: list[str] = field(default_factory=list)
+    hits: list[list[Hit]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, names: list[str], found: list[Hit]) -> None:
+        """Queries of one search, whose hits tell by number whose they are."""
+        before = len(self.asked)
+        self.asked += names
+        self.hits += [[] for _ in names]
+        for hit in found:
+            self.hits[before + hit.query].append(replace(hit, query=before + hit.query))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Each query with its hits."""
+        return [
+            {"query": query, "hits": [{**asdict(hit), "uri": hit.uri} for hit in found]}
+            for query, found in zip(self.asked, self.hits, strict=True)
+        ]
+
+    def text(self) -> str:
+        """Each query with its hits, a line each."""
+        from sightbook.images.names import escape
+        from sightbook.words import columns
+
+        parts = []
+        for query, found in zip(self.asked, self.hits, strict=True):
+            rows = [(str(hit.rank), f"{hit.score:z.3f}", hit.locator) for hit in found]
+            lines = columns(rows, indent="  ", right=(0, 1)) or "  nothing found: the library is empty"
+            parts.append(f"{escape(query)}\n{lines}")
+        return "\n\n".join(parts)
+
+
 def search(
     library: LibraryFolder,
-    image: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="The picture files to ask with; in a library of vectors .npy files.",
-            show_default=False,
-        ),
-    ],
+    image: Queries,
     *,
-    k: Annotated[int, typer.Option("-k", min=1, metavar="K", help="Answers per picture.")] = 10,
-    scan_bits: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Scan the first N bits of each code only, then score the best by all: for models with nested codes.",
-            show_default=False,
-        ),
-    ] = None,
-    no_fine: Annotated[
-        bool,
-        typer.Option(
-            "--no-fine",
-            help="Search by the short codes alone, where there are fine codes.",
-            show_default=False,
-        ),
-    ] = False,
+    k: Count = 10,
+    scan_bits: ScanBits = None,
+    no_fine: NoFine = False,
     as_json: Json = False,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write query and answers as one picture (.png or .jpg).",
-            show_default=False,
-        ),
-    ] = None,
+    sheet: Sheet = None,
 ) -> None:
     """Find the pictures that look most like yours, best first.
 
@@ -67,65 +101,60 @@ def search(
       sightbook search vectors-library/ query.npy
     """
     from sightbook.cli.guard import PartialFailure
-    from sightbook.cli.output import emit, emit_json, note
-    from sightbook.errors import ConfigError, PictureError, SourceError
+    from sightbook.cli.output import emit, emit_json
     from sightbook.images.entry import noun
-    from sightbook.images.names import escape, existing
     from sightbook.library.library import Library
-    from sightbook.words import columns
 
     if sheet is not None:
         from sightbook.present.sheet import check_name
 
         check_name(sheet)
-    asked: list[str] = []
-    bad: list[dict[str, str]] = []
-    hits: list[list[Hit]] = []
     with Library.open(library) as opened:
-        vectors = _check_kind(opened, [existing(query) or query for query in image], sheet)
-        for query in image:
-            try:
-                if vectors:
-                    names, found = _search_vectors(
-                        opened, existing(query) or query, k, scan_bits, False if no_fine else None
-                    )
-                else:
-                    names = [query]
-                    found = opened.search(query, k=k, scan_bits=scan_bits, fine=False if no_fine else None)
-            except (PictureError, ConfigError, SourceError) as error:
-                if not (vectors or isinstance(error, PictureError)):
-                    raise
-                bad.append({"query": query, "reason": str(error)})
-                note(f"{escape(query)} is skipped: {error}")
-                continue
-            answers: list[list[Hit]] = [[] for _ in names]
-            for hit in found:
-                answers[hit.query].append(replace(hit, query=len(asked) + hit.query))
-            hits += answers
-            asked += names
-    if sheet is not None and asked:
+        vectors = _check_kind(opened, [_file(query) for query in image], sheet)
+        found = _ask(opened, image, {"k": k, "scan_bits": scan_bits, "fine": False if no_fine else None})
+    drawn = sheet if found.asked else None
+    if drawn is not None:
         from sightbook.present.sheet import sheet as draw_sheet
 
         draw_sheet(
-            [existing(query) or query for query in asked], [hit for found in hits for hit in found], sheet
+            [_file(query) for query in found.asked], [hit for hits in found.hits for hit in hits], drawn
         )
     if as_json:
-        queries = [
-            {"query": query, "hits": [{**asdict(hit), "uri": hit.uri} for hit in found]}
-            for query, found in zip(asked, hits, strict=True)
-        ]
-        emit_json(
-            {"library": library, "k": k, "queries": queries, "failed": bad, "sheet": sheet if asked else None}
-        )
-    else:
-        for number, (query, found) in enumerate(zip(asked, hits, strict=True)):
-            emit(("\n" if number else "") + escape(query))
-            rows = [(str(hit.rank), f"{hit.score:z.3f}", hit.locator) for hit in found]
-            emit(columns(rows, indent="  ", right=(0, 1)) or "  nothing found: the library is empty")
-        if sheet is not None and asked:
-            emit(f"\nSheet: {sheet}")
-    if not asked:
+        queries = found.to_json()
+        emit_json({"library": library, "k": k, "queries": queries, "failed": found.failed, "sheet": drawn})
+    elif found.asked:
+        emit(found.text() + (f"\n\nSheet: {drawn}" if drawn is not None else ""))
+    if not found.asked:
         raise PartialFailure(f"none of the {noun(vectors)} to search with could be read")
+
+
+def _file(query: str) -> str:
+    """The file that a query names, however its name is written."""
+    from sightbook.images.names import existing
+
+    return existing(query) or query
+
+
+def _ask(library: Library, queries: list[str], how: dict[str, Any]) -> Searches:
+    """Searches with each query, `how` as the library takes it; one that cannot be read is said and passed over."""
+    from sightbook.cli.output import note
+    from sightbook.errors import ConfigError, PictureError, SourceError
+    from sightbook.images.names import escape
+
+    answers = Searches()
+    vectors = library.model.takes_vectors
+    for query in queries:
+        try:
+            if vectors:
+                answers.add(*_search_vectors(library, _file(query), how))
+            else:
+                answers.add([query], library.search(query, **how))
+        except (PictureError, ConfigError, SourceError) as error:
+            if not (vectors or isinstance(error, PictureError)):
+                raise
+            answers.failed.append({"query": query, "reason": str(error)})
+            note(f"{escape(query)} is skipped: {error}")
+    return answers
 
 
 def _check_kind(library: Library, queries: list[str], sheet: Path | None) -> bool:
@@ -147,12 +176,10 @@ def _check_kind(library: Library, queries: list[str], sheet: Path | None) -> boo
     return vectors
 
 
-def _search_vectors(
-    library: Library, path: str, k: int, scan_bits: int | None, fine: bool | None
-) -> tuple[list[str], list[Hit]]:
+def _search_vectors(library: Library, path: str, how: dict[str, Any]) -> tuple[list[str], list[Hit]]:
     """One search for each vector of a file: what the queries are called, and all their hits."""
     from sightbook.images.kinds.npy import read_query
 
     rows = read_query(path)
     names = [path] if len(rows) == 1 else [f"{path} row {row}" for row in range(len(rows))]
-    return names, library.search_vectors(rows, k, scan_bits=scan_bits, fine=fine)
+    return names, library.search_vectors(rows, **how)

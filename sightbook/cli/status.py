@@ -20,8 +20,7 @@ def status(
         bool, typer.Option("--failures", help="List every picture that could not be read.")
     ] = False,
     left_out: Annotated[
-        bool,
-        typer.Option("--left-out", help="Name what the sources hold and the library does not take."),
+        bool, typer.Option("--left-out", help="Name what the sources hold and the library does not take.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -35,15 +34,12 @@ def status(
       sightbook status library/ --failures
       sightbook status library/ --left-out
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.library.library import Library
 
     with Library.open(library) as opened:
         found = opened.status()
-    if as_json:
-        emit_json(found)
-    else:
-        emit(text(found, every_failure=failures, names=left_out))
+    answer(found, text(found, every_failure=failures, names=left_out), as_json=as_json)
 
 
 def text(found: Status, *, every_failure: bool, names: bool = False) -> str:

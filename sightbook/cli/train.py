@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightbook.cli import completion
 from sightbook.cli.options import Jobs, Json, Sources, names_for
+
+if TYPE_CHECKING:
+    from sightbook.learn.report import TrainReport
 
 
 def needed(context: typer.Context, out: Path | None) -> Path | None:
@@ -18,117 +21,127 @@ def needed(context: typer.Context, out: Path | None) -> Path | None:
     return out
 
 
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The model folder to write; must be new or empty. Needed, but for --show.",
+        callback=needed,
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar=names_for("train", completion.method) + "|FILE.py:NAME",
+        autocompletion=completion.method,
+        help="How to learn; FILE.py:NAME is a method of your own.",
+        show_default="neighbours where no weight of the network is trained, else rcq",
+    ),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOLDER",
+        autocompletion=completion.backbone,
+        help="The network to start from: vit, resnet, a pretrained one by hub name or folder, builtin, or auto.",
+        show_default="chosen by the pictures: a pretrained one for photos, resnet up to 64 pixels",
+    ),
+]
+TrainPart = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        metavar="head|last:N|all",
+        autocompletion=completion.one_of("head", "last:", "all"),
+        help="What of a pretrained backbone is trained: nothing of it (codes are learned in closed form), its "
+        "last N blocks, or all.",
+        show_default="all; head of a chosen one",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar=names_for("train", completion.preset),
+        autocompletion=completion.preset,
+        help="Sizes and rates that go together.",
+        show_default="small or photo, by the pictures",
+    ),
+]
+Bits = Annotated[
+    int | None, typer.Option(metavar="16..128", help="Length of a picture's code.", show_default="64")
+]
+Nested = Annotated[
+    bool,
+    typer.Option(
+        "--nested", help="Make the first 16, 32, 64 bits of each code good codes by themselves, too."
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Passes over the pictures instead of --minutes; 0 writes the untrained model.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(metavar="T", help="Train for this long.", show_default="10, of learning by steps"),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps",
+        autocompletion=completion.one_of("auto", "cpu", "cuda", "mps"),
+        help="Where to compute.",
+    ),
+]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="Settings from a YAML file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=completion.setting,
+        help="One setting, over all others; may be repeated.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="With --epochs: same seed, same model (on the same machine).", show_default="0"
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")]
+Show = Annotated[
+    bool,
+    typer.Option(
+        "--show",
+        is_eager=True,  # known when --out is looked at
+        help="Print the settings that this command would learn with, and leave it at that.",
+    ),
+]
+
+
 def train(
     source: Sources,
     *,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="The model folder to write; must be new or empty. Needed, but for --show.",
-            callback=needed,
-            show_default=False,
-        ),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar=names_for("train", completion.method) + "|FILE.py:NAME",
-            autocompletion=completion.method,
-            help="How to learn; FILE.py:NAME is a method of your own.",
-            show_default="neighbours where no weight of the network is trained, else rcq",
-        ),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER",
-            autocompletion=completion.backbone,
-            help="The network to start from: vit, resnet, a pretrained one by hub name or folder, builtin, or auto.",
-            show_default="chosen by the pictures: a pretrained one for photos, resnet up to 64 pixels",
-        ),
-    ] = None,
-    train_part: Annotated[
-        str | None,
-        typer.Option(
-            "--train",
-            metavar="head|last:N|all",
-            autocompletion=completion.one_of("head", "last:", "all"),
-            help="What of a pretrained backbone is trained: nothing of it (codes are learned in closed form), its "
-            "last N blocks, or all.",
-            show_default="all; head of a chosen one",
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar=names_for("train", completion.preset),
-            autocompletion=completion.preset,
-            help="Sizes and rates that go together.",
-            show_default="small or photo, by the pictures",
-        ),
-    ] = None,
-    bits: Annotated[
-        int | None, typer.Option(metavar="16..128", help="Length of a picture's code.", show_default="64")
-    ] = None,
-    nested: Annotated[
-        bool,
-        typer.Option(
-            "--nested", help="Make the first 16, 32, 64 bits of each code good codes by themselves, too."
-        ),
-    ] = False,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Passes over the pictures instead of --minutes; 0 writes the untrained model.",
-            show_default=False,
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(metavar="T", help="Train for this long.", show_default="10, of learning by steps"),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps",
-            autocompletion=completion.one_of("auto", "cpu", "cuda", "mps"),
-            help="Where to compute.",
-        ),
-    ] = "auto",
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings from a YAML file.", show_default=False)
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            autocompletion=completion.setting,
-            help="One setting, over all others; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="With --epochs: same seed, same model (on the same machine).", show_default="0"
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL.")
-    ] = False,
+    out: Out = None,
+    method: Method = None,
+    backbone: Backbone = None,
+    train_part: TrainPart = None,
+    preset: Preset = None,
+    bits: Bits = None,
+    nested: Nested = False,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    device: Device = "auto",
+    config: Config = None,
+    set_: Settings = None,
+    seed: Seed = None,
+    resume: Resume = False,
     jobs: Jobs = None,
-    show: Annotated[
-        bool,
-        typer.Option(
-            "--show",
-            is_eager=True,  # known when --out is looked at
-            help="Print the settings that this command would learn with, and leave it at that.",
-        ),
-    ] = False,
+    show: Show = False,
     as_json: Json = False,
 ) -> None:
     """Learn a model from your pictures, without labels.
@@ -150,12 +163,11 @@ def train(
       sightbook train embeddings.parquet --out vectors-model/ --bits 64
       torchrun --nproc-per-node 4 -m sightbook train photos/ --out model/ --backbone resnet
     """
-    from sightbook.cli.output import emit, emit_json
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing
-    from sightbook.errors import typed
-    from sightbook.images.left_out import sentence as left_out
+    from sightbook.learn.place import first_rank
     from sightbook.learn.settings.config import dump
-    from sightbook.learn.train import first_rank, resolve
+    from sightbook.learn.train import resolve
     from sightbook.learn.train import train as learn
 
     asked: dict[str, Any] = {
@@ -166,24 +178,26 @@ def train(
     if show:
         with showing() as listener:
             resolved = resolve(source, out, **asked, listener=listener)
-        if as_json:
-            emit_json(resolved.model_dump(mode="json"))
-        else:
-            emit(dump(resolved).rstrip())
+        answer(resolved.model_dump(mode="json"), dump(resolved).rstrip(), as_json=as_json)
         return
     assert out is not None, "its callback has seen to that"
     with showing() as listener:
         report = learn(source, out, **asked, jobs=jobs, listener=listener)
-    if not first_rank():
-        return
-    if as_json:
-        emit_json(report.to_json())
-        return
-    emit(report.sentence)
+    if first_rank():
+        answer(report.to_json(), _text(report, source[0]), as_json=as_json)
+
+
+def _text(report: TrainReport, source: str) -> str:
+    """The report for people, with what to do next."""
+    from sightbook.errors import typed
+    from sightbook.images.left_out import sentence
+
+    lines = [report.sentence]
     if report.left_out:
-        emit(f"Left out: {left_out(report.left_out)}; --json names them")
-    emit(f"Model: {report.folder}")
-    emit(f"Next:  sightbook add LIBRARY {typed(source[0])} --model {typed(report.folder)}")
+        lines.append(f"Left out: {sentence(report.left_out)}; --json names them")
+    lines.append(f"Model: {report.folder}")
+    lines.append(f"Next:  sightbook add LIBRARY {typed(source)} --model {typed(report.folder)}")
+    return "\n".join(lines)
 
 
 def split_settings(settings: list[str]) -> dict[str, str]:

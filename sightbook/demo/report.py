@@ -22,7 +22,7 @@ class Few:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DemoReport:
     """Figures are shares of 1; `map_*` need labels, None without. verdict: the sentence that training ended with.
 
     random, thumbnail (colour thumbnails at as many bits), untrained (the network before training) are the same

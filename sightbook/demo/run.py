@@ -15,9 +15,9 @@ from typing import Any
 
 from sightbook.demo.draw import collection
 from sightbook.demo.folder import fresh
-from sightbook.demo.report import Few, Report
+from sightbook.demo.report import DemoReport, Few
 from sightbook.errors import MissingExtra
-from sightbook.evaluate.report import Report as Measured
+from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
@@ -58,7 +58,7 @@ def run(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     listener: Listener = silent,
-) -> Report:
+) -> DemoReport:
     """Runs the demo in a folder of its own (see `folder.fresh`), on drawn pictures or on those of `data`.
 
     minutes: of training, in place of a fixed amount of work (own pictures that are learned from scratch: one minute);
@@ -86,7 +86,7 @@ def _drawn(
     seed: int,
     settings: Mapping[str, Any] | None,
     listener: Listener,
-) -> Report:
+) -> DemoReport:
     """All drawn pictures teach a network of their own, from scratch; the built-in one looks at some of them."""
     total = work.database + work.queries
     listener(Notice(f"Drawing {total:,} pictures into {folder / 'pictures'}"))
@@ -148,7 +148,7 @@ def _own(
     seed: int,
     settings: Mapping[str, Any] | None,
     listener: Listener,
-) -> Report:
+) -> DemoReport:
     """What `train` chooses for these pictures, and where they have labels, how good it is."""
     began = time.monotonic()
     if minutes is None and not resolve(data, settings=settings).closed_form:
@@ -192,7 +192,7 @@ def _own(
 
 def _searched(
     folder: Path, source: str, asked: list[Any] | None, listener: Listener, entries: Sequence[Entry] = ()
-) -> Report:
+) -> DemoReport:
     """The library of the model in `folder`, and its answers to `asked`, or to some of its own, on a sheet."""
     model = Model.open(folder / "model")
     with Library.open(folder / "library", create_with=model) as library:
@@ -203,7 +203,7 @@ def _searched(
             hits = library.search(asked, ANSWERS)
     title = "Each row: a picture, and what the library finds for it"
     picture = sheet(asked, hits, folder / "sheet.png", columns=ANSWERS, side=136, title=title)
-    return Report(
+    return DemoReport(
         folder=folder,
         pictures=added.added,
         drawn=False,
@@ -217,7 +217,7 @@ def _searched(
     )
 
 
-def _measured(report: Report, found: Measured) -> Report:
+def _measured(report: DemoReport, found: Report) -> DemoReport:
     """The report with the mean average precisions of an evaluation."""
     return replace(
         report,
@@ -230,7 +230,7 @@ def _measured(report: Report, found: Measured) -> Report:
     )
 
 
-def _of(found: Measured, name: str) -> float | None:
+def _of(found: Report, name: str) -> float | None:
     return found.baselines[name].map if name in found.baselines else None
 
 

@@ -1,7 +1,7 @@
 """Label-free rankings that a model is measured against, on the same pictures and queries.
 
-A baseline is one function from the `Reading` to a `Baseline`; LeftOut tells why the pictures do not allow it. Those of
-CLASSIC know the backbone's features and nothing that was learned here: what codes cost without learning.
+A baseline is one function from the `Reading` to a `Baseline`; Unsuitable tells why the pictures do not allow it. Those
+of CLASSIC know the backbone's features and nothing that was learned here: what codes cost without learning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Baseline:
     bits: int | None = None
 
 
-class LeftOut(Exception):
+class Unsuitable(Exception):
     """Why a baseline cannot be had on these pictures."""
 
 
@@ -40,11 +40,11 @@ def exact_float(reading: Reading, bits: int) -> Baseline:
 def thumbnail(reading: Reading, bits: int) -> Baseline:
     """Colour thumbnails in codes of equal length: what needs no network at all."""
     if reading.query_thumbnails is None or reading.thumbnails is None:
-        raise LeftOut("vectors have no colours")
+        raise Unsuitable("vectors have no colours")
     made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
     if made is None:
         N = len(reading.database)
-        raise LeftOut(f"{counted(N, 'picture')} {verb(N, 'are')} too few to learn its codes")
+        raise Unsuitable(f"{counted(N, 'picture')} {verb(N, 'are')} too few to learn its codes")
     return Baseline(
         code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )
@@ -72,7 +72,7 @@ def _coded(learn: Callable[[Floats, Floats, int], classic.Coded]) -> Callable[[R
         try:
             made = learn(*_features(reading), bits)
         except ValueError as error:
-            raise LeftOut(str(error)) from None
+            raise Unsuitable(str(error)) from None
         return Baseline(
             code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
         )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sightbook.evaluate.ranking import Ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.relevance import Truth
-from sightbook.evaluate.split import Picture
+from sightbook.evaluate.split import LabelledPicture
 
 QUERIES = 1000  # at most so many make up a curve
 LEVELS = tuple(step / 20 for step in range(1, 21))  # of recall
@@ -40,7 +40,7 @@ class Curve:
 class Answer:
     """A picture of the database in a ranking, with its score (`codes.scale`) and whether it is relevant."""
 
-    picture: Picture
+    picture: LabelledPicture
     score: float
     right: bool
 
@@ -49,7 +49,7 @@ class Answer:
 class Sample:
     """A query with its average precision and its first answers."""
 
-    query: Picture
+    query: LabelledPicture
     ap: float
     answers: tuple[Answer, ...]
 

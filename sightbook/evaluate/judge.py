@@ -24,7 +24,7 @@ _RANKS = 1 << 20  # in a chunk: average precision over a full ranking holds some
 
 
 @dataclass(frozen=True)
-class Judged:
+class QueryFigures:
     """Figures of every query: ap (Q,) float64, precision {n: (Q,) float64}."""
 
     ap: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Judged:
 
 def judge(
     ranker: Ranker, truth: Truth, *, name: str, R: int, jobs: int, meter: Meter | None = None
-) -> Judged:
+) -> QueryFigures:
     """Ranks the whole database for every query and judges by the definition `name`; R as in `average_precision`."""
     relevant, _ = truth.counts
     Q, N = len(truth.query), len(truth.database)
@@ -66,10 +66,10 @@ def judge(
             if meter is not None:
                 meter.advance(len(result[0]))
     precision = {n: np.concatenate([result[1][i] for result in results]) for i, n in enumerate(cutoffs)}
-    return Judged(np.concatenate([result[0] for result in results]), precision)
+    return QueryFigures(np.concatenate([result[0] for result in results]), precision)
 
 
-def judge_chance(truth: Truth, name: str, R: int) -> Judged:
+def judge_chance(truth: Truth, name: str, R: int) -> QueryFigures:
     """What a random order of the database would score on average, query by query, by formula."""
     relevant, ranked = truth.counts
     N = len(truth.database)
@@ -77,4 +77,4 @@ def judge_chance(truth: Truth, name: str, R: int) -> Judged:
     ap = np.array([expected_average_precision(r, n, name, R) for r, n in pairs.tolist()])
     share = relevant / np.maximum(ranked, 1)
     precision = {n: share * np.minimum(ranked, n) / n for n in CUTOFFS if n <= N}
-    return Judged(ap[which.ravel()], precision)
+    return QueryFigures(ap[which.ravel()], precision)

@@ -16,7 +16,7 @@ from sightbook.evaluate.parts import PART_NAMES, find_parts
 from sightbook.evaluate.published import load_cifar10, load_cifar10_ii, load_flickr25k, load_nus_wide_21
 from sightbook.evaluate.split import (
     Heard,
-    Picture,
+    LabelledPicture,
     Split,
     labelled_only,
     with_folders_as_labels,
@@ -114,8 +114,12 @@ PROTOCOLS = {
 
 
 def _with_csv(
-    rooms: list[list[Picture]], rows: list[Row], labels: Path, notes: list[str], places: Sequence[Path]
-) -> list[list[Picture]]:
+    rooms: list[list[LabelledPicture]],
+    rows: list[Row],
+    labels: Path,
+    notes: list[str],
+    places: Sequence[Path],
+) -> list[list[LabelledPicture]]:
     names = []
     for room, part in zip(rooms, PART_NAMES if len(rooms) == 2 else ("",), strict=True):
         for picture in room:
@@ -134,5 +138,9 @@ def _with_csv(
     return [[_described(picture, next(row_of)) for picture in room] for room in rooms]
 
 
-def _described(picture: Picture, row: Row | None) -> Picture:
-    return Picture(picture.entry, row.labels, row.metadata) if row else Picture(picture.entry, ())
+def _described(picture: LabelledPicture, row: Row | None) -> LabelledPicture:
+    return (
+        LabelledPicture(picture.entry, row.labels, row.metadata)
+        if row
+        else LabelledPicture(picture.entry, ())
+    )

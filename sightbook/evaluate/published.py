@@ -15,7 +15,7 @@ from sightbook.errors import ConfigError, SourceError
 from sightbook.evaluate.parts import find_parts
 from sightbook.evaluate.split import (
     Heard,
-    Picture,
+    LabelledPicture,
     Split,
     by_chance,
     each_class,
@@ -95,7 +95,7 @@ def load_flickr25k(data: Path, labels: Path | None, junk: str | None, column: st
     for entry in _entries(images, heard):
         stem, _, _ = entry.path.rpartition("/")[2].removeprefix("im").rpartition(".")
         if stem.isdigit():
-            pictures.append(Picture(entry, tuple(named.pop(int(stem), []))))
+            pictures.append(LabelledPicture(entry, tuple(named.pop(int(stem), []))))
     notes = (
         []
         if not named
@@ -149,7 +149,7 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: 
         if entry is None:
             dead += 1
         else:
-            pictures.append(Picture(entry, tuple(named[row])))
+            pictures.append(LabelledPicture(entry, tuple(named[row])))
     if not pictures:
         raise SourceError(f"none of {counted(len(named), 'labelled picture')} is in {images}: {_NUS_WIDE}")
     notes = (
@@ -166,9 +166,9 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: 
 
 
 def _split(
-    pictures: list[Picture],
+    pictures: list[LabelledPicture],
     asked: set[tuple[str, str]],
-    training: list[Picture],
+    training: list[LabelledPicture],
     notes: list[str],
     heard: Heard,
 ) -> Split:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError, SourceError
-from sightbook.evaluate.split import Picture, Split
+from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.images.entry import Entry, noun
 from sightbook.images.load.pool import Failed, Loaded, digest, load
 from sightbook.images.pixels.frame import Frame
@@ -29,7 +29,7 @@ _Batch = tuple[list[int], list[bytes], NDArray[Any], list[Failed]]
 
 
 @dataclass
-class Seen:
+class Sighted:
     """What one model makes of the pictures: x (Q, D) float32 of the queries, codes of both parts, (Q, M) and (N, M)
     uint8; database_x (N, D) float32 for the first model only, which is compared with float search; query_fine (Q, D)
     and fine (N, D) int8, the fine codes, where the model has them."""
@@ -42,11 +42,13 @@ class Seen:
     query_fine: NDArray[np.int8] | None = None
     fine: NDArray[np.int8] | None = None
 
-    def prefix(self, model: Model) -> Seen:
+    def prefix(self, model: Model) -> Sighted:
         """What a prefix of the model makes of the same pictures."""
         database = None if self.database_x is None else self.database_x[:, : model.D]
         M = model.M
-        return Seen(self.x[:, : model.D], self.query_codes[:, :M], self.codes[:, :M], database, self.metric)
+        return Sighted(
+            self.x[:, : model.D], self.query_codes[:, :M], self.codes[:, :M], database, self.metric
+        )
 
 
 @dataclass
@@ -57,15 +59,59 @@ class Reading:
     (N, 192) uint8, None of vectors; shared counts the queries whose very bytes are in the database.
     """
 
-    queries: list[Picture]
-    database: list[Picture]
-    seen: list[Seen]
+    queries: list[LabelledPicture]
+    database: list[LabelledPicture]
+    seen: list[Sighted]
     query_thumbnails: NDArray[np.uint8] | None
     thumbnails: NDArray[np.uint8] | None
     shared: int
     failed: list[Failed] = field(default_factory=list)
     query_features: NDArray[np.float32] | None = None
     features: NDArray[np.float32] | None = None
+
+
+class _Sight:
+    """What one model makes of the pictures, as it is gathered: arrays by row of the split."""
+
+    def __init__(self, model: Model, rows: int, embeddings: int, features: bool) -> None:
+        """embeddings: so many first rows are kept as floats; features: the backbone's of all, too."""
+        self.model = model
+        self.x = np.zeros((embeddings, model.D), np.float32)
+        self.codes = np.zeros((rows, model.M), np.uint8)
+        self.fine = np.zeros((rows, model.fine_bytes), np.int8) if model.fine_bytes else None
+        self.features = np.zeros((rows, model.config.features), np.float32) if features else None
+
+    def look(self, rows: list[int], pixels: NDArray[Any]) -> None:
+        """Takes the pixels of these rows, or their vectors. ModelError when an embedding is not finite."""
+        if self.model.takes_vectors:
+            x, features = self.model.describe(pixels), pixels
+        elif self.features is not None:
+            x, features = self.model.embed_with_features(pixels)
+        else:
+            x, features = self.model.embed(pixels), pixels
+        if not np.isfinite(x).all():
+            raise ModelError(
+                f"the model {self.model.folder} gives embeddings that are not numbers: train it again"
+            )
+        if self.features is not None:
+            self.features[rows] = features
+        self.codes[rows] = self.model.assign(x)
+        if self.fine is not None:
+            self.fine[rows] = self.model.fine(x)
+        kept = [j for j, row in enumerate(rows) if row < len(self.x)]
+        self.x[[rows[j] for j in kept]] = x[kept]
+
+    def of(self, queries: NDArray[np.int64], database: NDArray[np.int64]) -> Sighted:
+        """What it made of these rows."""
+        return Sighted(
+            self.x[queries],
+            self.codes[queries],
+            self.codes[database],
+            self.x[database] if len(self.x) == len(self.codes) else None,
+            self.model.config.metric,
+            None if self.fine is None else self.fine[queries],
+            None if self.fine is None else self.fine[database],
+        )
 
 
 def read(
@@ -82,36 +128,20 @@ def read(
     entries = [picture.entry for picture in pictures]
     digests: list[bytes | None] = [None] * n
     thumbnails = np.zeros((n, 192), np.uint8)
-    x = [np.zeros((n if i == 0 else Q, model.D), np.float32) for i, model in enumerate(models)]
-    codes = [np.zeros((n, model.M), np.uint8) for model in models]
-    fine = [np.zeros((n, model.fine_bytes), np.int8) for model in models]
     failed: dict[tuple[str, str], Failed] = {}
-    raw = np.zeros((n, models[0].config.features if features else 0), np.float32)
+    main = _Sight(models[0], n, n, features)
+    sights = [main, *(_Sight(model, n, Q, False) for model in models[1:])]
 
-    vectors = all(model.takes_vectors for model in models) and _are_vectors(entries)
+    vectors = all(model.takes_vectors for model in models) and all(entry.is_vector for entry in entries)
     frames = [(None, list(range(len(models))))] if vectors else _frames(models)
     meter = Meter(listener, "encode", n * len(frames), noun(vectors))
     for number, (frame, group) in enumerate(frames):
-        for rows, seen, pixels, lost in (
-            _vectors(entries, models) if frame is None else _batches(entries, frame, jobs)
-        ):
+        batches = _vectors(entries, models) if frame is None else _batches(entries, frame, jobs)
+        for rows, seen, pixels, lost in batches:
             failed.update((item.entry.key, item) for item in lost)
             if rows:
                 for i in group:
-                    if frame is None:
-                        embedded = models[i].describe(pixels)
-                        if features and i == 0:
-                            raw[rows] = pixels
-                    elif features and i == 0:
-                        embedded, raw[rows] = models[0].embed_with_features(pixels)
-                    else:
-                        embedded = models[i].embed(pixels)
-                    _check_finite(models[i], embedded)
-                    codes[i][rows] = models[i].assign(embedded)
-                    if models[i].fine_bytes:
-                        fine[i][rows] = models[i].fine(embedded)
-                    kept = [j for j, row in enumerate(rows) if row < len(x[i])]
-                    x[i][[rows[j] for j in kept]] = embedded[kept]
+                    sights[i].look(rows, pixels)
                 if number == 0:
                     if not vectors:
                         thumbnails[rows] = [thumbnail(one) for one in pixels]
@@ -132,24 +162,13 @@ def read(
     return Reading(
         [pictures[row] for row in first.tolist()],
         [pictures[row] for row in second.tolist()],
-        [
-            Seen(
-                x[i][first],
-                codes[i][first],
-                codes[i][second],
-                x[i][second] if i == 0 else None,
-                model.config.metric,
-                fine[i][first] if model.fine_bytes else None,
-                fine[i][second] if model.fine_bytes else None,
-            )
-            for i, model in enumerate(models)
-        ],
+        [sight.of(first, second) for sight in sights],
         None if vectors else thumbnails[first],
         None if vectors else thumbnails[second],
         sum(digests[row] in stored for row in first.tolist()),
         list(failed.values()),
-        raw[first] if features else None,
-        raw[second] if features else None,
+        None if main.features is None else main.features[first],
+        None if main.features is None else main.features[second],
     )
 
 
@@ -159,10 +178,6 @@ def _frames(models: Sequence[Model]) -> list[tuple[Frame | None, list[int]]]:
         range(len(models)), key=lambda i: (models[i].frame != models[0].frame, repr(models[i].frame))
     )
     return [(frame, list(group)) for frame, group in groupby(by_frame, key=lambda i: models[i].frame)]
-
-
-def _are_vectors(entries: Sequence[Entry]) -> bool:
-    return all(entry.is_vector for entry in entries)
 
 
 def _content_order(digest: bytes, entry: Entry) -> tuple[bytes, bytes]:
@@ -215,8 +230,3 @@ def _vectors(entries: Sequence[Entry], models: Sequence[Model]) -> Iterator[_Bat
         begin += len(some)
         rows = np.stack(list(good.values())) if good else np.empty((0, F), np.float32)
         yield list(good), [digest(stored(vector)) for vector in good.values()], rows, lost
-
-
-def _check_finite(model: Model, x: NDArray[np.float32]) -> None:
-    if not np.isfinite(x).all():
-        raise ModelError(f"the model {model.folder} gives embeddings that are not numbers: train it again")

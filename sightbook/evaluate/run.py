@@ -20,20 +20,20 @@ from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, LeftOut
-from sightbook.evaluate.details import QUERIES, Curve, Details, curve, samples, usage
-from sightbook.evaluate.judge import Judged, judge, judge_chance
+from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, Unsuitable
+from sightbook.evaluate.details import QUERIES, Details, Sample, samples, usage
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
-from sightbook.evaluate.ranking import Ranker, code_ranker, fine_ranker
+from sightbook.evaluate.ranking import code_ranker
+from sightbook.evaluate.rankings import Rankings
 from sightbook.evaluate.reading import Reading, read
 from sightbook.evaluate.relevance import Truth
-from sightbook.evaluate.report import Figures, ModelFigures, Report
+from sightbook.evaluate.report import Report
 from sightbook.evaluate.shared import refuse_shared
 from sightbook.evaluate.split import Split
 from sightbook.model.model import Model
-from sightbook.progress import Listener, Meter, silent
+from sightbook.progress import Listener, silent
 from sightbook.threads import own_cores
 from sightbook.words import counted
 
@@ -85,9 +85,7 @@ def evaluate(
     started = time.monotonic()
     rule = protocol_named(protocol)
     whole = definition(ap_definition).whole
-    if "all" in baselines:
-        baselines = (*BASELINES, CHANCE)
-    baselines = tuple(dict.fromkeys(baselines))
+    baselines = tuple(dict.fromkeys((*BASELINES, CHANCE) if "all" in baselines else baselines))
     _check(R, whole, baselines, jobs)
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
     split = rule.load(Path(data), None if labels is None else Path(labels), junk, label_column)
@@ -95,118 +93,79 @@ def evaluate(
         refuse_shared(split)
     if validation:
         split = split.validation()
-    if R is not None and len(split.database) < R:
-        raise ConfigError(
-            f"R is {R}, but the database holds {counted(len(split.database), 'picture')}: choose a smaller R"
-        )
+    _check_cut(R, split)
     raw = any(name in CLASSIC for name in baselines)
     reading = read(split, models, jobs=jobs, listener=listener, features=raw)
     N = len(reading.database)
     notes = [*split.notes, *_deviations(rule, split, models, R is None and not whole, validation)]
-    R = N if whole else min(rule.R if R is None else R, N)
-    truth = Truth.of(
-        [picture.labels for picture in reading.queries],
-        [picture.labels for picture in reading.database],
-        None if junk is None else [picture.metadata[junk] for picture in reading.queries],
-        None if junk is None else [picture.metadata[junk] for picture in reading.database],
+    learned, left_out = _learn_baselines(baselines, reading, models[0].bits)
+    rankings = Rankings(
+        reading,
+        _truth(reading, junk),
+        ap_definition,
+        R=N if whole else min(rule.R if R is None else R, N),
+        jobs=jobs or cores(),
+        with_curves=details,
+    )
+    rows = rankings.rows(models, baselines, learned, listener)
+    return Report(
+        protocol=f"{rule.name}, validation" if validation else rule.name,
+        ap_definition=ap_definition,
+        R=rankings.R,
+        junk=junk,
+        notes=(*notes, *left_out),
+        seconds=time.monotonic() - started,
+        per_query=rankings.per_query,
+        details=_details(models[0], rankings) if details else None,
+        **rows,
+        **_data_facts(split, rankings),
     )
 
-    chosen: dict[str, Baseline] = {}
-    for name in baselines:
+
+def _truth(reading: Reading, junk: str | None) -> Truth:
+    """What is relevant to which query; junk: the metadata column whose equals are taken out of its ranking."""
+    queries, database = reading.queries, reading.database
+    labels = ([each.labels for each in queries], [each.labels for each in database])
+    if junk is None:
+        return Truth.of(*labels)
+    return Truth.of(
+        *labels, [each.metadata[junk] for each in queries], [each.metadata[junk] for each in database]
+    )
+
+
+def _learn_baselines(
+    names: Sequence[str], reading: Reading, bits: int
+) -> tuple[dict[str, Baseline], list[str]]:
+    """(the baselines that these pictures allow, by name; a sentence on each other one)."""
+    learned, left_out = {}, []
+    for name in names:
         if name != CHANCE:
             try:
                 with own_cores():
-                    chosen[name] = BASELINES[name](reading, models[0].bits)
-            except LeftOut as reason:
-                notes.append(f"the baseline {name} was left out: {reason}")
-    rankings = 2 * len(models) + 2 * len(models[0].config.nested)
-    rankings += sum(each.fine_bytes > 0 for each in models)
-    rankings += sum(1 + (b.symmetric is not None) for b in chosen.values())
-    meter = Meter(listener, "rank", rankings * len(reading.queries), "queries")
-    per_query: dict[str, NDArray[np.float64]] = {}
-    curves: dict[str, Curve] = {}
-
-    def judged(title: str, ranker: Ranker) -> Judged:
-        if details and not title.endswith(" symmetric"):
-            curves[title] = curve(ranker, truth, jobs or cores())
-        result = judge(ranker, truth, name=ap_definition, R=R, jobs=jobs or cores(), meter=meter)
-        per_query[title] = result.ap
-        return result
-
-    rows = []
-    for i, (each, seen) in enumerate(zip(models, reading.seen, strict=True)):
-        title = "model" if i == 0 else f"against {i - 1}"
-        tables = each.tables(seen.x)
-        by_code = code_ranker(tables, seen.codes)
-        asymmetric = judged(title, by_code)
-        symmetric = judged(
-            f"{title} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
-        )
-        fine = None
-        if seen.query_fine is not None and seen.fine is not None:
-            # A definition that judges the whole ranking says nothing of how many answers are asked for.
-            ranker = fine_ranker(
-                by_code,
-                tables,
-                seen.codes,
-                seen.query_fine,
-                seen.fine,
-                gain=each.fine_gain,
-                R=0 if whole else R,
-            )
-            found = judged(f"{title} fine", ranker)
-            fine = Figures(found.map, found.mean_precision, bits=each.bits + 8 * each.fine_bytes)
-        rows.append(_model_row(each, asymmetric, symmetric, fine))
-    nested = []
-    for bits in models[0].config.nested:
-        each, seen = models[0].prefix(bits), reading.seen[0].prefix(models[0].prefix(bits))
-        asymmetric = judged(f"nested {bits}", code_ranker(each.tables(seen.x), seen.codes))
-        symmetric = judged(
-            f"nested {bits} symmetric", code_ranker(each.symmetric_tables(seen.query_codes), seen.codes)
-        )
-        nested.append(_model_row(each, asymmetric, symmetric))
-    beside: dict[str, Figures] = {}
-    for name in baselines:
-        if name == CHANCE:
-            chance = judge_chance(truth, ap_definition, R)
-            per_query[name] = chance.ap
-            beside[name] = Figures(chance.map, chance.mean_precision)
-        elif name in chosen:
-            baseline = chosen[name]
-            result = judged(name, baseline.ranker)
-            symmetric_map = (
-                None if baseline.symmetric is None else judged(f"{name} symmetric", baseline.symmetric).map
-            )
-            beside[name] = Figures(result.map, result.mean_precision, symmetric_map, baseline.bits)
-    meter.close()
-    return Report(
-        figures=rows[0],
-        protocol=f"{rule.name}, validation" if validation else rule.name,
-        ap_definition=ap_definition,
-        R=R,
-        queries=len(reading.queries),
-        database=N,
-        classes=len({name for picture in (*reading.queries, *reading.database) for name in picture.labels}),
-        queries_without_relevant=int((truth.counts[0] == 0).sum()),
-        unlabelled=split.unlabelled,
-        left_out=split.left_out,
-        shared=reading.shared,
-        junk=junk,
-        baselines=beside,
-        against=tuple(rows[1:]),
-        nested=tuple(nested),
-        failed=tuple({"picture": item.entry.locator, "reason": item.reason} for item in reading.failed),
-        notes=tuple(notes),
-        seconds=time.monotonic() - started,
-        per_query=per_query,
-        details=_details(models[0], reading, truth, curves, per_query["model"]) if details else None,
-    )
+                    learned[name] = BASELINES[name](reading, bits)
+            except Unsuitable as reason:
+                left_out.append(f"the baseline {name} was left out: {reason}")
+    return learned, left_out
 
 
-def _details(
-    model: Model, reading: Reading, truth: Truth, curves: dict[str, Curve], ap: NDArray[np.float64]
-) -> Details:
+def _data_facts(split: Split, rankings: Rankings) -> dict[str, Any]:
+    """What the report says of the pictures."""
+    reading = rankings.reading
+    return {
+        "queries": len(reading.queries),
+        "database": len(reading.database),
+        "classes": len({name for each in (*reading.queries, *reading.database) for name in each.labels}),
+        "queries_without_relevant": int((rankings.truth.counts[0] == 0).sum()),
+        "unlabelled": split.unlabelled,
+        "left_out": split.left_out,
+        "shared": reading.shared,
+        "failed": tuple({"picture": item.entry.locator, "reason": item.reason} for item in reading.failed),
+    }
+
+
+def _details(model: Model, rankings: Rankings) -> Details:
     """What the plots of the first model show."""
+    reading = rankings.reading
     codes, tables = reading.seen[0].codes, model.tables(reading.seen[0].x)
     scale = Scale.of(model.pack(codes), model.M, model.K)
 
@@ -215,8 +174,12 @@ def _details(
         found: list[float] = scale.scores(raw, tables[q : q + 1])[0].tolist()
         return found
 
-    answers = () if model.takes_vectors else samples(code_ranker(tables, codes), truth, ap, reading, scores)
-    return Details(curves, min(QUERIES, len(reading.queries)), usage(codes, model.K), answers)
+    answers: tuple[Sample, ...] = ()
+    if not model.takes_vectors:
+        ranker = code_ranker(tables, codes)
+        answers = samples(ranker, rankings.truth, rankings.per_query["model"], reading, scores)
+    queries = min(QUERIES, len(reading.queries))
+    return Details(rankings.curves, queries, usage(codes, model.K), answers)
 
 
 def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | None) -> None:
@@ -233,21 +196,12 @@ def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | Non
         raise ConfigError(f"jobs is {jobs}: give at least 1")
 
 
-def _model_row(
-    model: Model, asymmetric: Judged, symmetric: Judged, fine: Figures | None = None
-) -> ModelFigures:
-    return ModelFigures(
-        asymmetric.map,
-        asymmetric.mean_precision,
-        symmetric.map,
-        model.bits,
-        model=str(model.folder),
-        fingerprint=model.fingerprint,
-        method=model.config.method,
-        pretraining=model.config.told_pretraining,
-        selection=model.config.selection,
-        fine=fine,
-    )
+def _check_cut(R: int | None, split: Split) -> None:
+    """ConfigError for a cut below the end of the ranking."""
+    if R is not None and len(split.database) < R:
+        raise ConfigError(
+            f"R is {R}, but the database holds {counted(len(split.database), 'picture')}: choose a smaller R"
+        )
 
 
 def _deviations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightbook.errors import ConfigError, PictureError
-from sightbook.evaluate.split import Picture, Split
+from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.images.load.pool import digest
 from sightbook.images.pixels.guards import limits
 from sightbook.words import counted, verb
@@ -28,7 +28,7 @@ def refuse_shared(split: Split) -> None:
         )
 
 
-def _by_content(pictures: Sequence[Picture], sizes: set[int]) -> dict[bytes, str]:
+def _by_content(pictures: Sequence[LabelledPicture], sizes: set[int]) -> dict[bytes, str]:
     """Digest → where the picture is, for the pictures of these file sizes."""
     found = {}
     for picture in pictures:

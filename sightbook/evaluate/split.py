@@ -20,7 +20,7 @@ _NAMED = 3  # of pictures without a label, in the note; the report has more
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class LabelledPicture:
     """A picture with what people say of it: its classes (none: unlabelled) and the other columns of the CSV."""
 
     entry: Entry
@@ -36,11 +36,11 @@ class Split:
     the data hold and is not taken, pictures without a label among it.
     """
 
-    queries: list[Picture]
-    database: list[Picture]
+    queries: list[LabelledPicture]
+    database: list[LabelledPicture]
     unlabelled: int = 0
     notes: tuple[str, ...] = ()
-    training: list[Picture] | None = None
+    training: list[LabelledPicture] | None = None
     left_out: tuple[Group, ...] = ()
 
     def training_part(self) -> tuple[list[str], frozenset[tuple[str, str]]]:
@@ -68,17 +68,19 @@ class Split:
         )
 
 
-def by_chance(pictures: Iterable[Picture]) -> list[Picture]:
+def by_chance(pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
     """A fixed random order: that of a hash of the picture's own name, which is the same wherever it lies."""
 
-    def drawn(picture: Picture) -> bytes:
+    def drawn(picture: LabelledPicture) -> bytes:
         name = picture.entry.path.rpartition("/")[2].lower()
         return blake2b(name.encode("utf-8", "surrogatepass")).digest()
 
     return sorted(pictures, key=drawn)
 
 
-def each_class(pictures: Sequence[Picture], classes: Iterable[str], count: int) -> list[Picture]:
+def each_class(
+    pictures: Sequence[LabelledPicture], classes: Iterable[str], count: int
+) -> list[LabelledPicture]:
     """Up to `count` pictures of each class, in the order of `pictures`, none twice."""
     taken: dict[int, None] = {}
     for name in classes:
@@ -88,7 +90,7 @@ def each_class(pictures: Sequence[Picture], classes: Iterable[str], count: int) 
     return [pictures[i] for i in taken]
 
 
-def in_key_order(pictures: Iterable[Picture]) -> list[Picture]:
+def in_key_order(pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
     """Sorted by key."""
     return sorted(pictures, key=lambda each: each.entry.key)
 
@@ -109,7 +111,7 @@ class Heard:
             self.left_out.merge(group)
 
 
-def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[Picture]:
+def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[LabelledPicture]:
     """The pictures of a source with the labels it carries, by name where the source tells the names. column: where the
     labels are. ConfigError when no source has that column."""
     pictures = []
@@ -121,7 +123,9 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
             if names:  # a number that has no name is no label, -1 among them
                 named = dict(enumerate(names))
                 found = tuple(named.get(each, "") if isinstance(each, int) else each for each in found)
-            pictures.append(Picture(entry, tuple(sorted({str(each) for each in found if each != ""}))))
+            pictures.append(
+                LabelledPicture(entry, tuple(sorted({str(each) for each in found if each != ""})))
+            )
         heard.source(source)
     for group in sources.aside.groups:
         heard.left_out.merge(group)
@@ -131,10 +135,10 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
     return pictures
 
 
-def with_folders_as_labels(pictures: Sequence[Picture]) -> list[Picture]:
+def with_folders_as_labels(pictures: Sequence[LabelledPicture]) -> list[LabelledPicture]:
     """Class folders: the first folder on a picture's path is its class."""
     return [
-        Picture(
+        LabelledPicture(
             p.entry,
             (normalize("NFC", p.entry.path.partition("/")[0]),) if "/" in p.entry.path else (),
             p.metadata,
@@ -144,11 +148,11 @@ def with_folders_as_labels(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def labelled_only(
-    queries: Sequence[Picture],
-    database: Sequence[Picture],
+    queries: Sequence[LabelledPicture],
+    database: Sequence[LabelledPicture],
     notes: Sequence[str],
     heard: Heard,
-    bare: Sequence[Picture] = (),
+    bare: Sequence[LabelledPicture] = (),
 ) -> Split:
     """Leaves out the pictures without a label, `bare` and others: whether they are right answers is not known."""
     kept = [[picture for picture in part if picture.labels] for part in (queries, database)]
@@ -176,7 +180,7 @@ def labelled_only(
     return Split(kept[0], kept[1], len(bare), tuple(notes), None, tuple(left_out.groups))
 
 
-def empty_classes(queries: Sequence[Picture], database: Sequence[Picture]) -> list[str]:
+def empty_classes(queries: Sequence[LabelledPicture], database: Sequence[LabelledPicture]) -> list[str]:
     """Sentences about classes that one of the two parts does not have."""
     asked, stored = (Counter(name for p in part for name in p.labels) for part in (queries, database))
     notes = []

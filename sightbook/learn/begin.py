@@ -7,11 +7,13 @@ from dataclasses import asdict
 import torch
 
 from sightbook.errors import ConfigError
-from sightbook.learn import features, precision, statistics, trainer
+from sightbook.learn import features, precision, statistics
 from sightbook.learn.methods.registry import find
+from sightbook.learn.run import Run, pictures_of
 from sightbook.learn.store import Store
 from sightbook.learn.writing import before, judge, recalibrate
 from sightbook.model import known
+from sightbook.model.torch.freezing import evaluating
 from sightbook.model.torch.network import Network
 from sightbook.progress import Listener, Notice
 from sightbook.words import counted
@@ -19,7 +21,7 @@ from sightbook.words import counted
 _CLUSTERED = 1 << 16  # rows of features that first codewords are made of, at most
 
 
-def begin(run: trainer.Run, listener: Listener, *, resumed: bool) -> None:
+def begin(run: Run, listener: Listener, *, resumed: bool) -> None:
     """Makes the run ready for its next step. resumed: it goes on where a checkpoint left it."""
     _check(run)
     _keep_at_hand(run)
@@ -41,7 +43,7 @@ def begin(run: trainer.Run, listener: Listener, *, resumed: bool) -> None:
     listener(Notice(_sentence(run)))
 
 
-def _check(run: trainer.Run) -> None:
+def _check(run: Run) -> None:
     """ConfigError for what does not fit the number of pictures or of processes."""
     if run.batch == 0:
         raise ConfigError(f"{len(run.store.train)} pictures cannot be shared by {run.ranks.world} processes")
@@ -50,7 +52,7 @@ def _check(run: trainer.Run) -> None:
         check_local(run)
 
 
-def _keep_at_hand(run: trainer.Run) -> None:
+def _keep_at_hand(run: Run) -> None:
     """Pictures on the device, the other kinds of views, the compiled backbone."""
     config = run.config
     run.resident = _resident(run.store, run.device)
@@ -63,7 +65,7 @@ def _keep_at_hand(run: trainer.Run) -> None:
         run.network.backbone.compile()
 
 
-def _start(run: trainer.Run, listener: Listener) -> None:
+def _start(run: Run, listener: Listener) -> None:
     """First filters, features, codes and statistics, and the figures of the network before its first step."""
     config, network = run.config, run.network
     if config.backbone.kind == "resnet" and config.backbone.whiten:
@@ -77,7 +79,7 @@ def _start(run: trainer.Run, listener: Listener) -> None:
     run.at.before = before(run, network)
 
 
-def _sentence(run: trainer.Run) -> str:
+def _sentence(run: Run) -> str:
     """What is trained, how, on what and where."""
     config, device = run.config, run.device
     where = (
@@ -92,7 +94,7 @@ def _sentence(run: trainer.Run) -> str:
     )
 
 
-def check_local(run: trainer.Run) -> None:
+def check_local(run: Run) -> None:
     """ConfigError where views of small parts would be drawn and not used."""
     config = run.config
     if not find(config.method).local:
@@ -113,7 +115,7 @@ def _resident(pictures: Store, device: torch.device) -> torch.Tensor | None:
     return torch.from_numpy(pictures.pixels).to(device) if pictures.pixels.nbytes < free / 2 else None
 
 
-def _describe(run: trainer.Run) -> str:
+def _describe(run: Run) -> str:
     """The backbone in a few words, with what a user must know of a pretrained one."""
     chosen = run.config.backbone
     if chosen.kind != "pretrained":
@@ -128,19 +130,17 @@ def _describe(run: trainer.Run) -> str:
 
 
 @torch.no_grad()
-def sample_features(run: trainer.Run) -> torch.Tensor:
+def sample_features(run: Run) -> torch.Tensor:
     """Features (n, F) of fixed views to start codes from: those of the cache, else of about a thousand pictures."""
     if run.features is not None:
         rows = run.features.fixed
         return torch.from_numpy(rows[:: -(-len(rows) // _CLUSTERED)].astype("float32")).to(run.device)
-    run.network.eval()
     chunks = statistics.sample(run.store, run.config.seed, run.device)
-    found = torch.cat([run.network.backbone(run.views.fixed(chunk)).float() for chunk in chunks])
-    run.network.train()
-    return found
+    with evaluating(run.network):
+        return torch.cat([run.network.backbone(run.views.fixed(chunk)).float() for chunk in chunks])
 
 
-def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
+def _features(run: Run, listener: Listener) -> features.Features | None:
     """The cached features of a frozen backbone; None when some of it is trained, or nothing is."""
     config = run.config
     if config.backbone.train != "head" or (run.fraction() >= 1.0 and run.at.step == 0):
@@ -163,14 +163,14 @@ def _features(run: trainer.Run, listener: Listener) -> features.Features | None:
     )
 
 
-def choose_precision(run: trainer.Run, listener: Listener) -> str:
+def choose_precision(run: Run, listener: Listener) -> str:
     if run.config.precision != "auto":
         return run.config.precision
     if run.fraction() >= 1.0:
         return "fp32"
     torch.manual_seed(run.config.seed)
     run.network.train()
-    pictures = trainer.pictures_of(run)  # of this rank alone: a question of speed
+    pictures = pictures_of(run)  # of this rank alone: a question of speed
     # A slow processor takes minutes for a whole batch; of a GPU a few pictures tell nothing.
     views = run.views(pictures[: precision.PICTURES] if run.device.type == "cpu" else pictures)
 

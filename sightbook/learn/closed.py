@@ -7,7 +7,7 @@ Data flow: network (`frozen`) → encoder.onnx → `fixed.fill` (features of all
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,53 +21,44 @@ from sightbook.describe.vectors import halved
 from sightbook.errors import ConfigError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.load.pool import Failed, Loaded, load
-from sightbook.images.sources import open_sources
 from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card
 from sightbook.learn.fixed import Forward
-from sightbook.learn.frozen import Frozen
+from sightbook.learn.frozen import FrozenNetwork
 from sightbook.learn.neighbours import report_of
 from sightbook.learn.report import TrainReport
 from sightbook.learn.settings.layers import Settings
 from sightbook.learn.settings.presets import SMALL_UP_TO
 from sightbook.learn.settings.sections import FeaturesConfig
-from sightbook.learn.store import tell_failures
+from sightbook.learn.sitting import Sitting
+from sightbook.learn.store import open_entries, refuse_none, tell_failures
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.fit import Fitted, fit, verdict, write
-from sightbook.progress import Listener, Notice
-from sightbook.words import counted, none_read
+from sightbook.progress import Notice
+from sightbook.words import counted
 
 ENCODER = "encoder.onnx"
 
 
 def run_closed(
-    sources: Sequence[str],
-    folder: Path,
-    network: Frozen,
+    sitting: Sitting,
+    network: FrozenNetwork,
     *,
     bits: int,
     strength: Strength | None,
     seed: int,
     features: FeaturesConfig,
     settings: Settings,
-    jobs: int | None,
-    version: str,
-    only: Collection[tuple[str, str]] | None,
-    judge: bool,
-    listener: Listener,
 ) -> TrainReport:
-    """Learns from the pictures of `sources` and writes the MODEL folder; features of an earlier sitting are used.
+    """Learns from pictures and writes the MODEL folder; features of an earlier sitting are used.
 
     settings: all of them, for the model's card.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("method neighbours needs one process only: leave torchrun out")
     keep_freed_memory(TRAINING)
-    work = folder / "train"
-    opened = open_sources([Path(source) for source in sources])
-    entries = list(opened.entries())
-    if only is not None:
-        entries = [entry for entry in entries if entry.key in only]
+    folder, listener = sitting.folder, sitting.listener
+    opened, entries = open_entries(sitting.sources, sitting.only)
     listener(
         Notice(
             f"{network.name} (pretraining: {network.told}; licence: {network.licence}; none of it is trained) "
@@ -76,46 +67,29 @@ def run_closed(
         )
     )
     difference = network.write(folder / ENCODER)
-    made = fixed.fill(
-        entries,
-        network.frame,
-        network.forward(folder / ENCODER),
-        network.features,
-        network.digest,
-        folder=work if features.folder is None else Path(features.folder),
-        keep=features.folder is not None,
-        limit_gib=features.limit_gib,
-        jobs=jobs,
-        listener=listener,
-    )
-    _check(made, entries, sources, work, listener)
+    forward = network.forward(folder / ENCODER)
+    made = _see(sitting, entries, network, forward, features)
+    failures = [Failed(entry, reason) for entry, reason in made.failed]
+    tell_failures(failures, sitting.work, listener)
+    refuse_none(sitting.sources, entries, failures)
     listener(
         Notice(f"learning {bits}-bit codes from the neighbourhoods of {counted(made.pictures, 'picture')}")
     )
     fitted = fit(made.rows, bits, strength=strength, seed=seed)
     told = None
-    if judge:
+    if sitting.judge:
         listener(Notice("judging the codes, without labels, beside simpler things"))
-        told = _judge(entries, network, network.forward(folder / ENCODER), fitted, jobs)
+        told = _judge(entries, network, forward, fitted, sitting.jobs)
     model = write(
         fitted,
         folder,
-        version,
+        sitting.version,
         frame=network.frame,
         mean=network.mean,
         std=network.std,
         pretraining=network.pretraining,
         network={"backbone": network.spec},
-        trained={
-            "pictures": made.pictures,
-            "failed": len(made.failed),
-            "held_out": 0,
-            "steps": 0,
-            "device": network.device,
-            "precision": "fp32",
-            "onnx_difference": difference,
-            **network.facts,
-        },
+        trained=_facts(made, network, difference),
         verdict={**verdict(fitted), "halves": told},
         card=lambda done: described_card(done, settings),
     )
@@ -123,8 +97,44 @@ def run_closed(
     return replace(report_of(folder, model), left_out=opened.left_out)
 
 
+def _see(
+    sitting: Sitting,
+    entries: Sequence[Entry],
+    network: FrozenNetwork,
+    forward: Forward,
+    settings: FeaturesConfig,
+) -> fixed.Fixed:
+    """The network's features of all pictures, as far as they are not in a file already."""
+    return fixed.fill(
+        entries,
+        network.frame,
+        forward,
+        network.features,
+        network.digest,
+        folder=sitting.work if settings.folder is None else Path(settings.folder),
+        keep=settings.folder is not None,
+        limit_gib=settings.limit_gib,
+        jobs=sitting.jobs,
+        listener=sitting.listener,
+    )
+
+
+def _facts(made: fixed.Fixed, network: FrozenNetwork, difference: float) -> dict[str, Any]:
+    """What was learned from and by what. difference: of the exported features from the original's."""
+    return {
+        "pictures": made.pictures,
+        "failed": len(made.failed),
+        "held_out": 0,
+        "steps": 0,
+        "device": network.device,
+        "precision": "fp32",
+        "onnx_difference": difference,
+        **network.facts,
+    }
+
+
 def _judge(
-    entries: Sequence[Entry], network: Frozen, forward: Forward, fitted: Fitted, jobs: int | None
+    entries: Sequence[Entry], network: FrozenNetwork, forward: Forward, fitted: Fitted, jobs: int | None
 ) -> dict[str, Any] | None:
     """The verdict by halves of some pictures: the codes beside the features as they are, and simpler things. None for
     fewer than three, and for small ones: their halves are too small for a network that sees photos; and where a source
@@ -151,19 +161,3 @@ def _judge(
     }
     found = judged.judge(judged.agreements(np.stack(pixels), encoders))
     return None if found is None else found.to_json()
-
-
-def _check(
-    made: fixed.Fixed, entries: Sequence[Entry], sources: Sequence[str], work: Path, listener: Listener
-) -> None:
-    """Names the pictures that failed; SourceError when none is left."""
-    where = ", ".join(map(str, sources))
-    if not entries:
-        raise SourceError(f"no pictures in {where}: give a folder, .tar or .parquet that holds some")
-    tell_failures([Failed(entry, reason) for entry, reason in made.failed], work, listener)
-    if made.pictures == 0:
-        entry, reason = made.failed[0]
-        raise SourceError(
-            f"{none_read(len(entries), 'picture', where)}: {entry.locator}: {reason}; give "
-            "pictures that open elsewhere"
-        )

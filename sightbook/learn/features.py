@@ -33,6 +33,7 @@ from sightbook.learn.settings.sections import FeaturesConfig
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
 from sightbook.model.torch.backbone import Backbone
+from sightbook.model.torch.freezing import evaluating
 from sightbook.progress import Listener, Meter, Notice
 
 DATA, STATE = ".f16", ".json"
@@ -163,9 +164,7 @@ def fill(
     shape = (count, 1 + V, backbone.features)
     files = _files(digest, shape, folder, list(_DTYPES) if precision == "auto" else [precision], keyed=kept)
     check_size(count, backbone.features, settings, next(iter(files.values())).data)
-    modes = {module: module.training for module in backbone.modules()}
-    backbone.eval()
-    try:
+    with evaluating(backbone):
         begun = [name for name, file in files.items() if file.done() is not None]
         if begun or len(files) == 1:
             name = (begun or list(files))[0]
@@ -175,9 +174,8 @@ def fill(
         file = files[name]
         done = file.done()
         rows = file.open(done)
-        done = done or 0
-        chunks = -(-count // CHUNK)
-        if done == chunks:
+        left = range(done or 0, -(-count // CHUNK))
+        if not left:
             return Features(rows, file.path, kept)
         listener(
             Notice(
@@ -186,22 +184,19 @@ def fill(
             )
         )
         meter = Meter(listener, "features", count)
-        meter.done = min(count, done * CHUNK)
+        meter.done = min(count, left.start * CHUNK)
         recorded = time.monotonic()
-        for chunk in range(done, chunks):
+        for chunk in left:
             some = slice(chunk * CHUNK, min(count, (chunk + 1) * CHUNK))
             chosen = torch.from_numpy(np.ascontiguousarray(store.pixels[store.train[some]])).to(device)
             seeds = [seed_of(seed, chunk, view) for view in range(V)]
             rows[some] = compute(backbone, views, chosen, seeds, _DTYPES[name])
             meter.advance(some.stop - some.start)
-            if time.monotonic() - recorded > RECORD_SECONDS or chunk == chunks - 1:
+            if time.monotonic() - recorded > RECORD_SECONDS or chunk == left[-1]:
                 rows.flush()
                 file.record(chunk + 1)
                 recorded = time.monotonic()
         meter.close()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return Features(rows, file.path, kept)
 
 

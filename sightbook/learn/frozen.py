@@ -9,18 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sightbook.cores import cores
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
 from sightbook.model import builtin
-from sightbook.model.model import open_session, run
+from sightbook.model.graph import Graph
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenNetwork:
     """digest: of its weights and scaling; write: puts encoder.onnx at a path, and returns by how much its features
     differ from the original's; forward: pixels → features, by that graph or on `device`; spec and facts: what
     config.json says of it."""
@@ -47,7 +43,7 @@ def as_shipped(size: int, pool: str, device: str) -> bool:
     return device in ("auto", "cpu") and size % builtin.STRIDE == 0 and pool == "auto"
 
 
-def frozen_builtin(size: int, resize: int) -> Frozen:
+def frozen_builtin(size: int, resize: int) -> FrozenNetwork:
     """The network that comes with the program, for pictures whose shorter side is brought to `resize` pixels first, and
     of which it sees the middle `size` × `size`."""
     known = builtin.read()
@@ -56,7 +52,7 @@ def frozen_builtin(size: int, resize: int) -> Frozen:
         shutil.copyfile(known.encoder, path)
         return 0.0
 
-    return Frozen(
+    return FrozenNetwork(
         name=f"the built-in network ({known.name})",
         licence=known.licence,
         pretraining=known.pretraining,
@@ -75,9 +71,5 @@ def frozen_builtin(size: int, resize: int) -> Frozen:
 
 def by_graph(path: Path) -> Forward:
     """Pixels (N, S, S, 3) uint8 → features (N, F) float32 by onnxruntime, on all cores."""
-    session = open_session(path, cores())
-
-    def forward(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return run(session, ["features"], pixels)[0]
-
-    return forward
+    graph = Graph(path)
+    return lambda pixels: graph.run(["features"], pixels)[0]

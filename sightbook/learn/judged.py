@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sightbook.learn import halves
 from sightbook.learn.halves import Encoder, Pixels, Share
 from sightbook.model import builtin
-from sightbook.model.model import open_session, run
+from sightbook.model.graph import Graph
 
 FEWEST = 3  # pictures that have neighbours to speak of
 LEARNED, BEFORE, THUMBNAILS, BUILTIN = "learned", "before", "thumbnails", "builtin"
@@ -141,8 +141,8 @@ def beside(*, network: bool = True) -> dict[str, Encoder]:
     found: dict[str, Encoder] = {THUMBNAILS: halves.thumbnails}
     if network:
         known = builtin.read()
-        session = open_session(known.encoder)
+        graph = Graph(known.encoder)
         found[BUILTIN] = halves.by_floats(
-            lambda pixels: run(session, ["features"], halves.resize(pixels, known.frame.size))[0]
+            lambda pixels: graph.run(["features"], halves.resize(pixels, known.frame.size))[0]
         )
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn.fixed import Forward
-from sightbook.learn.frozen import Frozen, by_graph
+from sightbook.learn.frozen import FrozenNetwork, by_graph
 from sightbook.learn.session import find_device
 from sightbook.model import hub, known
 from sightbook.model.networks import BackboneConfig
@@ -22,7 +22,7 @@ from sightbook.model.torch.onnx import export_backbone
 from sightbook.model.torch.pretrained import open_pretrained
 
 
-def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_name: str) -> Frozen:
+def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_name: str) -> FrozenNetwork:
     """The backbone that the settings name. ModelError when it cannot be opened, ConfigError for a device that is not
     there."""
     device, name = find_device(device_name), str(settings.name)
@@ -33,7 +33,7 @@ def frozen_pretrained(settings: BackboneConfig, size: int, resize: int, device_n
     def forward(path: Path) -> Forward:
         return by_graph(path) if device.type == "cpu" else _by_network(encoder, device)
 
-    return Frozen(
+    return FrozenNetwork(
         name=name,
         licence=told.licence,
         pretraining=settings.pretraining or told.pretraining,

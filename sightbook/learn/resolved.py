@@ -106,7 +106,27 @@ def complete(
         nested, merged["nested"] = True, ()  # a code of independent clusterings is nested anyway
     elif "epochs" not in merged and "minutes" not in merged:
         merged["minutes"] = DEFAULT_HEAD_MINUTES if frozen else DEFAULT_MINUTES
-    word_bits = 8 if merged.get("K", 16) == 256 else 4
+    _set_length(merged, bits)
+    if method == "neighbours":
+        merged["D"] = NUMBERS
+    if nested and "nested" not in asked and isinstance(merged["M"], int):
+        whole = merged["M"] * _word_bits(merged)
+        merged["nested"] = [length for length in (16, 32, 64) if length < whole]
+        if not merged["nested"] and method != "neighbours":
+            raise ConfigError(f"no shorter code than {whole} bits can be nested: give 24 bits or more")
+    if "size" in asked and "resize" not in asked:
+        merged["resize"] = merged["size"]
+    return build([merged])
+
+
+def _word_bits(settings: Settings) -> int:
+    """Bits that name a codeword."""
+    return 8 if settings.get("K", 16) == 256 else 4
+
+
+def _set_length(merged: dict[str, Any], bits: Any) -> None:
+    """Codebooks M, and numbers D of an embedding, for a code of `bits`, None: not asked for."""
+    word_bits = _word_bits(merged)
     if "M" not in merged:
         if not isinstance(bits, int) and bits is not None:
             raise ConfigError(f"bits {bits!r} is not a whole number: give 16 to 128")
@@ -121,21 +141,10 @@ def complete(
         raise ConfigError(
             f"M={merged['M']} codebooks make {merged['M'] * word_bits} bits, not {bits}: give one of the two"
         )
-    if method == "neighbours":
-        merged["D"] = NUMBERS
-    elif "D" not in merged and isinstance(merged["M"], int):
+    if "D" not in merged and isinstance(merged["M"], int):
         # Clusters of overlapping halves of the features need room: what tells pictures apart is more than 16 numbers.
-        merged["D"] = (64 if merged.get("K") == 256 and merged.get("quantizer") == "kmeans" else 16) * merged[
-            "M"
-        ]
-    if nested and "nested" not in asked and isinstance(merged["M"], int):
-        whole = merged["M"] * word_bits
-        merged["nested"] = [length for length in (16, 32, 64) if length < whole]
-        if not merged["nested"] and method != "neighbours":
-            raise ConfigError(f"no shorter code than {whole} bits can be nested: give 24 bits or more")
-    if "size" in asked and "resize" not in asked:
-        merged["resize"] = merged["size"]
-    return build([merged])
+        wide = merged.get("K") == 256 and merged.get("quantizer") == "kmeans"
+        merged["D"] = (64 if wide else 16) * merged["M"]
 
 
 def _refuse_steps(asked: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +18,16 @@ from sightbook.learn import checkpoint, snapshots, store, trainer
 from sightbook.learn.begin import begin
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.log import draw_curves
+from sightbook.learn.optimizers import optimizer_for
 from sightbook.learn.ranks import Ranks, check_batch, from_environment, join, leave
 from sightbook.learn.report import TrainReport
+from sightbook.learn.run import Run, collect, memory_for
 from sightbook.learn.settings.config import TrainConfig
+from sightbook.learn.sitting import Sitting
 from sightbook.learn.usage import Usage
 from sightbook.learn.verdict import read_verdict
 from sightbook.learn.views import Views
-from sightbook.learn.writing import About, Scaling, judge, recalibrate, write_model
+from sightbook.learn.writing import Provenance, Scaling, judge, recalibrate, write_model
 from sightbook.model import hub, known
 from sightbook.model.config import ModelConfig
 from sightbook.model.torch import backbone as backbones
@@ -33,24 +35,13 @@ from sightbook.model.torch.freezing import freeze
 from sightbook.model.torch.layout import channels_last
 from sightbook.model.torch.network import Network, assemble
 from sightbook.model.torch.pretrained import open_pretrained
-from sightbook.progress import Listener, Notice
+from sightbook.progress import Notice
 
 # The usual scaling, for networks without one of their own.
 _IMAGENET: Scaling = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def run_session(
-    sources: Sequence[str],
-    folder: Path,
-    config: TrainConfig,
-    *,
-    device_name: str,
-    jobs: int | None,
-    version: str,
-    only: Collection[tuple[str, str]] | None = None,
-    judge: bool = True,
-    listener: Listener,
-) -> TrainReport:
+def run_session(sitting: Sitting, config: TrainConfig, device_name: str) -> TrainReport:
     """Decodes, trains (or goes on from the checkpoint in `folder`/train), judges and writes the MODEL folder."""
     keep_freed_memory(TRAINING)
     ranks = from_environment()
@@ -60,55 +51,32 @@ def run_session(
         torch.set_num_threads(cores())
     join(ranks, device)
     try:
-        return _session(
-            sources,
-            folder,
-            config,
-            device=device,
-            ranks=ranks,
-            jobs=jobs,
-            version=version,
-            only=only,
-            beside=judge,
-            listener=listener,
-        )
+        return _session(sitting, config, device, ranks)
     finally:
         leave()
 
 
-def _session(
-    sources: Sequence[str],
-    folder: Path,
-    config: TrainConfig,
-    *,
-    device: torch.device,
-    ranks: Ranks,
-    jobs: int | None,
-    version: str,
-    only: Collection[tuple[str, str]] | None,
-    beside: bool,
-    listener: Listener,
-) -> TrainReport:
-    work = folder / "train"
+def _session(sitting: Sitting, config: TrainConfig, device: torch.device, ranks: Ranks) -> TrainReport:
+    folder, work, listener = sitting.folder, sitting.work, sitting.listener
     ranks.wait()
     # What a rank keeps for itself (mapped pictures, the list of bad ones) must not meet that of another.
     own = work if ranks.first else work / f"rank-{ranks.rank}"
     own.mkdir(exist_ok=True)
     network, spec, frame, scaling, pretraining = make_network(config)
     pictures = store.fill(
-        sources,
+        sitting.sources,
         Frame(frame.resize, frame.resize, frame.resample),
         own,
         held_out=config.held_out,
         memory_gib=config.memory_gib,
         listener=listener,
-        jobs=jobs,
-        only=only,
+        jobs=sitting.jobs,
+        only=sitting.only,
     )
     views = Views(config.views, config.size, *scaling, side=config.view_size)
     run, resumed = _open_run(config, network, views, pictures, device, ranks=ranks, work=work)
     begin(run, listener, resumed=resumed)
-    about = About(spec, frame, scaling, pretraining, version)
+    about = Provenance(spec, frame, scaling, pretraining, sitting.version)
     series = snapshots.Series(
         work, config.snapshot_count, run.fraction(), lambda place: write_model(run, place, about)
     )
@@ -120,15 +88,7 @@ def _session(
         return report_of(folder, ModelConfig.read(folder))
     listener(Notice("judging the model and writing it"))
     chosen = _choose(run) if config.selection == "label-free" else None
-    model = write_model(
-        run,
-        folder,
-        about,
-        weights=None if chosen is None else chosen.weights(),
-        selected=None if chosen is None else chosen.step,
-        curves=draw_curves(work),
-        beside=beside,
-    )
+    model = write_model(run, folder, about, chosen=chosen, curves=draw_curves(work), beside=sitting.judge)
     (work / checkpoint.NAME).unlink(missing_ok=True)
     if config.snapshots is None:
         shutil.rmtree(work / snapshots.NAME, ignore_errors=True)  # made to choose from, not asked for
@@ -139,7 +99,7 @@ def _session(
     return replace(report_of(folder, model), left_out=pictures.left_out)
 
 
-def _choose(run: trainer.Run) -> snapshots.Snapshot | None:
+def _choose(run: Run) -> snapshots.Snapshot | None:
     """The snapshot that beats the end of training by the label-free figure; None when none does."""
     network = copy.deepcopy(run.network)
     recalibrate(run, network)
@@ -232,15 +192,15 @@ def _open_run(
     *,
     ranks: Ranks,
     work: Path,
-) -> tuple[trainer.Run, bool]:
+) -> tuple[Run, bool]:
     """(The run before its first step, or where its checkpoint left it; whether there was one)."""
     channels_last(network.to(device))
     views.to(device)
-    optimizer = trainer.optimizer_for(network, config.optimizer)
+    optimizer = optimizer_for(network, config.optimizer)
     usage = Usage(config.M, config.K, device)
-    memory = trainer.memory_for(config, device)
-    at = checkpoint.load(work, network, optimizer, trainer.collect(usage, memory))
-    run = trainer.Run(
+    memory = memory_for(config, device)
+    at = checkpoint.load(work, network, optimizer, collect(usage, memory))
+    run = Run(
         config,
         network,
         views,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from sightbook.errors import ModelError
-from sightbook.learn.verdict import Figures, from_json
+from sightbook.learn.verdict import ViewFigures, from_json
 
 NAME = "snapshots"
 
@@ -26,7 +26,7 @@ class Snapshot:
 
     folder: Path
     step: int
-    figures: Figures
+    figures: ViewFigures
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The network's tensors by name."""

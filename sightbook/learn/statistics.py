@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sightbook.codes.products import SEED, clusters, deal
 from sightbook.learn.store import Store
 from sightbook.learn.views import Views
+from sightbook.model.torch.freezing import evaluating
 from sightbook.model.torch.network import Network
 
 _PICTURES = 1024
@@ -70,21 +71,18 @@ def recalibrate(network: Network, views: Views, chunks: list[Tensor], *, backbon
     """
     part: nn.Module = network if backbone else network.head
     norms = [module for module in part.modules() if isinstance(module, _BatchNorm)]
-    modes = {module: module.training for module in network.modules()}
     momenta = [norm.momentum for norm in norms]
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all chunks
-        norm.train()
-    if norms:
-        for chunk in chunks:
-            if len(chunk) > 1:
-                network(views.fixed(chunk))
+    with evaluating(network):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over all chunks
+            norm.train()
+        if norms:
+            for chunk in chunks:
+                if len(chunk) > 1:
+                    network(views.fixed(chunk))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    for module, mode in modes.items():
-        module.training = mode
 
 
 @torch.no_grad()

@@ -18,16 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError, SourceError
+from sightbook.images.entry import Entry
 from sightbook.images.left_out import Group
 from sightbook.images.load.pool import Failed, load
 from sightbook.images.pixels.frame import Frame
-from sightbook.images.sources import open_sources
+from sightbook.images.sources import Sources, open_sources
 from sightbook.progress import Listener, Meter, Notice
 from sightbook.words import counted, none_read
 
 LEAST_PICTURES = 8
 MOST_HELD_OUT = 2000
 _NAMED_FAILURES = 5
+
+Path_ = str | os.PathLike[str]
+Keys = Collection[tuple[str, str]]  # of pictures, (source, path), as `Entry.key` has them
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Store:
 
 
 def fill(
-    sources: Sequence[str | os.PathLike[str]],
+    sources: Sequence[Path_],
     frame: Frame,
     folder: Path,
     *,
@@ -61,21 +65,15 @@ def fill(
     memory_gib: float,
     listener: Listener,
     jobs: int | None = None,
-    only: Collection[tuple[str, str]] | None = None,
+    only: Keys | None = None,
 ) -> Store:
     """Decodes every picture of `sources`, or of those the ones with the keys `only`. Bad pictures are skipped, named in
     `folder`/failures.jsonl and counted.
 
     Raises SourceError when no picture is good, ConfigError when there are too few to learn from.
     """
-    opened = open_sources([Path(source) for source in sources])
-    entries = list(opened.entries())
-    if only is not None:
-        entries = [entry for entry in entries if entry.key in only]
-    if not entries:
-        raise SourceError(
-            f"no pictures in {', '.join(map(str, sources))}: give a folder, .tar or .parquet that holds some"
-        )
+    opened, entries = open_entries(sources, only)
+    refuse_none(sources, entries, [])
     side = frame.size
     budget = memory_gib * 2**30
     mapped = folder / "pictures.u8" if len(entries) * side * side * 3 > budget else None
@@ -96,11 +94,7 @@ def fill(
     meter.close()
     tell_failures(failures, folder, listener)
     count = len(digests)
-    if count == 0:
-        raise SourceError(
-            f"{none_read(len(entries), 'picture', ', '.join(map(str, sources)))}: "
-            f"{failures[0].entry.locator}: {failures[0].reason}; give pictures that open elsewhere"
-        )
+    refuse_none(sources, entries, failures)
     if count < LEAST_PICTURES:
         raise ConfigError(
             f"{counted(count, 'picture')} in {', '.join(map(str, sources))} cannot teach anything: "
@@ -113,6 +107,24 @@ def fill(
     return Store(
         pixels[:count], order[held:], order[:held], len(failures), fingerprint, mapped, opened.left_out
     )
+
+
+def open_entries(sources: Sequence[Path_], only: Keys | None) -> tuple[Sources, list[Entry]]:
+    """The sources, and their entries; of those the ones with the keys `only`."""
+    opened = open_sources([Path(source) for source in sources])
+    return opened, [entry for entry in opened.entries() if only is None or entry.key in only]
+
+
+def refuse_none(sources: Sequence[Path_], entries: Sequence[Entry], failures: Sequence[Failed]) -> None:
+    """SourceError when there are no pictures, or all of them failed."""
+    where = ", ".join(map(str, sources))
+    if not entries:
+        raise SourceError(f"no pictures in {where}: give a folder, .tar or .parquet that holds some")
+    if len(failures) == len(entries):
+        raise SourceError(
+            f"{none_read(len(entries), 'picture', where)}: "
+            f"{failures[0].entry.locator}: {failures[0].reason}; give pictures that open elsewhere"
+        )
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

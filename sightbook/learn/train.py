@@ -7,8 +7,7 @@ codebooks, encoder.onnx, card, curves; config.json last: a folder without it is 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,24 +31,23 @@ from sightbook.describe.learn import Strength
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.files import write_atomic
 from sightbook.images.pixels.decode import limits, measure
-from sightbook.images.sources import open_sources
+from sightbook.learn.asked import Asked
 from sightbook.learn.choice import able, choose
-from sightbook.learn.frozen import Frozen, as_shipped, frozen_builtin
+from sightbook.learn.frozen import FrozenNetwork, as_shipped, frozen_builtin
 from sightbook.learn.methods.registry import from_file, hidden, split_file
 from sightbook.learn.neighbours import hold_vectors, learn_vectors
+from sightbook.learn.place import claim, first_rank, occupying
 from sightbook.learn.report import TrainReport
-from sightbook.learn.resolved import complete, name_backbone, overlay, reasons, take_up
+from sightbook.learn.resolved import complete, name_backbone, reasons, take_up
 from sightbook.learn.settings.config import TrainConfig, dump
 from sightbook.learn.settings.layers import read_file
+from sightbook.learn.sitting import Sitting
+from sightbook.learn.store import Keys, Path_, open_entries
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.networks import BackboneConfig
 from sightbook.progress import Listener, Notice, silent
 
-# What an interrupted run has paid for: learned weights, features of a frozen backbone.
-_WORTH_KEEPING = ("checkpoint.safetensors", "features.json", "fixed.json")
 _LOOKED_AT = 64
-
-Path_ = str | os.PathLike[str]
 
 
 def _keys(value: Any, name: str) -> frozenset[tuple[str, str]]:
@@ -89,7 +87,7 @@ def train(
     seed: int | None = None,
     resume: bool = False,
     jobs: int | None = None,
-    only: Collection[tuple[str, str]] | None = None,
+    only: Keys | None = None,
     judge: bool = True,
     listener: Listener = silent,
 ) -> TrainReport:
@@ -115,84 +113,43 @@ def train(
 
     >>> sightbook.train("photos", "model", bits=64, minutes=10)
     """
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    folder = Path(out)
-    paths = [os.fspath(each) for each in sources]
-    if hold_vectors(paths):
-        given = {
-            "--backbone": backbone is not None, "--train": train_part is not None, "--preset": preset is not None,
-            "--nested": nested, "--epochs": epochs is not None, "--minutes": minutes is not None,
-            "--device": device not in ("auto", "cpu"), "--config": config is not None, "--set": bool(settings),
-            "--seed": seed is not None, "--resume": resume, "--jobs": jobs is not None, "only": only is not None,
-        }  # fmt: skip
-        return learn_vectors(
-            paths, folder, __version__, bits=64 if bits is None else bits, method=method, given=given
-        )
-    first = first_rank()
-    resolved, _ = _settle(
-        sources,
-        folder,
-        bits=bits,
-        nested=nested,
-        method=method,
-        backbone=backbone,
-        train_part=train_part,
-        preset=preset,
-        epochs=epochs,
-        minutes=minutes,
-        device=device,
-        config=config,
-        settings=settings,
-        seed=seed,
-        resume=resume,
+    sources = paths_of(source)
+    asked = Asked(
+        bits=bits, nested=nested, method=method, backbone=backbone, train_part=train_part, preset=preset,
+        epochs=epochs, minutes=minutes, device=device, config=config, settings=settings, seed=seed, resume=resume,
         only=only,
-        listener=listener if first else silent,
-    )
-    work = folder / "train"
-    existed = folder.exists()
-    if first:  # another rank that was faster would make the folder look occupied to the first
-        work.mkdir(parents=True, exist_ok=True)
-    try:
+    )  # fmt: skip
+    folder = Path(out)
+    if hold_vectors(sources):
+        given, bits = asked.of_steps(jobs), 64 if bits is None else bits
+        return learn_vectors(sources, folder, __version__, bits=bits, method=method, given=given)
+    first = first_rank()
+    sitting = Sitting(sources, folder, __version__, jobs, only, judge, listener if first else silent)
+    resolved, _ = _settle(sources, folder, asked, sitting.listener)
+    with occupying(folder, resume):
         if first:
-            write_atomic(work / "config.yaml", dump(resolved))
-        if resolved.closed_form:
-            from sightbook.learn.closed import run_closed
+            write_atomic(sitting.work / "config.yaml", dump(resolved))
+        if not resolved.closed_form:
+            from sightbook.learn.session import run_session
 
-            strength = resolved.strength
-            return run_closed(
-                [os.fspath(item) for item in sources],
-                folder,
-                _open_network(resolved.backbone, resolved.size, resolved.resize, device),
-                bits=resolved.bits,
-                strength=None if strength is None else Strength(**strength.model_dump()),
-                seed=resolved.seed,
-                features=resolved.features,
-                settings=resolved.model_dump(),
-                jobs=jobs,
-                version=__version__,
-                only=None if only is None else frozenset(only),
-                judge=judge,
-                listener=listener if first else silent,
-            )
-        from sightbook.learn.session import run_session
+            return run_session(sitting, resolved, device)
+        from sightbook.learn.closed import run_closed
 
-        return run_session(
-            [os.fspath(item) for item in sources],
-            folder,
-            resolved,
-            device_name=device,
-            jobs=jobs,
-            version=__version__,
-            only=None if only is None else frozenset(only),
-            judge=judge,
-            listener=listener if first else silent,
+        strength = resolved.strength
+        return run_closed(
+            sitting,
+            _open_network(resolved.backbone, resolved.size, resolved.resize, device),
+            bits=resolved.bits,
+            strength=None if strength is None else Strength(**strength.model_dump()),
+            seed=resolved.seed,
+            features=resolved.features,
+            settings=resolved.model_dump(),
         )
-    except BaseException:
-        # Nothing was learned yet, by a mistake or by Ctrl-C: the folder must be free for the corrected command.
-        begun = any((work / name).exists() for name in _WORTH_KEEPING)
-        if first and not resume and not begun:
-            shutil.rmtree(work if existed else folder, ignore_errors=True)
-        raise
+
+
+def paths_of(source: Path_ | Sequence[Path_]) -> list[str]:
+    """One source or several, as texts."""
+    return [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
 
 
 @takes(
@@ -218,7 +175,7 @@ def resolve(
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     resume: bool = False,
-    only: Collection[tuple[str, str]] | None = None,
+    only: Keys | None = None,
     listener: Listener = silent,
 ) -> TrainConfig:
     """The settings that `train` would learn with, as MODEL/train/config.yaml would hold them; nothing is written.
@@ -229,32 +186,19 @@ def resolve(
     >>> resolve("photos", method="spq").batch
     256
     """
-    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    if hold_vectors([os.fspath(each) for each in sources]):
+    sources = paths_of(source)
+    asked = Asked(
+        bits=bits, nested=nested, method=method, backbone=backbone, train_part=train_part, preset=preset,
+        epochs=epochs, minutes=minutes, device=device, config=config, settings=settings, seed=seed, resume=resume,
+        only=only,
+    )  # fmt: skip
+    if hold_vectors(sources):
         raise ConfigError(
             "vectors are learned from in closed form and take --bits only: there are no settings to show"
         )
     if resume and out is None:
         raise ConfigError("--resume goes on with a folder: name it by --out")
-    resolved, why = _settle(
-        sources,
-        None if out is None else Path(out),
-        bits=bits,
-        nested=nested,
-        method=method,
-        backbone=backbone,
-        train_part=train_part,
-        preset=preset,
-        epochs=epochs,
-        minutes=minutes,
-        device=device,
-        config=config,
-        settings=settings,
-        seed=seed,
-        resume=resume,
-        only=only,
-        listener=listener,
-    )
+    resolved, why = _settle(sources, None if out is None else Path(out), asked, listener)
     if device not in ("auto", "cpu"):
         from sightbook.learn.session import find_device
 
@@ -264,9 +208,9 @@ def resolve(
     return resolved
 
 
-def _open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> Frozen:
+def _open_network(settings: BackboneConfig, size: int, resize: int, device: str) -> FrozenNetwork:
     """The network that the settings name: as it is shipped where that will do, else by torch."""
-    if settings.name == BUILTIN and as_shipped(size, settings.pool, device):
+    if _is_shipped(settings, size, device):
         return frozen_builtin(size, resize)
     from sightbook.learn.pretrained import frozen_pretrained
 
@@ -274,66 +218,39 @@ def _open_network(settings: BackboneConfig, size: int, resize: int, device: str)
 
 
 def _settle(
-    sources: Sequence[Path_],
-    folder: Path | None,
-    *,
-    bits: int | None,
-    nested: bool,
-    method: str | None,
-    backbone: str | None,
-    train_part: str | None,
-    preset: str | None,
-    epochs: int | None,
-    minutes: float | None,
-    device: str,
-    config: Path_ | None,
-    settings: Mapping[str, Any] | None,
-    seed: int | None,
-    resume: bool,
-    only: Collection[tuple[str, str]] | None,
-    listener: Listener,
+    sources: Sequence[str], folder: Path | None, asked: Asked, listener: Listener
 ) -> tuple[TrainConfig, list[str]]:
     """The settings of a run, and why those that nobody gave are what they are. folder: checked that it may be used."""
-    file, method = (None, None) if method is None else split_file(method)
-    asked = overlay(
-        config,
-        settings,
-        epochs=epochs,
-        minutes=minutes,
-        method=method,
-        bits=bits,
-        seed=seed,
-        backbone=None if train_part is None else {"train": train_part},
-    )
+    file, method = (None, None) if asked.method is None else split_file(asked.method)
+    mine = asked.overlay(method)
+    backbone, preset, resume = asked.backbone, asked.preset, asked.resume
     settled = None if folder is None else folder / "train" / "config.yaml"
     kept = read_file(settled) if resume and settled is not None and settled.exists() else {}
-    network = next((name for name in (backbone, name_backbone(asked), name_backbone(kept)) if name), None)
+    network = next((name for name in (backbone, name_backbone(mine), name_backbone(kept)) if name), None)
     if (file is not None or network not in (None, "auto", BUILTIN)) and not able():
         raise MissingExtra("training", "train")
     if file is not None:
         from_file(file, str(method))
-    if nested and resume:
+    if asked.nested and resume:
         raise ConfigError(f"{folder} keeps the settings it was begun with: resume it without --nested")
     if resume and backbone == "auto":
         backbone = None  # it was chosen when the run began
     if folder is not None and first_rank():
-        _claim(folder, resume)
+        claim(folder, resume)
     if resume and settled is not None:
-        resolved = take_up(settled.parent, asked, backbone, preset)
+        resolved = take_up(settled.parent, mine, backbone, preset)
         why = [f"{folder} keeps the settings it was begun with"]
     else:
-        shorter, count = _look_at(sources, only)
-        choice = choose(asked, preset, backbone, shorter)
-        resolved = complete(choice.asked, preset, choice.backbone, shorter, nested=nested, pictures=count)
+        shorter, count = _look_at(sources, asked.only)
+        choice = choose(mine, preset, backbone, shorter)
+        resolved = complete(
+            choice.asked, preset, choice.backbone, shorter, nested=asked.nested, pictures=count
+        )
         why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count)
         for sentence in choice.why:
             listener(Notice(sentence))
     # Over the built-in network as it is shipped nothing but onnxruntime is needed.
-    shipped = (
-        resolved.closed_form
-        and resolved.backbone.name == BUILTIN
-        and as_shipped(resolved.size, resolved.backbone.pool, device)
-    )
+    shipped = resolved.closed_form and _is_shipped(resolved.backbone, resolved.size, asked.device)
     if not shipped and not able():
         raise MissingExtra("training", "train")
     if not resolved.closed_form:
@@ -343,35 +260,14 @@ def _settle(
     return resolved, why
 
 
-def first_rank() -> bool:
-    """Whether this process writes and speaks: alone, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
+def _is_shipped(network: BackboneConfig, size: int, device: str) -> bool:
+    """Whether it is the built-in network as its graph is."""
+    return network.name == BUILTIN and as_shipped(size, network.pool, device)
 
 
-def _claim(folder: Path, resume: bool) -> None:
-    """The output folder must be new or empty, or hold an unfinished run that is to be resumed."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file: give another folder as --out")
-    occupied = folder.exists() and any(folder.iterdir())
-    if (folder / "config.json").exists():
-        hint = "it is finished and needs no --resume" if resume else "nothing is overwritten"
-        raise ConfigError(f"{folder} already holds a model: {hint}; give another folder as --out")
-    if resume and not (folder / "train" / "config.yaml").exists():
-        raise ConfigError(f"{folder} holds no training run to resume: start it without --resume")
-    if occupied and not resume:
-        hint = (
-            "add --resume to go on with it, or give"
-            if (folder / "train" / "config.yaml").exists()
-            else "give"
-        )
-        raise ConfigError(f"{folder} is not empty: {hint} another folder as --out")
-
-
-def _look_at(sources: Sequence[Path_], only: Collection[tuple[str, str]] | None = None) -> tuple[int, int]:
+def _look_at(sources: Sequence[str], only: Keys | None) -> tuple[int, int]:
     """(median shorter side of some pictures from all over the sources, in pixels; how many pictures there are)."""
-    entries = list(open_sources([Path(item) for item in sources]).entries())
-    if only is not None:
-        entries = [entry for entry in entries if entry.key in only]
+    _, entries = open_entries(sources, only)
     sides = []
     for entry in entries[:: max(1, len(entries) // _LOOKED_AT)]:
         try:

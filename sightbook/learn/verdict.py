@@ -15,6 +15,7 @@ from sightbook.codes.tables import assign, tables
 from sightbook.learn.halves import resize
 from sightbook.learn.judged import THUMBNAILS, Judged, lead, raised
 from sightbook.learn.views import Views
+from sightbook.model.torch.freezing import evaluating
 from sightbook.model.torch.network import Network
 from sightbook.words import counted
 
@@ -24,7 +25,7 @@ COLLAPSED = 0.5  # codewords in use beside those of random codes: with fewer, ma
 
 
 @dataclass(frozen=True)
-class Figures:
+class ViewFigures:
     """recall_at_1 in 0..1; codeword usage over the held-out pictures' codes: share in use, perplexity; the method's
     loss on their views (None: too few pictures for it)."""
 
@@ -47,8 +48,8 @@ class Verdict:
     codes beside simpler things (None: of a model on the way, or of fewer than three pictures)."""
 
     pictures: int
-    trained: Figures
-    untrained: Figures
+    trained: ViewFigures
+    untrained: ViewFigures
     halves: Judged | None = None
     K: int | None = None
 
@@ -121,28 +122,26 @@ def measure(
     device: torch.device,
     *,
     loss: float | None = None,
-) -> Figures:
-    """pictures (n, R, R, 3) uint8 → Figures with the given loss; the network's training mode is as before afterwards.
+) -> ViewFigures:
+    """pictures (n, R, R, 3) uint8 → ViewFigures with the given loss; the training mode is as before afterwards.
 
     Each picture's fixed view is stored as a code; one random view of each is the query (asymmetric score, ties by
     picture number, which follows the content hash).
     """
-    training = network.training
-    network.eval()
     state = torch.random.get_rng_state()
     torch.manual_seed(VIEW_SEED)
     stored, queries = [], []
-    for start in range(0, len(pictures), _CHUNK):
-        chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
-        stored.append(network(views.fixed(chunk)).float().cpu().numpy())
-        queries.append(network(views(chunk, copies=1)).float().cpu().numpy())
+    with evaluating(network):
+        for start in range(0, len(pictures), _CHUNK):
+            chunk = torch.from_numpy(np.ascontiguousarray(pictures[start : start + _CHUNK])).to(device)
+            stored.append(network(views.fixed(chunk)).float().cpu().numpy())
+            queries.append(network(views(chunk, copies=1)).float().cpu().numpy())
     torch.random.set_rng_state(state)
-    network.train(training)
     codebooks = network.quantizer.codewords().float().cpu().numpy()
     codes = assign(np.concatenate(stored), codebooks, network.metric)
     first, _ = oracle.search(tables(np.concatenate(queries), codebooks, network.metric), codes, 1)
     recall = float(np.mean(first[:, 0] == np.arange(len(codes))))
-    return Figures(recall, *usage_of(codes, codebooks.shape[1]), loss)
+    return ViewFigures(recall, *usage_of(codes, codebooks.shape[1]), loss)
 
 
 def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
@@ -156,8 +155,8 @@ def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
     return float(np.mean(used)), float(np.mean(perplexity))
 
 
-def from_json(facts: Mapping[str, Any]) -> Figures:
-    return Figures(**facts)
+def from_json(facts: Mapping[str, Any]) -> ViewFigures:
+    return ViewFigures(**facts)
 
 
 def read_verdict(facts: Mapping[str, Any], K: int) -> Verdict:
@@ -179,14 +178,11 @@ def embedder(
 
     @torch.no_grad()
     def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        modes = {module: module.training for module in network.modules()}
-        network.eval()
         found = []
-        for start in range(0, len(pictures), _CHUNK):
-            chunk = resize(pictures[start : start + _CHUNK], views.size)
-            found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
-        for module, mode in modes.items():
-            module.training = mode
+        with evaluating(network):
+            for start in range(0, len(pictures), _CHUNK):
+                chunk = resize(pictures[start : start + _CHUNK], views.size)
+                found.append(network(views.fixed(torch.from_numpy(chunk).to(device))).float().cpu().numpy())
         return np.concatenate(found)
 
     return embed

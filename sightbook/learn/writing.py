@@ -18,11 +18,13 @@ from sightbook.files import write_atomic
 from sightbook.images.pixels.frame import Frame
 from sightbook.learn import halves, judged, statistics
 from sightbook.learn.card import card
+from sightbook.learn.forward import held_out_loss
 from sightbook.learn.halves import Encoder, Pixels, by_codes
+from sightbook.learn.run import Run
 from sightbook.learn.settings.presets import SMALL_UP_TO
+from sightbook.learn.snapshots import Snapshot
 from sightbook.learn.store import Store
-from sightbook.learn.trainer import Run, held_out_loss
-from sightbook.learn.verdict import Figures, Verdict, embedder, from_json, measure
+from sightbook.learn.verdict import Verdict, ViewFigures, embedder, from_json, measure
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.torch.backbone import Spec
@@ -37,7 +39,7 @@ _CHECKED_PICTURES = 64
 
 
 @dataclass(frozen=True)
-class About:
+class Provenance:
     """What a model says of itself that training does not change."""
 
     spec: Spec
@@ -47,11 +49,10 @@ class About:
     version: str
 
 
-def judge(run: Run, network: Network) -> Figures:
+def judge(run: Run, network: Network) -> ViewFigures:
     """The label-free figures of a network on the pictures held out."""
     held = run.store.pixels[run.store.held_out]
-    loss = held_out_loss(network, run.views, held, run.config, run.device)
-    return measure(network, run.views, held, run.device, loss=loss)
+    return measure(network, run.views, held, run.device, loss=held_out_loss(run, network))
 
 
 def before(run: Run, network: Network) -> list[float]:
@@ -95,21 +96,20 @@ def recalibrate(run: Run, network: Network) -> None:
 def write_model(
     run: Run,
     folder: Path,
-    about: About,
+    about: Provenance,
     *,
-    weights: dict[str, torch.Tensor] | None = None,
-    selected: int | None = None,
+    chosen: Snapshot | None = None,
     curves: Path | None = None,
     beside: bool = False,
 ) -> ModelConfig:
-    """Writes the state of the run, or `weights` of an earlier step `selected` of it, as a MODEL folder. beside: judged
-    beside simpler things, too."""
+    """Writes the state of the run, or the one that was chosen, as a MODEL folder. beside: judged beside simpler things,
+    too."""
     config = run.config
     network = copy.deepcopy(run.network)
-    if weights is not None:
-        network.load_state_dict(weights)
-    else:
+    if chosen is None:
         recalibrate(run, network)
+    else:
+        network.load_state_dict(chosen.weights())
     held = run.store.pixels[run.store.held_out]
     verdict = Verdict(
         len(held),
@@ -124,25 +124,10 @@ def write_model(
     sample = held[:_CHECKED_PICTURES, edge : edge + frame.size, edge : edge + frame.size]
     difference = export(encoder, folder / "encoder.onnx", frame.size, sample)
     _write_weights(folder, network)
-    trained: dict[str, Any] = {
-        "pictures": len(run.store.train),
-        "held_out": len(held),
-        "failed": run.store.failed,
-        "steps": run.at.step,
-        "epochs": round(run.at.step / run.steps_per_epoch, 3),
-        "batch": run.batch,
-        "seconds": round(run.at.seconds, 1),
-        "device": str(run.device),
-        "processes": run.ranks.world,
-        "precision": run.at.precision,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "seed": config.seed,
-        "onnx_difference": difference,
-        "torch": torch.__version__,
-        "curves": curves.name if curves else None,
-    }
+    trained = {**_facts(run, network), "onnx_difference": difference, "torch": torch.__version__}
+    trained["curves"] = curves.name if curves else None
     if config.selection != "last":
-        trained["selected_step"] = run.at.step if selected is None else selected
+        trained["selected_step"] = run.at.step if chosen is None else chosen.step
     model = ModelConfig(
         method=config.method,
         M=config.M,
@@ -168,6 +153,24 @@ def write_model(
         about.version,
         before=lambda done: write_atomic(folder / "README.md", card(done, config.model_dump(), verdict)),
     )
+
+
+def _facts(run: Run, network: Network) -> dict[str, Any]:
+    """How long, on what and where it was trained."""
+    return {
+        "pictures": len(run.store.train),
+        "held_out": len(run.store.held_out),
+        "failed": run.store.failed,
+        "steps": run.at.step,
+        "epochs": round(run.at.step / run.steps_per_epoch, 3),
+        "batch": run.batch,
+        "seconds": round(run.at.seconds, 1),
+        "device": str(run.device),
+        "processes": run.ranks.world,
+        "precision": run.at.precision,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "seed": run.config.seed,
+    }
 
 
 def _write_weights(folder: Path, network: Network) -> None:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightbook.arguments import count, flag, function, model_like, optional, path_like, paths, takes, texts
-from sightbook.catalogue import folder
-from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import closed, explained
 from sightbook.catalogue.folder import Facts
 from sightbook.errors import LibraryError
 from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order, Prune, prune_like
 from sightbook.ingest.writing import writing
-from sightbook.library import picture, status
+from sightbook.library import making, picture, status
 from sightbook.library.picture import PictureFacts
 from sightbook.library.selection import Wanted, parse, select
 from sightbook.library.state import Row, codes_of, rows_of
@@ -68,19 +65,7 @@ class Library:
         asked for.
         """
         path = Path(path)
-        if create_with is not None and not folder.exists(path):
-            from sightbook.model.model import Model
-
-            model = create_with if isinstance(create_with, Model) else Model.open(create_with)
-            folder.create(path, model, fine)
-        folder.read_facts(path)
-        path = path.absolute()  # the process may go to another folder
-        library = cls(path, Searcher.open(path, fine))
-        if create_with is not None:
-            from sightbook.ingest.refuse import refuse_other_model
-
-            refuse_other_model(create_with, library.facts, path)
-        return library
+        return cls(path.absolute(), making.open_or_make(path, create_with, fine))
 
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
@@ -178,18 +163,10 @@ class Library:
         listener: Listener = silent,
     ) -> AddPlan:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
-        from sightbook.ingest.plan import plan_all, summarize
-
         path = Path(path)
         order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
         with explained(path):
-            if folder.exists(path):
-                cls.open(path).close()  # or it says why it cannot be
-                catalogue = Catalogue.read(path / NAME)
-            else:
-                catalogue = Catalogue.create(Path(":memory:"), "")
-            with closing(catalogue):
-                return summarize(catalogue, plan_all(catalogue, path, order, listener))
+            return making.plan(path, order, listener)
 
     def search(
         self,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightbook.arguments import described
 from sightbook.codes.fine import STEPS, quantize
 from sightbook.codes.oracle import score
 from sightbook.codes.products import clusterings
@@ -208,3 +209,12 @@ What the vectors were made by, sightbook does not know.
 def codes_of(features: NDArray[Any], fitted: Fitted) -> NDArray[np.uint8]:
     """Codes (N, M) uint8 of features (N, F)."""
     return assign(fitted.description.apply(features), fitted.codebooks, _METRIC)
+
+
+def strength_like(value: Any, name: str) -> Any:
+    """A `Strength`, or None. ConfigError for anything else."""
+    if value is not None and not isinstance(value, Strength):
+        raise ConfigError(
+            f"{name} is {described(value)}: give a sightbook.describe.learn.Strength, or leave it out"
+        )
+    return value

@@ -9,7 +9,6 @@ there.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from dataclasses import replace
 from functools import cached_property
@@ -19,37 +18,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.arguments import array, count, described, finite, optional, path_like, takes
+from sightbook.arguments import count, finite, optional, path_like, takes
 from sightbook.codes import fine as fine_codes
 from sightbook.codes import pack as packing
 from sightbook.codes.tables import Codebooks, reconstruct
-from sightbook.cores import cores
 from sightbook.describe.description import Description
 from sightbook.describe.vectors import checked, halved
-from sightbook.errors import ConfigError, ModelError
+from sightbook.errors import ModelError
 from sightbook.images.load.apart import frame_apart
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.picture import Picture
-from sightbook.model import released
+from sightbook.model import arrays, released
 from sightbook.model.config import ModelConfig
-from sightbook.model.folder import DESCRIPTION, query_files
+from sightbook.model.folder import check_files, copy_files, read_codebooks, read_description
+from sightbook.model.graph import Graph
 
 if TYPE_CHECKING:
     from sightbook.describe.learn import Strength  # learning is not what searching waits for
-
-
-def _strength(value: Any, name: str) -> Any:
-    from sightbook.describe.learn import Strength
-
-    if value is not None and not isinstance(value, Strength):
-        raise ConfigError(
-            f"{name} is {described(value)}: give a sightbook.describe.learn.Strength, or leave it out"
-        )
-    return value
-
-
-# Pixels in one call of an encoder: four pictures of 224 x 224, an eighth faster than 64 of them (docs/log.md).
-_AT_ONCE = 4 * 224 * 224
 
 
 class Model:
@@ -62,8 +47,8 @@ class Model:
         self.folder, self.config, self.codebooks = folder, config, codebooks
         self.place = folder.absolute()  # where that is wherever the process goes
         self.threads = threads
+        self.graph = Graph(self.place / "encoder.onnx", threads)
         self._whole: Model = self
-        self._session: Any = None
         self._description: Description | None = None
         self._lock = threading.Lock()
 
@@ -82,26 +67,11 @@ class Model:
         """
         path = released.find(Path(folder))
         config = ModelConfig.read(path)
-        for name, facts in config.files.items():
-            try:
-                size = (path / name).stat().st_size
-            except OSError:
-                raise ModelError(
-                    f"{path / name} is missing: copy the whole model folder, or train again"
-                ) from None
-            if size != facts["bytes"]:
-                raise ModelError(
-                    f"{path / name} is damaged ({size} bytes, {facts['bytes']} expected): copy it again or train again"
-                )
-        codebooks = _read_codebooks(path / "codebooks.safetensors")
-        if codebooks.shape != (config.M, config.K, config.d):
-            raise ModelError(
-                f"{path} is damaged: its codebooks have shape {codebooks.shape}, config.json says otherwise"
-            )
-        return cls(path, config, codebooks, threads)
+        check_files(path, config)
+        return cls(path, config, read_codebooks(path, config), threads)
 
     @classmethod
-    @takes(out=path_like, bits=count, strength=_strength)
+    @takes(out=path_like, bits=count)
     def fit(
         cls,
         vectors: Any,
@@ -121,8 +91,9 @@ class Model:
         """
         from sightbook import __version__
         from sightbook.images.vectors import read_vectors
-        from sightbook.model.fit import fit_vectors
+        from sightbook.model.fit import fit_vectors, strength_like
 
+        strength = strength_like(strength, "strength")
         if isinstance(vectors, str | os.PathLike):
             vectors = read_vectors(path_like(vectors, "vectors"))
         return cls.open(fit_vectors(vectors, Path(out), bits, __version__, strength=strength))
@@ -146,7 +117,7 @@ class Model:
         D = self.D if self.config.shared else M * self.d
         config = replace(self.config, M=M, D=D, nested=tuple(shorter), fine=None)
         model = Model(self.folder, config, np.ascontiguousarray(self.codebooks[:M]), self.threads)
-        model.place, model._whole = self.place, self._whole
+        model._whole, model.graph, model.place = self._whole, self.graph, self.place
         return model
 
     @property
@@ -211,12 +182,12 @@ class Model:
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""
-        pixels = self._pixels(pixels)
+        pixels = arrays.pixels(pixels, self.frame.size)
         if not len(pixels):
             return np.empty((0, self.D), np.float32)
         if self.config.described:
             return self.embed_with_features(pixels)[0]
-        (x,) = run(self._encoder(), ["x"], pixels)
+        (x,) = self.graph.run(["x"], pixels)
         return x if self.is_whole else np.ascontiguousarray(x[:, : self.D])
 
     def embed_with_features(
@@ -228,12 +199,12 @@ class Model:
             raise ModelError(
                 f"{self.folder} does not give its backbone's features: train it again with this version"
             )
-        pixels = self._pixels(pixels)
+        pixels = arrays.pixels(pixels, self.frame.size)
         if self.config.described:
-            (features,) = run(self._encoder(), ["features"], pixels)
+            (features,) = self.graph.run(["features"], pixels)
             features = halved(features)
             return self.describe(features), features
-        x, features = run(self._encoder(), ["x", "features"], pixels)
+        x, features = self.graph.run(["x", "features"], pixels)
         return x[:, : self.D], features
 
     def describe(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -246,7 +217,7 @@ class Model:
 
     def assign(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Embeddings (N, D) → codes (N, M) uint8, the nearest codeword of each codebook."""
-        return self._lookup.assign(self._embeddings(x))
+        return self._lookup.assign(arrays.embeddings(x, self.D))
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pixels (N, S, S, 3) uint8 → codes (N, M) uint8."""
@@ -258,7 +229,7 @@ class Model:
         ModelError when the model has none.
         """
         limit = self._fine_constant("limit")
-        return fine_codes.quantize(self._embeddings(x) + self.description.middle, limit)
+        return fine_codes.quantize(arrays.embeddings(x, self.D) + self.description.middle, limit)
 
     @property
     def fine_gain(self) -> np.float32:
@@ -267,19 +238,20 @@ class Model:
 
     def tables(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Query embeddings (Q, D) → look-up tables (Q, M, K): the asymmetric score is their sum over a code."""
-        return self._lookup.tables(finite(self._embeddings(x), "x"))
+        return self._lookup.tables(finite(arrays.embeddings(x, self.D), "x"))
 
     def symmetric_tables(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Query codes (Q, M) → look-up tables (Q, M, K): the query is quantized, too."""
-        return self._lookup.tables(reconstruct(self._codes(codes), self.codebooks))
+        return self._lookup.tables(reconstruct(arrays.codes(codes, self.M, self.K), self.codebooks))
 
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Codes (N, M) → (N, bytes) uint8."""
-        return packing.pack(self._codes(codes), self.K)
+        return packing.pack(arrays.codes(codes, self.M, self.K), self.K)
 
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The inverse of `pack`."""
-        return packing.unpack(_bytes(packed, "packed", packing.code_bytes(self.M, self.K)), self.M, self.K)
+        found = arrays.small(packed, "packed", packing.code_bytes(self.M, self.K))
+        return packing.unpack(found, self.M, self.K)
 
     @takes(folder=path_like)
     def copy_to(self, folder: Path) -> Model:
@@ -290,33 +262,12 @@ class Model:
                 "scan_bits"
             )
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (
-            *query_files(self.config),
-            "config.json",
-        ):  # config.json last: a folder without it is not taken for a model
-            shutil.copyfile(self.place / name, folder / name)
+        copy_files(self.config, self.place, folder)
         return Model.open(folder, threads=self.threads)
 
     @cached_property
     def _lookup(self) -> Codebooks:
         return Codebooks(self.codebooks, self.config.metric)
-
-    def _pixels(self, pixels: Any) -> NDArray[np.uint8]:
-        size = self.frame.size
-        found = array(pixels, "pixels", ("N", size, size, 3), "u")
-        if found.dtype != np.uint8:
-            raise ConfigError(f"pixels are {found.dtype}: give uint8, 0 to 255, as Model.prepare does")
-        return found
-
-    def _embeddings(self, x: Any) -> NDArray[np.float32]:
-        return np.asarray(array(x, "x", ("N", self.D)), np.float32)
-
-    def _codes(self, codes: Any) -> NDArray[np.uint8]:
-        found = _bytes(codes, "codes", self.M)
-        if found.size and int(found.max()) >= self.K:
-            raise ConfigError(f"codes hold {int(found.max())}: codewords count from 0 to {self.K - 1}")
-        return found
 
     def _fine_constant(self, name: str) -> float:
         if self.config.fine is None:
@@ -337,16 +288,8 @@ class Model:
             return self._whole.description
         with self._lock:
             if self._description is None:
-                self._description = _read_description(self.place / DESCRIPTION)
+                self._description = read_description(self.place)
             return self._description
-
-    def _encoder(self) -> Any:
-        if not self.is_whole:
-            return self._whole._encoder()
-        with self._lock:
-            if self._session is None:
-                self._session = open_session(self.place / "encoder.onnx", self.threads)
-            return self._session
 
 
 def _reopen(folder: str, threads: int | None, bits: int, fingerprint: str) -> Model:
@@ -355,72 +298,3 @@ def _reopen(folder: str, threads: int | None, bits: int, fingerprint: str) -> Mo
     if model.fingerprint != fingerprint:
         raise ModelError(f"{folder} holds another model than the one that was pickled: pickle it again")
     return model.prefix(bits)
-
-
-def _bytes(values: Any, name: str, width: int) -> NDArray[np.uint8]:
-    """Whole numbers 0 to 255, (N, width), as uint8."""
-    found = array(values, name, ("N", width), "iu")
-    if found.dtype != np.uint8:
-        if found.size and not 0 <= int(found.min()) <= int(found.max()) <= 255:
-            raise ConfigError(f"{name} hold numbers that are not 0 to 255: give uint8")
-        found = found.astype(np.uint8)
-    return found
-
-
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime session on the CPU. Its threads sleep while idle: decoding shares the cores."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(_loadable(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a family of its own exceptions without a common base
-        raise ModelError(f"{path} cannot be loaded ({error}): copy it again or train again") from None
-
-
-def run(session: Any, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """The outputs of an encoder for pixels (N, S, S, 3) uint8, of a few pictures at a time: what a layer hands to the
-    next then stays in the cache."""
-    step = max(1, _AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
-    blocks = [
-        session.run(outputs, {"pixels": np.ascontiguousarray(pixels[start : start + step])})
-        for start in range(0, max(1, len(pixels)), step)
-    ]
-    return blocks[0] if len(blocks) == 1 else [np.concatenate(made) for made in zip(*blocks, strict=True)]
-
-
-def _read_description(path: Path) -> Description:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return Description.of(load_file(path))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}): copy the whole model folder, or train again"
-        ) from None
-
-
-def _read_codebooks(path: Path) -> NDArray[np.float32]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return np.ascontiguousarray(load_file(path)["codebooks"], dtype=np.float32)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}): copy the whole model folder, or train again"
-        ) from None
-
-
-def _loadable(path: Path) -> str | bytes:
-    """The path, or the content where the path is not UTF-8, which onnxruntime does not take."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return path.read_bytes()
-    return str(path)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["cosine", "distance", "kmeans"]
+QuantizerKind = Literal["cosine", "distance", "kmeans"]
 
 
 class BackboneConfig(BaseModel):
@@ -66,6 +66,6 @@ class Shape:
 
     alpha: float
     codebooks: str = "learned"
-    quantizer: Kind = "cosine"
+    quantizer: QuantizerKind = "cosine"
     head_layers: int = 1
     standardize: bool = True

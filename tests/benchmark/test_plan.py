@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sightbook.benchmark.plan import Cell, Plan, read_plan
+from sightbook.benchmark.cell import Cell
+from sightbook.benchmark.plan import Plan, read_plan
 from sightbook.errors import ConfigError
 
 PLAN = """

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sightbook.benchmark import run as running
-from sightbook.benchmark.page import mean, one_table, write_page
+from sightbook.benchmark import make
+from sightbook.benchmark.page import write_page
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
+from sightbook.benchmark.tables import mean, one_table
 from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import ConfigError, LibraryError
 from tests.evaluate.collections import draw, write_parquet
@@ -73,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The experiment, stopped in its second run, then finished."""
     made = Place(tmp_path_factory.mktemp("ein Versuch"))
     with pytest.MonkeyPatch.context() as patch:
-        original = running.evaluate
+        original = make.evaluate
         calls = []
 
         def stopping(model: Any, *rest: Any, **options: Any) -> Any:
@@ -82,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
                 raise KeyboardInterrupt
             return original(model, *rest, **options)
 
-        patch.setattr(running, "evaluate", stopping)
+        patch.setattr(make, "evaluate", stopping)
         with pytest.raises(KeyboardInterrupt):
             made.run()
     assert [run["cell"] for run in made.document()["runs"]] == ["ours"]
@@ -202,7 +203,7 @@ def test_a_validation_cut_of_the_training_pictures_chooses_the_state(place: Plac
     plan.write_text(CHOOSING.format(data=place.folder / "cifar"))
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        original = running.evaluate
+        original = make.evaluate
 
         def scripted(model: Any, *rest: Any, **options: Any) -> Any:
             report = original(model, *rest, **options)
@@ -218,7 +219,7 @@ def test_a_validation_cut_of_the_training_pictures_chooses_the_state(place: Plac
             ]
             return replace(report, figures=first, against=tuple(others))
 
-        patch.setattr(running, "evaluate", scripted)
+        patch.setattr(make, "evaluate", scripted)
         benchmark(plan, results=tmp_path, page=tmp_path / "page.md", work=tmp_path / "runs")
     (run,) = json.loads((tmp_path / "choosing.json").read_text())["runs"]
     assert len(asked) == 1 and (run["selection"], run["validation"]) == ("train-labels", [0.2, 0.4, 0.3, 0.1])

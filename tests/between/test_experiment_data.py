@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from sightbook.benchmark.cell import Cell
+from sightbook.benchmark.compare import comparisons, paired, unpaired
 from sightbook.benchmark.data import digest_of, weights_of
-from sightbook.benchmark.page import comparisons, paired, unpaired, write_page
-from sightbook.benchmark.plan import Cell, Plan
+from sightbook.benchmark.page import write_page
+from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
 from sightbook.errors import SourceError

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from sightbook.demo.report import Few, Report
+from sightbook.demo.report import DemoReport, Few
 
-DRAWN = Report(
+DRAWN = DemoReport(
     folder=Path("d"),
     pictures=6000,
     drawn=True,
@@ -67,4 +67,4 @@ def test_without_labels_the_verdict_of_training_stands_for_figures() -> None:
 def test_json_has_every_figure_and_plain_paths() -> None:
     document = json.loads(json.dumps(DRAWN.to_json()))
     assert document["few"]["map_builtin"] == 0.4 and document["sheet"] == "d/sheet.png"
-    assert list(document) == list(Report.__slots__)
+    assert list(document) == list(DemoReport.__slots__)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sightbook.demo.draw import draw
 from sightbook.demo.kinds import KINDS
-from sightbook.demo.report import Report
+from sightbook.demo.report import DemoReport
 from sightbook.demo.run import ANSWERS, SHOWN, Work, run
 from sightbook.errors import ConfigError, MissingExtra, SourceError
 from sightbook.evaluate.run import evaluate
@@ -44,7 +44,7 @@ SMALL = Work(database=288, queries=24, few=24, few_queries=6, epochs=1)
 
 @dataclass
 class Drawn:
-    report: Report
+    report: DemoReport
     events: list[Progress | Notice]
 
 

@@ -14,7 +14,9 @@ import sightbook
 from sightbook.learn import session, store, trainer, writing
 from sightbook.learn.checkpoint import Position
 from sightbook.learn.methods.registry import BUILT_IN, find
+from sightbook.learn.optimizers import optimizer_for
 from sightbook.learn.report import TrainReport
+from sightbook.learn.run import Run, memory_for
 from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.usage import Usage
 from sightbook.learn.views import Views
@@ -98,7 +100,7 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
     return np.stack([picture(KINDS[n % len(KINDS)], random, SIZE) for n in range(count)])
 
 
-def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
+def run_of(config: TrainConfig, folder: Path, count: int = 24) -> Run:
     """A run at its start over `count` pictures in memory, none held out."""
     network, _, frame, scaling, _ = session.make_network(config)
     assert (frame.size, frame.resize) == (config.size, config.resize)
@@ -106,21 +108,21 @@ def run_of(config: TrainConfig, folder: Path, count: int = 24) -> trainer.Run:
         pictures(count), np.arange(count), np.arange(0), failed=0, fingerprint="made up", mapped=None
     )
     device = torch.device("cpu")
-    return trainer.Run(
+    return Run(
         config,
         network,
         Views(config.views, config.size, *scaling),
         kept,
         device,
         folder,
-        trainer.optimizer_for(network, config.optimizer),
+        optimizer_for(network, config.optimizer),
         Usage(config.M, config.K, device),
         Position(),
-        trainer.memory_for(config, device),
+        memory_for(config, device),
     )
 
 
-def fit(run: trainer.Run) -> trainer.Run:
+def fit(run: Run) -> Run:
     trainer.fit(run, silent)
     return run
 

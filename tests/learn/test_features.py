@@ -15,6 +15,9 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError
 from sightbook.learn import begin, features, statistics, trainer, writing
+from sightbook.learn.forward import features_loss
+from sightbook.learn.optimizers import schedule
+from sightbook.learn.run import Run, places_of
 from sightbook.model.model import Model
 from sightbook.progress import Notice, silent
 from tests.learn.conftest import GOOD, METHODS_OF_STEPS, fit, run_of
@@ -43,7 +46,7 @@ def config_of(folder: Path, method: str = "transclippedclr", **settings: Any) ->
     return base_config(method=method, **{**sizes, **settings, "backbone": pretrained})
 
 
-def fill(run: trainer.Run, folder: Path, listener: Any = silent) -> features.Features:
+def fill(run: Run, folder: Path, listener: Any = silent) -> features.Features:
     config = run.config
     return features.fill(
         run.network.backbone, run.views, run.store, config.features, precision=config.precision, seed=config.seed,
@@ -104,10 +107,10 @@ def test_training_from_the_cache_is_training_on_those_views(
     by_hand = cached.features
     for _ in range(3):
         loss = trainer.step(cached, None)
-        pairs = by_hand.pairs(trainer.places_of(direct), 0, direct.at.step, direct.device)
-        expected, p, _ = trainer.features_loss(direct.network, pairs, config, direct.recall())
+        pairs = by_hand.pairs(places_of(direct), 0, direct.at.step, direct.device)
+        expected, p, _ = features_loss(direct.network, pairs, direct, direct.recall())
         for group in direct.optimizer.param_groups:
-            group["lr"] = group["base"] * trainer.schedule(direct.fraction(), config.optimizer.warmup)
+            group["lr"] = group["base"] * schedule(direct.fraction(), config.optimizer.warmup)
         direct.optimizer.zero_grad()
         expected.backward()
         torch.nn.utils.clip_grad_norm_(direct.network.parameters(), config.optimizer.clip_norm)

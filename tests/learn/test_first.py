@@ -33,8 +33,9 @@ from sightbook.library.care.check import check
 from sightbook.library.library import Library
 from sightbook.model import builtin
 from sightbook.model.encode import Encoded, encode
-from sightbook.model.model import Model, open_session
-from sightbook.model.model import run as run_encoder
+from sightbook.model.graph import open_session
+from sightbook.model.graph import run as run_encoder
+from sightbook.model.model import Model
 from sightbook.model.seen import Seen
 from sightbook.model.torch.network import PixelBackbone
 from sightbook.model.torch.pretrained import open_pretrained

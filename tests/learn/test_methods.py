@@ -14,13 +14,14 @@ from torch import Tensor
 
 from sightbook.errors import ConfigError
 from sightbook.learn import log, trainer
+from sightbook.learn.forward import forward_loss
 from sightbook.learn.memory import Memory
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.methods.loss import terms_of, total
 from sightbook.learn.methods.registry import BUILT_IN, find, names
+from sightbook.learn.run import pictures_of
 from sightbook.learn.settings.config import build
 from sightbook.learn.settings.presets import layers
-from sightbook.learn.trainer import forward_loss
 from sightbook.model.model import Model
 from tests import reference
 from tests.learn.conftest import METHODS_OF_STEPS, Train, config_of, fit, pictures, run_of, weights
@@ -219,9 +220,9 @@ def test_the_memory_takes_part_from_its_share_of_the_budget_on(method: str, tmp_
     assert taking_part == [0, 0, 0, 20, 20, 20]
     rows = run.recall()
     assert rows is not None
-    views = run.views(trainer.pictures_of(run))
-    alone, _, _ = forward_loss(run.network, views, run.config, None)
-    with_memory, _, _ = forward_loss(run.network, views, run.config, None, remembered=rows)
+    views = run.views(pictures_of(run))
+    alone, _, _ = forward_loss(run.network, views, run, None)
+    with_memory, _, _ = forward_loss(run.network, views, run, None, remembered=rows)
     assert float(with_memory.detach()) > float(alone.detach())
 
 

@@ -11,9 +11,11 @@ import torch
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import trainer
+from sightbook.learn.forward import forward_loss
 from sightbook.learn.methods.batch import ViewBatch
 from sightbook.learn.methods.loss import terms_of, total
 from sightbook.learn.resolved import complete, overlay
+from sightbook.learn.run import pictures_of
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.learn.conftest import BACKBONES, METHODS_OF_STEPS, TINY, Train, config_of, pictures, run_of
@@ -23,8 +25,8 @@ LONG = {"M": 16, "D": 64}
 
 def test_the_loss_is_the_mean_over_the_prefixes(tmp_path: Path) -> None:
     run = run_of(config_of(nested=[16, 32], **LONG), tmp_path)
-    views = run.views(trainer.pictures_of(run))
-    loss, _, _ = trainer.forward_loss(run.network, views, run.config, None)
+    views = run.views(pictures_of(run))
+    loss, _, _ = forward_loss(run.network, views, run, None)
     x = run.network(views)
     z, p = run.network.quantizer(x)
     C = run.network.quantizer.codewords()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import sightbook
-from sightbook.benchmark.plan import Cell
+from sightbook.benchmark.cell import Cell
 from sightbook.cli import completion
 from sightbook.cli.options import names_for
 from sightbook.errors import ConfigError

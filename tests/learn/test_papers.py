@@ -12,10 +12,12 @@ import torch
 from sightbook.errors import ConfigError
 from sightbook.learn import begin, trainer
 from sightbook.learn.choice import Choice
+from sightbook.learn.forward import forward_loss
 from sightbook.learn.methods.registry import BUILT_IN, find
 from sightbook.learn.muon import Muon
 from sightbook.learn.ranks import Ranks
 from sightbook.learn.resolved import complete, reasons
+from sightbook.learn.run import collect
 from sightbook.learn.settings.config import TrainConfig, build
 from sightbook.learn.settings.presets import layers
 from sightbook.learn.views import Views
@@ -150,7 +152,7 @@ def test_a_run_by_sgd_goes_on_along_the_same_curve(train: Train, tmp_path: Path,
     other = run_of(config_of(optimizer=settings["optimizer"]), tmp_path)
     from sightbook.learn import checkpoint
 
-    checkpoint.load(tmp_path, other.network, other.optimizer, trainer.collect(other.usage, other.memory))
+    checkpoint.load(tmp_path, other.network, other.optimizer, collect(other.usage, other.memory))
     for one in (run, other):
         one.at.step = 1
         trainer.step(one, None)
@@ -171,7 +173,7 @@ def test_views_apart_have_statistics_of_their_own(tmp_path: Path) -> None:
         run.network.backbone.register_forward_hook(
             lambda m, given, out, seen=seen: seen.append(len(given[0]))
         )
-        found[apart] = float(trainer.forward_loss(run.network, views, run.config, None)[0].detach())
+        found[apart] = float(forward_loss(run.network, views, run, None)[0].detach())
         assert seen == ([8, 8] if apart else [16])
     assert found[True] != found[False]
 

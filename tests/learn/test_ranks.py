@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from sightbook.errors import ConfigError
 from sightbook.learn import session
 from sightbook.learn.ranks import ALONE, Ranks, check_batch, from_environment
+from sightbook.learn.sitting import Sitting
 from sightbook.learn.train import train
 from sightbook.model.model import Model
 from tests.learn.conftest import BACKBONES, TINY
@@ -104,8 +105,8 @@ def test_only_the_first_rank_makes_the_folder(
     monkeypatch.setenv("WORLD_SIZE", "2")
     seen = []
 
-    def joined(sources: object, folder: Path, *rest: object, **named: object) -> None:
-        seen.append(folder.exists())
+    def joined(sitting: Sitting, *rest: object) -> None:
+        seen.append(sitting.folder.exists())
 
     monkeypatch.setattr(session, "run_session", joined)
     train(photos, tmp_path / "m", epochs=1, settings=TINY)

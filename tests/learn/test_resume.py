@@ -16,6 +16,7 @@ from safetensors import safe_open
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import store, trainer
 from sightbook.learn.log import read
+from sightbook.learn.run import Run
 from sightbook.learn.settings.config import build
 from tests.learn.conftest import GOOD, SIZE, TINY, Train, weights
 from tests.pictures import write_photos
@@ -33,7 +34,7 @@ def interrupt_at(number: int, what: int, monkeypatch: pytest.MonkeyPatch) -> Non
     """The signal comes in the middle of step `number` (from 0)."""
     original = trainer.step
 
-    def step(run: trainer.Run, *rest: Any) -> float:
+    def step(run: Run, *rest: Any) -> float:
         if run.at.step == number:
             os.kill(os.getpid(), what)
         return original(run, *rest)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import sightbook
 from sightbook.errors import ConfigError, ModelError
 from sightbook.learn import begin, session, snapshots, writing
-from sightbook.learn.verdict import Figures
+from sightbook.learn.verdict import ViewFigures
 from tests.learn.conftest import Train, config_of, weights
 from tests.learn.test_resume import interrupt_at
 
@@ -28,9 +28,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
     """Lets each judgement find the next of `losses` instead of its own, and a recall@1 that says the contrary."""
     rest = iter(losses)
 
-    def judge(*_: object) -> Figures:
+    def judge(*_: object) -> ViewFigures:
         loss = next(rest)
-        return Figures(loss / 10, 1.0, 16.0, loss)
+        return ViewFigures(loss / 10, 1.0, 16.0, loss)
 
     for module in (begin, session, writing):
         monkeypatch.setattr(module, "judge", judge)
@@ -125,10 +125,10 @@ def test_the_held_out_loss_is_told_and_is_the_same_for_the_same_weights(
 
 
 def test_without_a_loss_the_share_of_pictures_found_again_decides() -> None:
-    assert Figures(0.5, 1.0, 16.0).worth > Figures(0.4, 1.0, 16.0).worth
-    assert Figures(0.4, 1.0, 16.0, loss=2.0).worth > Figures(0.5, 1.0, 16.0, loss=2.1).worth
+    assert ViewFigures(0.5, 1.0, 16.0).worth > ViewFigures(0.4, 1.0, 16.0).worth
+    assert ViewFigures(0.4, 1.0, 16.0, loss=2.0).worth > ViewFigures(0.5, 1.0, 16.0, loss=2.1).worth
     # A loss that was no number is told as none: such a state is the worst of its run, however large a loss may be.
-    assert Figures(0.1, 1.0, 16.0, loss=7.0).worth > Figures(0.9, 1.0, 16.0).worth
+    assert ViewFigures(0.1, 1.0, 16.0, loss=7.0).worth > ViewFigures(0.9, 1.0, 16.0).worth
 
 
 def test_choosing_needs_something_to_choose_from() -> None:

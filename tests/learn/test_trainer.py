@@ -14,8 +14,10 @@ import torch
 
 from sightbook.errors import ModelError
 from sightbook.learn import precision, trainer
+from sightbook.learn.forward import forward_loss
 from sightbook.learn.log import read
-from sightbook.learn.trainer import forward_loss, optimizer_for, rows_of, schedule
+from sightbook.learn.optimizers import optimizer_for, schedule
+from sightbook.learn.run import pictures_of, rows_of
 from sightbook.learn.verdict import measure
 from sightbook.learn.views import Views
 from sightbook.progress import silent
@@ -126,9 +128,7 @@ def test_sixteen_pictures_can_be_overfitted(tmp_path: Path) -> None:
     assert losses[0] > least + 0.5
     with torch.no_grad():
         last = [
-            float(
-                forward_loss(run.network, run.views(torch.from_numpy(run.store.pixels)), run.config, None)[0]
-            )
+            float(forward_loss(run.network, run.views(torch.from_numpy(run.store.pixels)), run, None)[0])
             for _ in range(5)
         ]
     assert np.mean(last) < least + 0.1
@@ -165,10 +165,10 @@ def test_training_itself_runs_in_train_mode(tmp_path: Path) -> None:
 def test_choosing_the_precision_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     run = run_of(config_of(), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
-    views = run.views(trainer.pictures_of(run))
+    views = run.views(pictures_of(run))
     name, why = precision.faster(
         run.network,
-        lambda network, dtype: torch.autograd.backward(forward_loss(network, views, run.config, dtype)[0]),
+        lambda network, dtype: torch.autograd.backward(forward_loss(network, views, run, dtype)[0]),
         run.device,
     )
     assert why.endswith(f": {name} it is")
@@ -311,9 +311,9 @@ def test_a_collapse_is_noticed_within_an_epoch_and_keeps_the_last_good_checkpoin
 
 def test_pictures_on_the_device_are_those_of_the_store(tmp_path: Path) -> None:
     run = run_of(config_of(), tmp_path)
-    expected = [trainer.pictures_of(run)]
+    expected = [pictures_of(run)]
     run.resident = torch.from_numpy(run.store.pixels)
-    assert torch.equal(trainer.pictures_of(run), expected[0])
+    assert torch.equal(pictures_of(run), expected[0])
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
@@ -321,8 +321,8 @@ def test_a_compiled_backbone_learns_the_same(tmp_path: Path) -> None:
     plain, compiled = (run_of(config_of(compile=name == "b"), tmp_path / name) for name in "ab")
     compiled.network.backbone.compile()
     before = set(compiled.network.state_dict())
-    views = plain.views(trainer.pictures_of(plain))
-    losses = [forward_loss(run.network, views, run.config, None)[0] for run in (plain, compiled)]
+    views = plain.views(pictures_of(plain))
+    losses = [forward_loss(run.network, views, run, None)[0] for run in (plain, compiled)]
     assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-4)
     torch.autograd.backward(losses[1])
     assert set(compiled.network.state_dict()) == before, "no name of a weight changes"

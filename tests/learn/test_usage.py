@@ -9,7 +9,7 @@ import torch
 from sightbook.learn.halves import Share
 from sightbook.learn.judged import Judged, lead, raised
 from sightbook.learn.usage import Usage
-from sightbook.learn.verdict import Figures, Verdict, usage_of
+from sightbook.learn.verdict import Verdict, ViewFigures, usage_of
 from tests import reference
 
 CPU = torch.device("cpu")
@@ -52,10 +52,10 @@ def test_nothing_seen_is_nothing_in_use() -> None:
 
 
 def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
-    before = Figures(recall_at_1=0.40, used=0.5, perplexity=7.0)
-    better = Verdict(100, Figures(0.60, 1.0, 15.0), before)
-    same = Verdict(100, Figures(0.45, 1.0, 15.0), before)
-    worse = Verdict(100, Figures(0.20, 1.0, 15.0), before)
+    before = ViewFigures(recall_at_1=0.40, used=0.5, perplexity=7.0)
+    better = Verdict(100, ViewFigures(0.60, 1.0, 15.0), before)
+    same = Verdict(100, ViewFigures(0.45, 1.0, 15.0), before)
+    worse = Verdict(100, ViewFigures(0.20, 1.0, 15.0), before)
     assert (better.helped, same.helped, worse.helped) == (True, False, False)
     assert better.sentence(64, 500).startswith("Training helped: on 100 held-out pictures")
     assert "60.0% of cases (the untrained network: 40.0%)" in better.sentence(64, 500)
@@ -82,12 +82,12 @@ def test_the_verdict_says_plainly_when_training_did_not_help() -> None:
 
 def test_few_pictures_are_too_few_to_tell_whatever_they_say() -> None:
     """2 of 7 found again, none before, with 30 % of the codewords in use: seven random codes would use no more."""
-    few = Verdict(7, Figures(2 / 7, 0.30, 4.0), Figures(0.0, 0.1, 2.0), K=16)
+    few = Verdict(7, ViewFigures(2 / 7, 0.30, 4.0), ViewFigures(0.0, 0.1, 2.0), K=16)
     assert few.helped is False and few.collapsed is False
     assert few.sentence(64, 100).startswith(
         "Too few pictures to tell whether training helped: on 7 held-out pictures"
     )
-    all_found = Verdict(29, Figures(1.0, 0.5, 9.0), Figures(0.0, 0.5, 9.0), K=16)
+    all_found = Verdict(29, ViewFigures(1.0, 0.5, 9.0), ViewFigures(0.0, 0.5, 9.0), K=16)
     assert all_found.sentence(64, 100).startswith("Too few pictures to tell")
 
 
@@ -103,13 +103,13 @@ def test_the_interval_of_a_share_is_that_of_its_widest_spread() -> None:
 def test_a_collapse_is_named_beside_what_helped() -> None:
     shares = {name: Share(0.3, 0.2, 0.4, 0.03) for name in ("learned", "before", "thumbnails")}
     halves = Judged(300, shares, {"before": (0.1, 0.2), "thumbnails": (0.1, 0.2)})
-    collapsed = Verdict(300, Figures(0.6, 0.3, 3.0), Figures(0.4, 0.9, 9.0), halves, K=16)
+    collapsed = Verdict(300, ViewFigures(0.6, 0.3, 3.0), ViewFigures(0.4, 0.9, 9.0), halves, K=16)
     told = collapsed.sentence(64, 500)
     assert told.startswith("Training helped: ")
     assert "the codebooks have collapsed, their codes use 30% as many codewords as random ones would" in told
     assert told.endswith("try another --method or more pictures.")
     assert collapsed.collapsed and collapsed.to_json()["collapsed"] is True
-    whole = replace(collapsed, trained=Figures(0.6, 0.9, 12.0))
+    whole = replace(collapsed, trained=ViewFigures(0.6, 0.9, 12.0))
     assert not whole.collapsed and "collapsed" not in whole.sentence(64, 500)
 
 

@@ -244,13 +244,13 @@ def test_only_the_part_asked_for_is_trained(
 
     monkeypatch.setattr(writing, "export", lambda encoder, path, *_: path.write_bytes(b"") or 0.0)
     seen: list[torch.optim.Optimizer] = []
-    making = session.trainer.optimizer_for
+    making = session.optimizer_for
 
     def remembering(*arguments: Any) -> torch.optim.AdamW:
         seen.append(making(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(session.trainer, "optimizer_for", remembering)
+    monkeypatch.setattr(session, "optimizer_for", remembering)
     folder = write_backbone(tmp_path / "vit", "vit")
     settings = {**TINY, "optimizer.rate": 1e-2, "optimizer.backbone_rate": 1e-3}
     sightbook.train(

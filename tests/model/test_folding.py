@@ -12,7 +12,8 @@ import pytest
 from sightbook.describe.vectors import halved
 from sightbook.errors import MissingExtra, ModelError
 from sightbook.library.export import model_to_onnx
-from sightbook.model.model import Model, open_session
+from sightbook.model.graph import open_session
+from sightbook.model.model import Model
 from tests.tiny import tiny_described_model, tiny_model, tiny_vectors_model
 
 

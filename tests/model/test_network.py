@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import sightbook
 from sightbook.errors import ModelError
 from sightbook.learn import session, trainer, writing
+from sightbook.learn.run import Run
 from sightbook.model.model import Model
 from sightbook.model.torch.network import PixelEncoder, load
 from tests.learn.conftest import BACKBONES, GOOD, SIZE, TINY, config_of
@@ -26,7 +27,7 @@ class Trained:
     def __init__(self, folder: Path, backbone: str) -> None:
         self.backbone = backbone
         write_photos(folder / "photos", GOOD, side=SIZE)
-        kept: list[trainer.Run] = []
+        kept: list[Run] = []
         original = trainer.fit
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session.trainer, "fit", lambda run, *rest: (kept.append(run), original(run, *rest)))

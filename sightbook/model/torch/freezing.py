@@ -1,6 +1,9 @@
-"""Which part of a backbone is trained."""
+"""Which part of a backbone is trained, and what is in training at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -50,3 +53,15 @@ def freeze_statistics(backbone: Backbone) -> None:
     for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network evaluates for a while; afterwards each module is in the mode it was in."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -13,7 +13,7 @@ from sightbook.codes.tables import Metric
 from sightbook.errors import ModelError
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
-from sightbook.model.networks import Kind, Shape
+from sightbook.model.networks import QuantizerKind, Shape
 from sightbook.model.torch.backbone import Backbone, build
 from sightbook.model.torch.head import Head
 from sightbook.model.torch.quantizer import Quantizer
@@ -34,7 +34,11 @@ class Network(nn.Module):
     @property
     def metric(self) -> Metric:
         """How a stored code is scored."""
-        metrics: dict[Kind, Metric] = {"cosine": "inner", "distance": "distance", "kmeans": "near-cosine"}
+        metrics: dict[QuantizerKind, Metric] = {
+            "cosine": "inner",
+            "distance": "distance",
+            "kmeans": "near-cosine",
+        }
         return metrics[self.quantizer.kind]
 
 

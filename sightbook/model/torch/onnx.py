@@ -14,7 +14,7 @@ import torch
 
 from sightbook.errors import ModelError
 from sightbook.files import replace_atomic
-from sightbook.model.model import open_session
+from sightbook.model.graph import open_session
 from sightbook.model.torch.network import Exported, PixelBackbone, PixelEncoder
 
 TOLERANCE = 1e-3  # invariant 3 of the design: embeddings of onnxruntime and torch agree this closely

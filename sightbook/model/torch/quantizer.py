@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightbook.model.networks import Kind
+from sightbook.model.networks import QuantizerKind
 
 
 class Quantizer(nn.Module):
@@ -23,7 +23,7 @@ class Quantizer(nn.Module):
     C: Tensor
 
     def __init__(
-        self, M: int, K: int, d: int, alpha: float, *, frozen: bool = False, kind: Kind = "cosine"
+        self, M: int, K: int, d: int, alpha: float, *, frozen: bool = False, kind: QuantizerKind = "cosine"
     ) -> None:
         super().__init__()
         self.alpha, self.kind = alpha, kind
