@@ -15,9 +15,11 @@ from sightbook.catalogue.database import transaction
 from sightbook.catalogue.rows import GOOD, MISSING
 from sightbook.catalogue.steady import steady
 from sightbook.catalogue.versions import add_fine
-from sightbook.errors import ModelError
+from sightbook.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sightbook.catalogue.catalogue import Catalogue
     from sightbook.model.model import Model
 
@@ -32,6 +34,15 @@ def at_making(model: Model, asked: bool | None) -> int | None:
             f"{model.folder} has no fine codes that a library could keep: leave --fine out, or give a described model"
         )
     return 0 if asked is False else model.fine_bytes or None
+
+
+def refuse_other(path: Path, fine: int | None, asked: bool | None) -> None:
+    """LibraryError when fine codes are asked for, or declined, and the library that is there does otherwise."""
+    if asked is not None and asked != bool(fine):
+        raise LibraryError(
+            f"{path} was made {'with' if fine else 'without'} fine codes, which stays so: leave "
+            f"{'--fine' if asked else '--no-fine'} out, or give another place for a new library"
+        )
 
 
 def at_migration(catalogue: Catalogue, model: Model) -> int | None:

@@ -181,8 +181,8 @@ def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
                     )
                 if held and fine is not None and bool(opened.fine) != fine:
                     raise LibraryError(
-                        f"{path} has lost its {JSON} and holds pictures {_with_fine(opened.fine)} fine codes: leave "
-                        f"{'--fine' if fine else '--no-fine'} out, or give another place for a new library"
+                        f"{path} has lost its {JSON} and holds pictures {'with' if opened.fine else 'without'} fine codes: "
+                        f"leave {'--fine' if fine else '--no-fine'} out, or give another place for a new library"
                     )
                 if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
                     opened.close()
@@ -199,19 +199,6 @@ def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
             created = datetime.now(UTC).isoformat(timespec="seconds")
             write_atomic(path / JSON, _told(Facts(model.fingerprint, model.M, model.K, created, wanted)))
     return read_facts(path)
-
-
-def check_fine(path: Path, facts: Facts, asked: bool | None) -> None:
-    """LibraryError when fine codes are asked for, or declined, and the library that is there does otherwise."""
-    if asked is not None and asked != bool(facts.fine):
-        raise LibraryError(
-            f"{path} was made {_with_fine(facts.fine)} fine codes, which stays so: leave "
-            f"{'--fine' if asked else '--no-fine'} out, or give another place for a new library"
-        )
-
-
-def _with_fine(fine: int | None) -> str:
-    return "with" if fine else "without"
 
 
 def open_catalogue(path: Path) -> Catalogue:
@@ -239,9 +226,8 @@ def catch_up(path: Path, fingerprint: str, fine: int | None) -> bool:
         now = replace(facts, fine=fine, format=FORMAT)
         if facts.fingerprint != fingerprint or facts == now:
             return False
-        write_atomic(
-            path / JSON, _told(now)
-        )  # brought up by `open_catalogue`, or fine codes declined before a crash
+        # Brought up by `open_catalogue`, or fine codes declined before a crash.
+        write_atomic(path / JSON, _told(now))
         return True
     config = ModelConfig.read(waiting)
     told = _told(Facts(config.fingerprint, config.M, config.K, read_facts(path).created, fine))

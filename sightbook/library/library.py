@@ -19,7 +19,7 @@ from sightbook.errors import LibraryError
 from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order, Prune, prune_like
 from sightbook.ingest.writing import writing
-from sightbook.library import making, picture, status
+from sightbook.library import making, picture
 from sightbook.library.picture import PictureFacts
 from sightbook.library.selection import Wanted, parse, select
 from sightbook.library.state import Row, codes_of, rows_of
@@ -64,8 +64,7 @@ class Library:
         model, or made with `fine` otherwise; ModelError when `create_with` is no model, or has no fine codes that are
         asked for.
         """
-        path = Path(path)
-        return cls(path.absolute(), making.open_or_make(path, create_with, fine))
+        return cls(Path(path).absolute(), making.open_or_make(Path(path), create_with, fine))
 
     def close(self) -> None:
         """Closes the catalogue; closing twice is fine."""
@@ -137,7 +136,6 @@ class Library:
 
         if model is not None:
             refuse_other_model(model, self.facts, self.path)
-
         order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
         means = Means(encode, jobs, seen, listener)
         with writing(self.path, wait, listener) as catalogue:
@@ -163,10 +161,8 @@ class Library:
         listener: Listener = silent,
     ) -> AddPlan:
         """What `add` would do with these arguments; nothing is written, and `path` need not be a library yet."""
-        path = Path(path)
         order = Order(paths(sources, "sources"), moved_from, retry, exclude, forget_excludes, prune)
-        with explained(path):
-            return making.plan(path, order, listener)
+        return making.plan(Path(path), order, listener)
 
     def search(
         self,
@@ -242,11 +238,15 @@ class Library:
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
         with self._lock, explained(self.path):
+            from sightbook.library import status
+
             return status.status(self.path, self._catalogue)
 
     def failures(self) -> list[Failure]:
         """The files that could not be read, by source and path."""
         with self._lock, explained(self.path):
+            from sightbook.library import status
+
             return status.failures(self._catalogue)
 
     def remove(self, what: Wanted | Iterable[Wanted], *, wait: float = 0.0) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
+from sightbook.catalogue.database import explained
 from sightbook.ingest.order import Order
 from sightbook.progress import Listener
 from sightbook.search.searcher import Searcher
@@ -37,10 +38,11 @@ def plan(path: Path, order: Order, listener: Listener) -> AddPlan:
     """What an `add` would do to the library, or to one that it would make."""
     from sightbook.ingest.plan import plan_all, summarize
 
-    if folder.exists(path):
-        open_or_make(path, None, None).close()  # or it says why it cannot be
-        catalogue = Catalogue.read(path / NAME)
-    else:
-        catalogue = Catalogue.create(Path(":memory:"), "")
-    with closing(catalogue):
-        return summarize(catalogue, plan_all(catalogue, path, order, listener))
+    with explained(path):
+        if folder.exists(path):
+            open_or_make(path, None, None).close()  # or it says why it cannot be
+            catalogue = Catalogue.read(path / NAME)
+        else:
+            catalogue = Catalogue.create(Path(":memory:"), "")
+        with closing(catalogue):
+            return summarize(catalogue, plan_all(catalogue, path, order, listener))

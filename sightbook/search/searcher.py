@@ -21,6 +21,7 @@ from sightbook.arguments import array, as_rows, finite
 from sightbook.catalogue import folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
+from sightbook.catalogue.fine import refuse_other
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.versions import refuse_newer
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
@@ -65,7 +66,7 @@ class Searcher:
             catalogue = Catalogue.read(path / NAME)
             try:
                 facts = _facts_in(path, catalogue)
-                folder.check_fine(path, facts, fine)
+                refuse_other(path, facts.fine, fine)
                 return cls(path, facts, catalogue)
             except BaseException:
                 catalogue.close()
