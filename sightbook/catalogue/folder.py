@@ -181,8 +181,8 @@ def create(path: Path, model: Model, fine: bool | None = None) -> Facts:
                     )
                 if held and fine is not None and bool(opened.fine) != fine:
                     raise LibraryError(
-                        f"{path} has lost its {JSON} and holds pictures {'with' if opened.fine else 'without'} fine codes: "
-                        f"leave {'--fine' if fine else '--no-fine'} out, or give another place for a new library"
+                        f"{path} has lost its {JSON} and holds pictures {'with' if opened.fine else 'without'} fine "
+                        f"codes: leave {'--fine' if fine else '--no-fine'} out, or give another place for a new library"
                     )
                 if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
                     opened.close()

@@ -30,8 +30,12 @@ _CHUNK = 900
 
 def _locator() -> str:
     """What `SourceKind.locate` shows, of a row x of the source s."""
-    joints = " ".join(f"WHEN '{kind.name}' THEN '{kind.joint}'" for kind in kinds())
+    joints = " ".join(f"WHEN {_quoted(kind.name)} THEN {_quoted(kind.joint)}" for kind in kinds())
     return f"(s.root || CASE s.kind {joints} ELSE ' row ' END || x.path)"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def by_ids(catalogue: Catalogue, statement: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:

@@ -130,8 +130,10 @@ def with_own_labels(spec: str, heard: Heard, column: str | None = None) -> list[
     for group in sources.aside.groups:
         heard.left_out.merge(group)
     if column is not None and column not in heard.columns:
-        has = ", ".join(heard.columns) or "none"
-        raise ConfigError(f"{spec} has no column {column!r} that can hold labels: those that can are {has}")
+        has = (
+            f"those that can are {', '.join(heard.columns)}" if heard.columns else "it has none, leave it out"
+        )
+        raise ConfigError(f"{spec} has no column {column!r} that can hold labels: {has}")
     return pictures
 
 

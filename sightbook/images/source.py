@@ -43,14 +43,16 @@ class SourceKind:
     joint: what stands between the root and a picture's path where people read them.
     recognize: whether what lies at a path is of this kind, by its name.
     open: the source there; raises SourceError for what cannot be used, EmptySource where there is nothing to take.
-    entries: each picture once, in a stable order; `left` hears of what is not taken. Raises SourceError when the root
-        is gone or damaged.
+    entries: each picture once, in a stable order, with its label; `left` hears of what is not taken. An entry's size
+        and time decide whether it is as it was: its own, where it can change by itself. Raises SourceError when the
+        root is gone or damaged.
     read: the bytes of an entry, of which `path` is sure, and `offset` and `size` are where it was listed just now; not
         many more than the limit. PictureError where this one cannot be read.
     head: the first bytes of one; None: `read` gives all of them.
-    labels: what it tells of its labels.
+    labels: what it tells of its labels beside those of its entries: names, columns, notes.
     suffixes: of its files, as they are proposed to people.
-    files: each picture is a file of its own, at its path under the root.
+    files: each picture is a file of its own, at its path under the root: so it is one with the same file reached through
+        another root.
     rows: of a kind of vectors, opens its file.
     either: a file of such a name may hold vectors as well.
     """

@@ -28,5 +28,5 @@ class Request:
     def of(cls, k: int, scan_bits: int | None, among: Collection[int] | None, fine: bool | None) -> Request:
         """ConfigError for what are no ids, and for a choice of pictures by the first bits."""
         if among is not None and scan_bits is not None:
-            raise ConfigError("a choice of pictures is searched by whole codes: leave scan_bits out")
+            raise ConfigError("a choice of pictures (among) is searched by whole codes: leave scan_bits out")
         return cls(k, scan_bits, None if among is None else ids_of(among, "among"), fine)

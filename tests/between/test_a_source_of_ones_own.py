@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -125,12 +125,24 @@ def test_it_is_proposed_where_nothing_else_is_found(tmp_path: Path) -> None:
     write_zip(tmp_path / "p" / "a.zip", {"a/1.png": picture(1)})
     with pytest.raises(SourceError, match=r"but 1 archive such as a\.zip: give '.*/p/\*\.zip'"):
         open_sources([tmp_path / "p"])
-    with pytest.raises(SourceError, match=r"give a folder, a \.tar, a \.parquet, a \.zip, a picture"):
+    with pytest.raises(SourceError, match=r"give a folder, a \.tar, .*a \.zip, a picture"):
         open_sources([os.devnull])
     write_zip(tmp_path / "p" / "b.zip", {"a.txt": b"x"})
     sources = open_sources([tmp_path / "p" / "*.zip"])
     assert [entry.path for entry in sources.entries()] == ["a/1.png"]
     assert [(group.reason, group.what) for group in sources.left_out] == [("empty", ".zip")]
+
+
+def test_whatever_stands_between_root_and_path_names_a_picture(tmp_path: Path, model: Model) -> None:
+    registry.OWN.clear()
+    registry.register(replace(zip_source.KIND, joint=" the zip's 'own' ; "))
+    path = write_zip(tmp_path / "p.zip", {f"a/{n}.png": picture(n) for n in range(3)})
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        library.add(path)
+        found = library.search(picture(1), k=1)[0]
+        assert found.locator == f"{path} the zip's 'own' ; a/1.png"
+        assert library.remove(found.locator) == 1
+        assert sorted(hit.path for hit in library.search(picture(1), k=9)) == ["a/0.png", "a/2.png"]
 
 
 def test_a_name_is_given_once(tmp_path: Path) -> None:

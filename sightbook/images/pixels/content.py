@@ -21,9 +21,9 @@ def read_file(path: str | os.PathLike[str], limit: int) -> bytes:
     try:
         file = open(path, "rb", buffering=0, opener=open_waiting_for_nobody)  # noqa: SIM115  below
     except FileNotFoundError:
-        raise PictureError("there is no such file: check the path of the query picture") from None
+        raise PictureError("there is no such file: check the path") from None
     except IsADirectoryError:
-        raise PictureError("it is a folder: give a picture file as the query") from None
+        raise PictureError("it is a folder: give a picture file") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise PictureError(f"the file cannot be read ({why}): check its permissions") from None
@@ -35,7 +35,7 @@ def read_handle(file: Any, limit: int | None) -> bytes:
     """The same of a file opened without buffer."""
     status = os.fstat(file.fileno())
     if stat.S_ISDIR(status.st_mode):
-        raise PictureError("it is a folder: give a picture file as the query")
+        raise PictureError("it is a folder: give a picture file")
     if not stat.S_ISREG(status.st_mode):
         raise PictureError("it is a pipe or a device: save the picture to a file first")
     if limit is None:
