@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.describe.description import Description
+from sightbook.errors import ModelError
 from sightbook.files import write_atomic
 from sightbook.model.config import ModelConfig
 
@@ -24,6 +25,23 @@ def query_files(config: ModelConfig) -> tuple[str, ...]:
     """The files that encoding a query needs, config.json apart."""
     encoder = () if config.frame is None else ("encoder.onnx",)
     return (*encoder, *((DESCRIPTION,) if config.described else ()), "codebooks.safetensors")
+
+
+def check_files(folder: Path, config: ModelConfig) -> None:
+    """ModelError when a file is not, byte for byte, what was written: opening a model looks at sizes alone."""
+    for name, facts in config.files.items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{folder / name} cannot be read ({error.strerror}): copy the model here again"
+            ) from None
+        if _digest(content) != facts["blake2b"]:
+            raise ModelError(f"{folder / name} is not what it was: copy the model here again")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -51,7 +69,7 @@ def write_config(
     files: dict[str, Mapping[str, Any]] = {}
     for name in query_files(config):
         content = (folder / name).read_bytes()
-        files[name] = {"bytes": len(content), "blake2b": hashlib.blake2b(content, digest_size=16).hexdigest()}
+        files[name] = {"bytes": len(content), "blake2b": _digest(content)}
     decisive = {
         "files": {name: facts["blake2b"] for name, facts in files.items()},
         "frame": None if config.frame is None else asdict(config.frame),

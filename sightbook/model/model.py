@@ -31,7 +31,7 @@ from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.picture import Picture, frame_picture
 from sightbook.model import released
 from sightbook.model.config import ModelConfig
-from sightbook.model.folder import DESCRIPTION, query_files
+from sightbook.model.folder import DESCRIPTION, check_files, query_files
 
 if TYPE_CHECKING:
     from sightbook.describe.learn import Strength  # learning is not what searching waits for
@@ -286,6 +286,7 @@ class Model:
                 f"a library keeps the whole codes of {self.folder}: give the model itself, and ask the library with "
                 "scan_bits"
             )
+        self.check()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (
@@ -294,6 +295,10 @@ class Model:
         ):  # config.json last: a folder without it is not taken for a model
             shutil.copyfile(self.folder / name, folder / name)
         return Model.open(folder, threads=self.threads)
+
+    def check(self) -> None:
+        """ModelError when a file is not, byte for byte, what was written: opening looks at sizes alone."""
+        check_files(self.folder, self.config)
 
     @cached_property
     def _lookup(self) -> Codebooks:
