@@ -88,6 +88,8 @@ def evaluate(
     baselines = tuple(dict.fromkeys((*BASELINES, CHANCE) if "all" in baselines else baselines))
     _check(R, whole, baselines, jobs)
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
+    for each in models:
+        each.check()
     split = rule.load(Path(data), None if labels is None else Path(labels), junk, label_column)
     if not rule.official:
         refuse_shared(split)

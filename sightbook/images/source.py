@@ -51,8 +51,8 @@ class SourceKind:
     head: the first bytes of one; None: `read` gives all of them.
     labels: what it tells of its labels beside those of its entries: names, columns, notes.
     suffixes: of its files, as they are proposed to people.
-    files: each picture is a file of its own, at its path under the root: so it is one with the same file reached through
-        another root.
+    files: each picture is a file of its own, at its path under the root: so it is one with the same file reached
+        through another root.
     rows: of a kind of vectors, opens its file.
     either: a file of such a name may hold vectors as well.
     """

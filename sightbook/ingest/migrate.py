@@ -8,6 +8,7 @@ behind it after a crash finishes the renaming (`folder.catch_up`). A migration t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sightbook.arguments import count, function, model_like, optional, path_like, takes
 from sightbook.catalogue import folder
 from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import Catalogue
@@ -27,7 +29,7 @@ from sightbook.images.pixels.versions import VERSION
 from sightbook.images.sources import open_sources
 from sightbook.images.vectors import fitting_length
 from sightbook.ingest.commit import commit_all
-from sightbook.ingest.means import Means
+from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order
 from sightbook.ingest.passing import failure
 from sightbook.ingest.plan import plan_all
@@ -54,9 +56,13 @@ class MigrateReport:
     seconds: float
 
 
+@takes(
+    path=path_like, model=model_like, jobs=optional(count), seen=optional(seen_like), encode=optional(encoder_like),
+    listener=function,
+)  # fmt: skip
 def migrate(
-    path: Path,
-    model: Model,
+    path: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
     *,
     jobs: int | None = None,
     seen: Seen | None = None,
@@ -64,7 +70,8 @@ def migrate(
     wait: float = 0.0,
     listener: Listener = silent,
 ) -> MigrateReport:
-    """Gives every picture of the library at `path` a code of `model`, read again from its source; ids and keys stay.
+    """Gives every picture of the library at `path` a code of `model` (or the one in that folder), read again from its
+    source; ids and keys stay.
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
@@ -72,6 +79,11 @@ def migrate(
     lost), when the library has that model already or the model takes another kind of thing, or another process writes.
     """
     started = time.monotonic()
+    path = Path(path)
+    if isinstance(model, str | os.PathLike):
+        from sightbook.model.model import Model
+
+        model = Model.open(model)
     with writing(path, wait, listener) as catalogue:
         if catalogue.fingerprint == model.fingerprint:
             raise LibraryError(f"{path} has the codes of {model.folder} already: there is nothing to migrate")

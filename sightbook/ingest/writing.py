@@ -17,6 +17,8 @@ from sightbook.progress import Listener, Notice, silent
 def writing(path: Path, wait: float = 0.0, listener: Listener = silent) -> Iterator[Catalogue]:
     """The catalogue of the library at `path`, open for writing. wait: seconds to wait for another writer to end.
     LibraryError when there is another one, no library, or a full or read-only disk."""
+    if not (path / folder.JSON).exists():
+        folder.read_facts(path)  # says why this is no library
     with explained(path), waiting(wait, lambda text: listener(Notice(text))), writer_lock(path):
         folder.read_facts(path)
         with closing(folder.open_catalogue(path)) as catalogue:

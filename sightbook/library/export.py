@@ -247,6 +247,7 @@ def model_to_onnx(model: Model, out: Path) -> None:
             f"{model.folder} takes vectors and has no encoder to export: its description is a matrix and three vectors "
             "in description.safetensors"
         )
+    model.check()
     content = (model.place / "encoder.onnx").read_bytes()
     if model.config.described:
         from sightbook.model.folding import fold

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sightbook.codes.tables import Metric
-from sightbook.errors import ModelError
+from sightbook.errors import ConfigError, ModelError
 from sightbook.images.pixels.frame import Frame
 from sightbook.model.released import find, names, near
 
@@ -126,6 +126,9 @@ class ModelConfig:
             content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
             content["nested"] = tuple(content.get("nested", ()))
             config = cls(**{key: value for key, value in content.items() if key in known})
+            for name in ("M", "K", "D"):
+                if type(getattr(config, name)) is not int or getattr(config, name) < 1:
+                    raise ValueError(f"{name} is {getattr(config, name)!r}, no number of 1 or more")
             if (not config.shared and config.D % config.M) or config.K not in (16, 256):
                 raise ValueError(f"M {config.M}, K {config.K}, D {config.D} do not fit")
             if config.metric not in get_args(Metric):
@@ -137,6 +140,7 @@ class ModelConfig:
                 and 0 <= config.fine["weight"] < math.inf
             ):
                 raise ValueError(f"fine codes by {config.fine} are none")
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} is damaged ({error}): restore it or train again") from None
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            why = str(error).rstrip(".")
+            raise ModelError(f"{path} is damaged ({why}): restore it or train again") from None
         return config

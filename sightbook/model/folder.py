@@ -37,6 +37,23 @@ def copy_files(config: ModelConfig, source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
+def check_contents(folder: Path, config: ModelConfig) -> None:
+    """ModelError when a file is not, byte for byte, what was written: opening a model looks at sizes alone."""
+    for name, facts in config.files.items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{folder / name} cannot be read ({error.strerror}): copy the model here again"
+            ) from None
+        if _digest(content) != facts["blake2b"]:
+            raise ModelError(f"{folder / name} is not what it was: copy the model here again")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def write_description(folder: Path, description: Description) -> None:
     """Writes the map from features to embeddings to description.safetensors."""
     from safetensors.numpy import save
@@ -62,7 +79,7 @@ def write_config(
     files: dict[str, Mapping[str, Any]] = {}
     for name in query_files(config):
         content = (folder / name).read_bytes()
-        files[name] = {"bytes": len(content), "blake2b": hashlib.blake2b(content, digest_size=16).hexdigest()}
+        files[name] = {"bytes": len(content), "blake2b": _digest(content)}
     decisive = {
         "files": {name: facts["blake2b"] for name, facts in files.items()},
         "frame": None if config.frame is None else asdict(config.frame),
@@ -83,7 +100,7 @@ def write_config(
     return config
 
 
-def check_files(folder: Path, config: ModelConfig) -> None:
+def check_sizes(folder: Path, config: ModelConfig) -> None:
     """ModelError when a file that a query needs is missing, or of another size than when it was written."""
     for name, facts in config.files.items():
         try:

@@ -30,7 +30,7 @@ from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.picture import Picture
 from sightbook.model import arrays, released
 from sightbook.model.config import ModelConfig
-from sightbook.model.folder import check_files, copy_files, read_codebooks, read_description
+from sightbook.model.folder import check_contents, check_sizes, copy_files, read_codebooks, read_description
 from sightbook.model.graph import Graph
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Model:
         """
         path = released.find(Path(folder))
         config = ModelConfig.read(path)
-        check_files(path, config)
+        check_sizes(path, config)
         return cls(path, config, read_codebooks(path, config), threads)
 
     @classmethod
@@ -261,9 +261,14 @@ class Model:
                 f"a library keeps the whole codes of {self.folder}: give the model itself, and ask the library with "
                 "scan_bits"
             )
+        self.check()
         folder = Path(folder)
         copy_files(self.config, self.place, folder)
         return Model.open(folder, threads=self.threads)
+
+    def check(self) -> None:
+        """ModelError when a file is not, byte for byte, what was written: opening looks at sizes alone."""
+        check_contents(self.place, self.config)
 
     @cached_property
     def _lookup(self) -> Codebooks:

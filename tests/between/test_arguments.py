@@ -17,6 +17,7 @@ from sightbook import Library, Model, SightbookError
 from sightbook.arguments import count, described, flag, number, paths, takes, whole
 from sightbook.errors import ConfigError, ModelError, PictureError
 from sightbook.evaluate.run import evaluate
+from sightbook.ingest.migrate import migrate
 from sightbook.learn import register, resolve
 from tests.library.pictures import fill, picture
 from tests.tiny import tiny_model, tiny_vectors_model
@@ -96,6 +97,9 @@ LIBRARY: dict[str, Call] = {
     "search_vectors": lambda at, new, v: at.vectors.search_vectors(v),
     "search_vectors, k": lambda at, new, v: at.vectors.search_vectors(np.zeros(12), k=v),
     "search_embeddings": lambda at, new, v: at.library.search_embeddings(v),
+    "migrate": lambda at, new, v: migrate(v, at.model),
+    "migrate, model": lambda at, new, v: migrate(at.folder / "library", v),
+    "migrate, jobs": lambda at, new, v: migrate(at.folder / "library", at.model, jobs=v),
     "search, among": lambda at, new, v: at.library.search(at.photo, among=v),
     "rows": lambda at, new, v: list(at.library.rows(v)),
     "get": lambda at, new, v: at.library.get(v),

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
-from sightbook.errors import PictureError
+from sightbook.errors import LibraryError, PictureError
 from sightbook.images.find import Walk
 from sightbook.images.names import existing
 from sightbook.ingest.migrate import migrate
@@ -164,3 +164,31 @@ def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, t
     done = run("search", str(library.path), f"query{name}", "--json", cwd=tmp_path)
     (query,) = json.loads(done.stdout)["queries"]
     assert (query["query"], query["hits"][0]["path"]) == (f"query{name}", name)
+
+
+def test_a_writer_of_no_library_says_so_and_leaves_nothing(tmp_path: Path, model: Model) -> None:
+    photos = fill(tmp_path / "photos", 4)
+    before = sorted(tmp_path.rglob("*"))
+    for place, says in (
+        (tmp_path / "nowhere", "there is no library at"),
+        (photos, "is not a sightbook library"),
+        (photos / "000.png", "is not a sightbook library"),
+    ):
+        with pytest.raises(LibraryError, match=says):
+            migrate(place, model)
+        with pytest.raises(LibraryError, match=says):
+            salvage(place)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_library_that_was_moved_while_it_is_open_is_not_written(tmp_path: Path, model: Model) -> None:
+    photos = fill(tmp_path / "photos", 4)
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        library.add(photos)
+        (tmp_path / "library").rename(tmp_path / "moved")
+        for write in (lambda: library.add(photos), lambda: library.remove("000.png")):
+            with pytest.raises(LibraryError, match="there is no library at"):
+                write()
+    assert not (tmp_path / "library").exists()
+    with Library.open(tmp_path / "moved") as library:
+        assert len(library) == 4

@@ -10,6 +10,8 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -213,6 +215,18 @@ def test_string_labels_are_kept_and_label_names_of_several_sources_must_agree(tm
     b = write_parquet(tmp_path / "b.parquet", [PNG], ["dog"])
     assert [e.label for e in open_sources([b]).entries()] == ["dog"]
     assert open_sources([a]).label_names == ["x", "y"] and open_sources([a, b]).label_names is None
+
+
+@pytest.mark.parametrize("is_struct", [False, True])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_bytes_of_every_arrow_type_are_read(tmp_path: Path, kind: pa.DataType, is_struct: bool) -> None:
+    pictures = pa.array([PNG, None, PNG + b"longer"], kind)
+    column = pa.StructArray.from_arrays([pictures], ["bytes"]) if is_struct else pictures
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    (source,) = open_source(tmp_path / "x.parquet")
+    entries = list(source.entries())
+    assert [entry.size for entry in entries] == [len(PNG), 0, len(PNG) + 6]
+    assert entries[2].read() == PNG + b"longer"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])

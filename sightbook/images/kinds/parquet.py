@@ -92,9 +92,12 @@ def _picture_column(table: Table) -> str:
 
 def _bytes(column: Any) -> Any:
     """The binary array of a picture column, struct or plain."""
+    import pyarrow
     from pyarrow import types
 
-    return column.field("bytes") if types.is_struct(column.type) else column
+    found = column.field("bytes") if types.is_struct(column.type) else column
+    # pyarrow does not count the bytes of views.
+    return found.cast(pyarrow.large_binary()) if types.is_binary_view(found.type) else found
 
 
 KIND = SourceKind(

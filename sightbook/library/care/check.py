@@ -8,7 +8,6 @@ the catalogue is the only copy of anything, so nothing but a damaged catalogue i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,13 +19,14 @@ from sightbook.catalogue.lock import writer_lock
 from sightbook.catalogue.snapshot import NAME as CODES
 from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
 from sightbook.catalogue.versions import FORMAT
-from sightbook.errors import LibraryError, ModelError, SightbookError, typed
+from sightbook.errors import LibraryError, SightbookError, typed
 from sightbook.images.entry import noun
 from sightbook.images.kinds.registry import holds_vectors
 from sightbook.library.care.compact import make_anew, remove_leftovers
 from sightbook.library.care.finding import Finding
 from sightbook.library.care.sources import look_at_sources
 from sightbook.model.config import ModelConfig
+from sightbook.model.folder import check_contents
 from sightbook.words import counted
 
 _ROUNDS = 5
@@ -107,10 +107,7 @@ def model_of(path: Path) -> tuple[Facts | None, list[Finding]]:
     facts: Facts | None = None
     try:
         config = ModelConfig.read(path / "model")
-        for name, written in config.files.items():
-            data = (path / "model" / name).read_bytes()
-            if hashlib.blake2b(data, digest_size=16).hexdigest() != written["blake2b"]:
-                raise ModelError(f"{path / 'model' / name} is not what it was: copy the model here again")
+        check_contents(path / "model", config)
         found.append(
             Finding("model", "ok", f"{config.method}, {config.bits} bits, {config.fingerprint[:12]}")
         )

@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from sightbook.catalogue import rescue, soundness
+from sightbook.catalogue import folder, rescue, soundness
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import writer_lock
@@ -25,6 +25,8 @@ def salvage(path: Path) -> tuple[int, int]:
     come back with the next `add`, as do those whose fine code was. LibraryError when nothing can be read, or the model
     is broken, too.
     """
+    if not (path / folder.JSON).exists():
+        folder.read_facts(path)  # says why this is no library
     with explained(path), writer_lock(path):
         facts, said = model_of(path)
         if facts is None:
