@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sightbook.errors import ConfigError
 from sightbook.learn.choice import by_steps
@@ -13,6 +13,18 @@ from sightbook.learn.methods.registry import find
 from sightbook.learn.settings.layers import merge
 from sightbook.learn.settings.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METHOD
 from sightbook.model.builtin import BUILTIN
+
+
+def named(look_up: Callable[[str], str]) -> AfterValidator:
+    """A name that `look_up` knows; its ConfigError is a fault of the plan."""
+
+    def check(name: str) -> str:
+        try:
+            return look_up(name)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("method ")) from None
+
+    return AfterValidator(check)
 
 
 class Declared(BaseModel):
@@ -27,7 +39,7 @@ class Cell(Declared):
     A method in closed form has no budget and no settings of steps: those of the whole plan pass it by.
     """
 
-    method: str = DEFAULT_METHOD
+    method: Annotated[str, named(lambda name: find(name) and name)] = DEFAULT_METHOD
     backbone: str | None = None
     train: str | None = None  # what of a pretrained backbone: all, last:N, head
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -47,15 +59,6 @@ class Cell(Declared):
             return said
         frozen = said.get("train", "head" if said.get("backbone") == BUILTIN else None) == "head"
         return {"method": DEFAULT_FROZEN_METHOD, **said} if frozen else said
-
-    @field_validator("method")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        try:
-            find(name)
-        except ConfigError as error:
-            raise ValueError(str(error).removeprefix("method ")) from None
-        return name
 
     @model_validator(mode="after")
     def _one_choice(self) -> Cell:

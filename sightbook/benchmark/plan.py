@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from sightbook.benchmark.cell import Cell, Declared, Grid, check_closed
+from sightbook.benchmark.cell import Cell, Declared, Grid, check_closed, named
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import DEFAULT, definition
 from sightbook.evaluate.protocols import protocol
@@ -33,12 +33,12 @@ class Plan(Declared):
     """One experiment under one protocol; see docs/benchmark.md for what each key means."""
 
     title: str
-    protocol: str
+    protocol: Annotated[str, named(lambda name: protocol(name).name)]
     data: str
     labels: str | None = None
     junk: str | None = None
     R: int | None = Field(None, ge=1)
-    ap_definition: str = DEFAULT
+    ap_definition: Annotated[str, named(lambda name: definition(name).name)] = DEFAULT
     baselines: tuple[str, ...] = ("float", "thumbnail", "random")
     minutes: float | None = Field(None, gt=0)
     epochs: int | None = Field(None, ge=0)
@@ -50,22 +50,6 @@ class Plan(Declared):
     cells: Mapping[str, Cell] = Field(default_factory=dict)
     grids: Mapping[str, Grid] = Field(default_factory=dict)
     reference: str | None = None
-
-    @field_validator("protocol")
-    @classmethod
-    def _protocol(cls, name: str) -> str:
-        try:
-            return protocol(name).name
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-
-    @field_validator("ap_definition")
-    @classmethod
-    def _definition(cls, name: str) -> str:
-        try:
-            return definition(name).name
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _fit(self) -> Plan:

@@ -22,6 +22,7 @@ from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
 from sightbook.images.sources import open_source
 from sightbook.learn.choice import able
+from sightbook.learn.report import TrainReport
 from sightbook.learn.train import resolve, train
 from sightbook.library.library import Library
 from sightbook.model.builtin import BUILTIN
@@ -49,6 +50,34 @@ class Work:
 WORK = Work()
 
 
+@dataclass(frozen=True)
+class Learning:
+    """How is learned, as `sightbook.train` takes it. minutes None: as long as is usual here."""
+
+    minutes: float | None
+    seed: int
+    settings: Mapping[str, Any] | None
+    listener: Listener
+
+    def train(self, source: str | Path, folder: Path, **how: Any) -> TrainReport:
+        """A model of the pictures."""
+        given: dict[str, Any] = {"seed": self.seed, "settings": self.settings, "listener": self.listener}
+        return train(source, folder, **{**given, **how})
+
+    def leave_untrained(self, source: str | Path, folder: Path) -> None:
+        """The network as it is before training, to stand beside."""
+        self.listener(Notice("Measuring, beside the network as it was before training"))
+        self.train(source, folder, backbone="resnet", epochs=0)
+
+    def measure(self, folder: Path, data: str | Path, against: list[Path], **labels: Any) -> Report:
+        """The model in `folder` on labelled pictures."""
+        beside = ["thumbnail", "random"]
+        listener = self.listener
+        return evaluate(
+            folder, "labelled", data, against=against, baselines=beside, listener=listener, **labels
+        )
+
+
 def run(
     out: Path | None = None,
     *,
@@ -69,62 +98,40 @@ def run(
     if data is None:
         if not able():
             raise MissingExtra("training", "train")
-        report = _drawn(fresh(out), work, minutes=minutes, seed=seed, settings=settings, listener=listener)
+        report = _drawn(fresh(out), work, Learning(minutes, seed, settings, listener))
     else:
         entries = _entries(data)
-        report = _own(
-            fresh(out), data, entries, minutes=minutes, seed=seed, settings=settings, listener=listener
-        )
+        report = _own(fresh(out), data, entries, Learning(minutes, seed, settings, listener))
     return replace(report, seconds=time.monotonic() - started)
 
 
-def _drawn(
-    folder: Path,
-    work: Work,
-    *,
-    minutes: float | None,
-    seed: int,
-    settings: Mapping[str, Any] | None,
-    listener: Listener,
-) -> DemoReport:
+def _drawn(folder: Path, work: Work, learning: Learning) -> DemoReport:
     """All drawn pictures teach a network of their own, from scratch; the built-in one looks at some of them."""
-    total = work.database + work.queries
+    listener, total = learning.listener, work.database + work.queries
     listener(Notice(f"Drawing {total:,} pictures into {folder / 'pictures'}"))
     drawn = collection(
-        folder / "pictures", database=work.database, queries=work.queries, seed=seed, listener=listener
+        folder / "pictures",
+        database=work.database,
+        queries=work.queries,
+        seed=learning.seed,
+        listener=listener,
     )
     few = drawn.part(folder / "few", work.few, work.few_queries)
     listener(Notice(f"At once: the built-in network, and codes learned from {work.few:,} of the pictures"))
-    train(few.train, folder / "built-in", backbone=BUILTIN, seed=seed, listener=listener)
+    learning.train(few.train, folder / "built-in", backbone=BUILTIN, settings=None)
 
     listener(Notice("From scratch: a network that has seen nothing but these pictures"))
-    settings = {**work.settings, **(settings or {})}
-    began = time.monotonic()
+    learning = replace(learning, settings={**work.settings, **(learning.settings or {})})
+    began, minutes = time.monotonic(), learning.minutes
     budget: dict[str, Any] = {"epochs": work.epochs} if minutes is None else {"minutes": minutes}
-    trained = train(
-        drawn.train,
-        folder / "model",
-        backbone="resnet",
-        seed=seed,
-        settings=settings,
-        listener=listener,
-        **budget,
-    )
+    trained = learning.train(drawn.train, folder / "model", backbone="resnet", **budget)
     report = _searched(folder, str(drawn.train), sorted(drawn.test.iterdir())[:SHOWN], listener)
     report = replace(report, drawn=True, seconds_training=time.monotonic() - began, verdict=trained.sentence)
 
-    listener(Notice("Measuring, beside the network as it was before training"))
-    train(
-        drawn.train, folder / "untrained", backbone="resnet", epochs=0, seed=seed, settings=settings,
-        listener=listener,
-    )  # fmt: skip
-    how: dict[str, Any] = {"baselines": ["thumbnail", "random"], "listener": listener}
-    whole = evaluate(
-        folder / "model", "labelled", drawn.folder, labels=drawn.kinds, against=[folder / "untrained"], **how
-    )
-    part = evaluate(
-        folder / "model", "labelled", few.folder, labels=few.kinds, against=[folder / "built-in"], **how
-    )
+    learning.leave_untrained(drawn.train, folder / "untrained")
+    model = folder / "model"
+    whole = learning.measure(model, drawn.folder, [folder / "untrained"], labels=drawn.kinds)
+    part = learning.measure(model, few.folder, [folder / "built-in"], labels=few.kinds)
     return replace(
         _measured(report, whole),
         map_untrained=whole.against[0].map,
@@ -139,53 +146,21 @@ def _drawn(
     )
 
 
-def _own(
-    folder: Path,
-    data: str,
-    entries: Sequence[Entry],
-    *,
-    minutes: float | None,
-    seed: int,
-    settings: Mapping[str, Any] | None,
-    listener: Listener,
-) -> DemoReport:
+def _own(folder: Path, data: str, entries: Sequence[Entry], learning: Learning) -> DemoReport:
     """What `train` chooses for these pictures, and where they have labels, how good it is."""
-    began = time.monotonic()
-    if minutes is None and not resolve(data, settings=settings).closed_form:
+    began, minutes = time.monotonic(), learning.minutes
+    if minutes is None and not resolve(data, settings=learning.settings).closed_form:
         minutes = OWN_MINUTES
-    trained = train(
-        data,
-        folder / "model",
-        minutes=minutes,
-        seed=seed,
-        settings=settings,
-        listener=listener,
-    )
-    report = _searched(folder, data, None, listener, entries)
+    trained = learning.train(data, folder / "model", minutes=minutes)
+    report = _searched(folder, data, None, learning.listener, entries)
     report = replace(report, seconds_training=time.monotonic() - began, verdict=trained.sentence)
     if not any(entry.label is not None for entry in entries):
         return report
     against = []
     if trained.steps:
-        listener(Notice("Measuring, beside the network as it was before training"))
-        train(
-            data,
-            folder / "untrained",
-            backbone="resnet",
-            epochs=0,
-            seed=seed,
-            settings=settings,
-            listener=listener,
-        )
         against = [folder / "untrained"]
-    found = evaluate(
-        folder / "model",
-        "labelled",
-        data,
-        against=against,
-        baselines=["thumbnail", "random"],
-        listener=listener,
-    )
+        learning.leave_untrained(data, against[0])
+    found = learning.measure(folder / "model", data, against)
     report = _measured(report, found)
     return replace(report, map_untrained=found.against[0].map) if against else report
 

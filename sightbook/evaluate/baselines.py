@@ -45,6 +45,10 @@ def thumbnail(reading: Reading, bits: int) -> Baseline:
     if made is None:
         N = len(reading.database)
         raise Unsuitable(f"{counted(N, 'picture')} {verb(N, 'are')} too few to learn its codes")
+    return _of_codes(made, bits)
+
+
+def _of_codes(made: classic.Coded, bits: int) -> Baseline:
     return Baseline(
         code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
     )
@@ -73,9 +77,7 @@ def _coded(learn: Callable[[Floats, Floats, int], classic.Coded]) -> Callable[[R
             made = learn(*_features(reading), bits)
         except ValueError as error:
             raise Unsuitable(str(error)) from None
-        return Baseline(
-            code_ranker(made.tables, made.codes), code_ranker(made.symmetric_tables, made.codes), bits
-        )
+        return _of_codes(made, bits)
 
     return baseline
 

@@ -89,20 +89,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The whole report as plain types; the model's figures stand at the top level."""
-        content: dict[str, Any] = {"format": FORMAT, **asdict(self.figures)}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name == "baselines":
-                content["baselines"] = {name: asdict(figures) for name, figures in value.items()}
-            elif item.name in ("against", "nested"):
-                content[item.name] = [asdict(figures) for figures in value]
-            elif item.name in ("failed", "notes"):
-                content[item.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
-            elif item.name == "left_out":
-                content[item.name] = [asdict(group) for group in value]
-            elif item.name not in ("figures", *_NOT_TOLD):
-                content[item.name] = value
-        return content
+        told = [item.name for item in fields(self) if item.name not in ("figures", *_NOT_TOLD)]
+        content = {"format": FORMAT, **asdict(self.figures)}
+        return content | {name: _plain(getattr(self, name)) for name in told}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Report:
@@ -112,21 +101,8 @@ class Report:
                 raise ConfigError(
                     f"this report has format {content['format']}, newer than {FORMAT}: update sightbook"
                 )
-            plain = {
-                item.name: content[item.name]
-                for item in fields(cls)
-                if item.name
-                not in (
-                    "figures",
-                    *_NOT_TOLD,
-                    "baselines",
-                    "against",
-                    "nested",
-                    "failed",
-                    "notes",
-                    "left_out",
-                )
-            }
+            made = ("figures", "baselines", "against", "nested", "failed", "notes", "left_out", *_NOT_TOLD)
+            plain = {item.name: content[item.name] for item in fields(cls) if item.name not in made}
             return cls(
                 figures=ModelFigures.of(content),
                 baselines={name: Figures(**one) for name, one in content["baselines"].items()},
@@ -134,9 +110,8 @@ class Report:
                 nested=tuple(ModelFigures.of(one) for one in content["nested"]),
                 failed=tuple(dict(one) for one in content["failed"]),
                 notes=tuple(content["notes"]),
-                left_out=tuple(
-                    Group.of(one) for one in content.get("left_out", ())
-                ),  # absent in older reports
+                # Absent in older reports.
+                left_out=tuple(Group.of(one) for one in content.get("left_out", ())),
                 **plain,
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -192,6 +167,15 @@ class Report:
         lines.extend(self.notes)
         lines.append(f"{self.seconds:.1f} s")
         return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """The value in types that JSON has."""
+    if isinstance(value, Figures | Group):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 _BASELINE_TITLES = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +24,7 @@ from sightbook.learn import fixed, halves, judged
 from sightbook.learn.card import described_card
 from sightbook.learn.fixed import Forward
 from sightbook.learn.frozen import FrozenNetwork
-from sightbook.learn.neighbours import report_of
+from sightbook.learn.neighbours import sentence
 from sightbook.learn.report import TrainReport
 from sightbook.learn.settings.layers import Settings
 from sightbook.learn.settings.presets import SMALL_UP_TO
@@ -94,7 +93,7 @@ def run_closed(
         card=lambda done: described_card(done, settings),
     )
     made.discard()
-    return replace(report_of(folder, model), left_out=opened.left_out)
+    return TrainReport.of(folder, model, sentence(model), opened.left_out)
 
 
 def _see(

@@ -48,16 +48,13 @@ class Judged:
 
     def lead(self, doing: str) -> str:
         """The verdict in a few words. doing: Training or Learning."""
-        if self.pictures < halves.LEAST:
-            return f"Too few pictures to tell whether {doing.lower()} helped"
-        if THUMBNAILS in self.beaten_by:
+        if self.pictures >= halves.LEAST and THUMBNAILS in self.beaten_by:
             return f"{doing} did not help enough: colour thumbnails are better"
-        if self.helped is None:
-            return f"Whether {doing.lower()} helped cannot be told"
-        if not self.helped:
-            return f"{doing} did not help"
         low, high = self.gains.get(THUMBNAILS, (1.0, 1.0))
-        return f"{doing} helped" + (", but colour thumbnails may be as good" if low <= 0 <= high else "")
+        alike = self.helped and low <= 0 <= high
+        return lead(doing, self.helped, self.pictures) + (
+            ", but colour thumbnails may be as good" if alike else ""
+        )
 
     def facts(self, bits: int, before: str) -> str:
         """The figures in words. before: what stands under that name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sightbook.describe.learn import AGREEMENT
@@ -50,25 +49,8 @@ def learn_vectors(
     opened = open_sources(sources)
     for _ in opened.entries():  # what was left out is known after a walk
         pass
-    return replace(report_of(folder, ModelConfig.read(folder)), left_out=opened.left_out)
-
-
-def report_of(folder: Path, model: ModelConfig) -> TrainReport:
-    """What learning says of the MODEL folder it wrote."""
-    trained = model.trained
-    return TrainReport(
-        folder=folder,
-        bits=model.bits,
-        pictures=trained["pictures"],
-        failed=trained.get("failed", 0),
-        steps=0,
-        seconds=trained["seconds"],
-        device=trained.get("device", "cpu"),
-        precision=trained.get("precision", "fp32"),
-        fingerprint=model.fingerprint,
-        verdict=model.verdict,
-        sentence=sentence(model),
-    )
+    model = ModelConfig.read(folder)
+    return TrainReport.of(folder, model, sentence(model), opened.left_out)
 
 
 def sentence(model: ModelConfig) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -85,7 +84,8 @@ def _session(sitting: Sitting, config: TrainConfig, device: torch.device, ranks:
         pictures.discard()
         shutil.rmtree(own, ignore_errors=True)
         ranks.wait()
-        return report_of(folder, ModelConfig.read(folder))
+        model = ModelConfig.read(folder)
+        return TrainReport.of(folder, model, _sentence(model))
     listener(Notice("judging the model and writing it"))
     chosen = _choose(run) if config.selection == "label-free" else None
     model = write_model(run, folder, about, chosen=chosen, curves=draw_curves(work), beside=sitting.judge)
@@ -96,7 +96,7 @@ def _session(sitting: Sitting, config: TrainConfig, device: torch.device, ranks:
         run.features.discard()
     pictures.discard()
     ranks.wait()
-    return replace(report_of(folder, model), left_out=pictures.left_out)
+    return TrainReport.of(folder, model, _sentence(model), pictures.left_out)
 
 
 def _choose(run: Run) -> snapshots.Snapshot | None:
@@ -108,25 +108,11 @@ def _choose(run: Run) -> snapshots.Snapshot | None:
     return best if best is not None and best.figures.worth > last.worth else None
 
 
-def report_of(folder: Path, model: ModelConfig) -> TrainReport:
-    """What training says of the MODEL folder it wrote."""
-    trained = model.trained
+def _sentence(model: ModelConfig) -> str:
+    """What a user should know of what was learned."""
     verdict = read_verdict(model.verdict, model.K)
-    return TrainReport(
-        folder=folder,
-        bits=model.bits,
-        pictures=trained["pictures"],
-        failed=trained["failed"],
-        steps=trained["steps"],
-        seconds=trained["seconds"],
-        device=trained["device"],
-        precision=trained["precision"],
-        fingerprint=model.fingerprint,
-        verdict=model.verdict,
-        sentence=verdict.sentence(
-            model.bits, trained["steps"], clusters=model.network.get("quantizer") == "kmeans"
-        ),
-    )
+    clusters = model.network.get("quantizer") == "kmeans"
+    return verdict.sentence(model.bits, model.trained["steps"], clusters=clusters)
 
 
 def find_device(name: str) -> torch.device:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from sightbook.errors import ModelError
-from sightbook.learn.verdict import ViewFigures, from_json
+from sightbook.learn.verdict import ViewFigures
 
 NAME = "snapshots"
 
@@ -68,7 +68,7 @@ def found(work: Path) -> list[Snapshot]:
     for path in sorted((work / NAME).glob("*/config.json")):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            figures = from_json(facts["verdict"]["trained"])
+            figures = ViewFigures(**facts["verdict"]["trained"])
             snapshots.append(Snapshot(path.parent, facts["trained"]["steps"], figures))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise ModelError(

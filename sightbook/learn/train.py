@@ -63,12 +63,15 @@ def _keys(value: Any, name: str) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-@takes(
-    source=paths, out=path_like, bits=optional(whole), nested=flag, method=optional(text),
-    backbone=optional(path_like), train_part=optional(text), preset=optional(text), epochs=optional(whole),
-    minutes=optional(number), device=text, config=optional(path_like), settings=optional(mapping), seed=optional(whole),
-    resume=flag, only=optional(_keys), jobs=optional(count), judge=flag, listener=function,
-)  # fmt: skip
+_ASKED = {
+    "bits": optional(whole), "nested": flag, "method": optional(text), "backbone": optional(path_like),
+    "train_part": optional(text), "preset": optional(text), "epochs": optional(whole), "minutes": optional(number),
+    "device": text, "config": optional(path_like), "settings": optional(mapping), "seed": optional(whole),
+    "resume": flag, "only": optional(_keys), "listener": function,
+}  # fmt: skip
+
+
+@takes(source=paths, out=path_like, jobs=optional(count), judge=flag, **_ASKED)
 def train(
     source: Path_ | Sequence[Path_],
     out: Path_,
@@ -152,12 +155,7 @@ def paths_of(source: Path_ | Sequence[Path_]) -> list[str]:
     return [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
 
 
-@takes(
-    source=paths, out=optional(path_like), bits=optional(whole), nested=flag, method=optional(text),
-    backbone=optional(path_like), train_part=optional(text), preset=optional(text), epochs=optional(whole),
-    minutes=optional(number), device=text, config=optional(path_like), settings=optional(mapping), seed=optional(whole),
-    resume=flag, only=optional(_keys), listener=function,
-)  # fmt: skip
+@takes(source=paths, out=optional(path_like), **_ASKED)
 def resolve(
     source: Path_ | Sequence[Path_],
     out: Path_ | None = None,

@@ -155,17 +155,13 @@ def usage_of(codes: NDArray[np.uint8], K: int) -> tuple[float, float]:
     return float(np.mean(used)), float(np.mean(perplexity))
 
 
-def from_json(facts: Mapping[str, Any]) -> ViewFigures:
-    return ViewFigures(**facts)
-
-
 def read_verdict(facts: Mapping[str, Any], K: int) -> Verdict:
     """The verdict that config.json tells, of a model with K codewords a codebook."""
     told = facts.get("halves")
     return Verdict(
         facts["pictures"],
-        from_json(facts["trained"]),
-        from_json(facts["untrained"]),
+        ViewFigures(**facts["trained"]),
+        ViewFigures(**facts["untrained"]),
         None if told is None else Judged.of(told),
         K,
     )

@@ -24,7 +24,7 @@ from sightbook.learn.run import Run
 from sightbook.learn.settings.presets import SMALL_UP_TO
 from sightbook.learn.snapshots import Snapshot
 from sightbook.learn.store import Store
-from sightbook.learn.verdict import Verdict, ViewFigures, embedder, from_json, measure
+from sightbook.learn.verdict import Verdict, ViewFigures, embedder, measure
 from sightbook.model.config import ModelConfig
 from sightbook.model.folder import write_codebooks, write_config
 from sightbook.model.torch.backbone import Spec
@@ -114,7 +114,7 @@ def write_model(
     verdict = Verdict(
         len(held),
         judge(run, network),
-        from_json(run.at.untrained),
+        ViewFigures(**run.at.untrained),
         _beside(run, network) if beside else None,
         config.K,
     )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sightbook.codes.tables import Metric
 from sightbook.errors import ConfigError, ModelError
@@ -21,9 +21,6 @@ from sightbook.model.released import find, names, near
 # 1: inner products only; 2: `metric`; 3: `shared`, `described`, `fine`, models of vectors (no `frame`). A model is
 # written in the least format that has what it needs, so that older programs go on reading those they can.
 PLAIN, FORMAT = 2, 3
-
-Pretraining = Literal["none", "self-supervised", "labels"]
-Selection = Literal["last", "label-free", "train-labels"]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sightbook.images.pixels.about import About
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.vectors import Vector, read_many, stored
 from sightbook.model.model import Model
-from sightbook.model.seen import Known, Seen
+from sightbook.model.seen import KnownPicture, Seen
 from sightbook.progress import Listener, Meter, silent
 
 __all__ = ["Encoded", "Encoder", "Failed", "encode", "fitting"]
@@ -82,7 +82,7 @@ def encode(
         return
     meter = Meter(listener, "encode", total)
     failed = 0
-    waiting: list[Loaded | Known | Failed] = []
+    waiting: list[Loaded | KnownPicture | Failed] = []
     good = 0
     loaded = _load(entries, model.frame, jobs, seen)
     try:
@@ -114,9 +114,9 @@ def encode(
 
 def _load(
     entries: Iterable[Entry], frame: Frame, jobs: int | None, seen: Seen | None
-) -> Generator[Loaded | Known | Failed, None, None]:
+) -> Generator[Loaded | KnownPicture | Failed, None, None]:
     """What became of each entry, in order; those that are known pass `load` by. Closing it ends the processes."""
-    passed: deque[Known | None] = deque()  # one for each entry that was taken; None: it went to `load`
+    passed: deque[KnownPicture | None] = deque()  # one for each entry that was taken; None: it went to `load`
 
     def unknown() -> Iterator[Entry]:
         for entry in entries:
@@ -147,7 +147,7 @@ def _load(
 
 
 def _forward(
-    waiting: list[Loaded | Known | Failed], model: Model, seen: Seen | None
+    waiting: list[Loaded | KnownPicture | Failed], model: Model, seen: Seen | None
 ) -> Iterator[Encoded | Failed]:
     good = [item for item in waiting if not isinstance(item, Failed)]
     if good:
@@ -173,8 +173,8 @@ def _forward(
             place += 1
 
 
-def _features(item: Loaded | Known, seen: Seen | None) -> NDArray[np.float16] | None:
-    if isinstance(item, Known):
+def _features(item: Loaded | KnownPicture, seen: Seen | None) -> NDArray[np.float16] | None:
+    if isinstance(item, KnownPicture):
         return item.features
     return None if seen is None else seen.features(item.digest)
 

@@ -31,7 +31,7 @@ _TEXTS, _DEGREES = ("format", "taken", "camera"), ("latitude", "longitude")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPicture:
     """A picture that need not be read: as `Loaded`, with its features (F,) in place of pixels."""
 
     entry: Entry
@@ -57,13 +57,13 @@ class Seen:
     def __len__(self) -> int:
         return len(self.records)
 
-    def find(self, entry: Entry) -> Known | None:
+    def find(self, entry: Entry) -> KnownPicture | None:
         """The picture of an entry that is as it was when it was seen."""
         place = self._by_stamp.get(stamp(entry))
         if place is None:
             return None
         record = self.records[place]
-        return Known(entry, record["digest"].tobytes(), _about(record), self.rows[place])
+        return KnownPicture(entry, record["digest"].tobytes(), _about(record), self.rows[place])
 
     def features(self, digest: bytes) -> NDArray[np.float16] | None:
         """The features (F,) of a picture with this content."""

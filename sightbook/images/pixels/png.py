@@ -65,24 +65,14 @@ def strip(data: bytes) -> tuple[bytes, dict[Any, Any]]:
     return b"".join(kept), info
 
 
-def states_colours(data: bytes) -> bool:
-    """Whether a chunk before the image data states colours that may be other than sRGB's."""
-    for kind, _, _ in _chunks(data, checked=False):
-        if kind in (b"cICP", b"iCCP", b"gAMA"):
-            return True
-        if kind == b"IDAT":
-            return False
-    return False
-
-
-def _chunks(data: bytes, *, checked: bool = True) -> Iterator[tuple[bytes, memoryview, bool]]:
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
     """(type, content, whether its checksum is right) as far as the file goes; the last one may be cut short."""
     view, at = memoryview(data), len(SIGNATURE)
     patience = [_PATIENCE]
     while at + 8 <= len(data):
         size, kind = int.from_bytes(view[at : at + 4], "big"), bytes(view[at + 4 : at + 8])
         end = at + 8 + size
-        sound = not checked or _is_sound(view, at + 4, end)
+        sound = _is_sound(view, at + 4, end)
         lost = not sound and kind != b"IDAT" and _NAMES.match(data, end + 8) is None
         if lost or not _is_type(kind):
             # A damaged length or name: what follows is found by its own.

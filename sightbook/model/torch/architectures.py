@@ -10,7 +10,7 @@ from sightbook.model.torch import lite
 
 
 @dataclass(frozen=True)
-class Facts:
+class Architecture:
     """leading: tokens before those of the patches, the first of them a class token; pool: what the network was made
     for; norm: the name of a norm that belongs behind the pooling, not before; pooler: whether it comes with a trained
     layer that we do not use, and which would be dead in the optimizer."""
@@ -27,30 +27,30 @@ class Facts:
 
 
 _KNOWN = {
-    "vit": Facts(1, "class", pooler=True),
-    "vit_msn": Facts(1, "class"),
-    "vit_mae": Facts(1),
-    "beit": Facts(1, "class", pooler=True),
-    "data2vec-vision": Facts(1, "class"),
-    "deit": Facts(2, "class", pooler=True),
+    "vit": Architecture(1, "class", pooler=True),
+    "vit_msn": Architecture(1, "class"),
+    "vit_mae": Architecture(1),
+    "beit": Architecture(1, "class", pooler=True),
+    "data2vec-vision": Architecture(1, "class"),
+    "deit": Architecture(2, "class", pooler=True),
     # Their registers come on top.
-    "dinov2": Facts(1, "class"),
-    "dinov2_with_registers": Facts(1, "class"),
-    "dinov3_vit": Facts(1, "class"),
-    "dinov3_convnext": Facts(1),
-    "clip_vision_model": Facts(1, "class", norm="post_layernorm"),
-    "swin": Facts(pooler=True),
-    "swinv2": Facts(pooler=True),
-    "convnext": Facts(norm="layernorm"),
-    "convnextv2": Facts(norm="layernorm"),
+    "dinov2": Architecture(1, "class"),
+    "dinov2_with_registers": Architecture(1, "class"),
+    "dinov3_vit": Architecture(1, "class"),
+    "dinov3_convnext": Architecture(1),
+    "clip_vision_model": Architecture(1, "class", norm="post_layernorm"),
+    "swin": Architecture(pooler=True),
+    "swinv2": Architecture(pooler=True),
+    "convnext": Architecture(norm="layernorm"),
+    "convnextv2": Architecture(norm="layernorm"),
     # Better than the mean, by measurement (docs/log.md).
-    lite.KIND: Facts(pool="rms"),
+    lite.KIND: Architecture(pool="rms"),
 }
 
 
-def facts_of(kind: str) -> Facts:
+def facts_of(kind: str) -> Architecture:
     """What is known of a kind, by transformers' name of it; a map or plain patches where nothing is."""
-    return _KNOWN.get(kind, Facts())
+    return _KNOWN.get(kind, Architecture())
 
 
 def choose(asked: str, kind: str) -> str:

@@ -15,28 +15,14 @@ from sightbook.model.torch.backbone import Backbone, Spec
 
 # Parts of a checkpoint beside the vision model: classifiers, poolers, decoders, the text tower.
 _BESIDE = {
-    *(
-        "classifier",
-        "cls_classifier",
-        "distillation_classifier",
-        "pooler",
-        "head",
-        "lm_head",
-        "fc",
-        "decoder",
-    ),
-    *(
-        "text_model",
-        "text_projection",
-        "visual_projection",
-        "logit_scale",
-        "logit_bias",
-        "mask_token",
-        "projector",
-    ),
-}
-
-
+    "classifier", "cls_classifier", "distillation_classifier", "pooler", "head", "lm_head", "fc", "decoder",
+    "text_model", "text_projection", "visual_projection", "logit_scale", "logit_bias", "mask_token", "projector",
+}  # fmt: skip
+# Of a network's facts what says nothing of how it is built, and its kind, which stands beside.
+_ABOUT = {
+    "transformers_version", "architectures", "dtype", "torch_dtype", "_name_or_path", "id2label", "label2id",
+    "model_type",
+}  # fmt: skip
 # Names under which transformers' vision networks have dropout of hidden states and of attention.
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
@@ -142,13 +128,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    skip = {
-        "transformers_version",
-        "architectures",
-        "dtype",
-        "torch_dtype",
-        "_name_or_path",
-        "id2label",
-        "label2id",
-    }
-    return {key: value for key, value in facts.items() if key not in skip and key != "model_type"}
+    """What decides the network, of what transformers tells."""
+    return {key: value for key, value in facts.items() if key not in _ABOUT}
