@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs
+from sightbook.cli.options import Jobs, named
 from sightbook.words import counted
 
 
 def export(
     source: Annotated[
-        Path, typer.Argument(metavar="MODEL|LIBRARY", help="What is to be exported.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MODEL|LIBRARY", parser=named, help="What is to be exported.", show_default=False
+        ),
     ],
     *,
     format_: Annotated[
@@ -28,7 +31,10 @@ def export(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="PATH", help="The file to write; must be new.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="PATH", parser=named, help="The file to write; must be new.", show_default=False
+        ),
     ],
     jobs: Jobs = None,
 ) -> None:
