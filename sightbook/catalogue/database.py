@@ -105,7 +105,7 @@ def _sentence(library: Path, error: sqlite3.Error) -> str:
         return closed(library)
     # Primary result codes, https://www.sqlite.org/rescode.html; errors of Python's own module carry none.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or lacks_room(getattr(error, "sqlite_errorcode", 0)):
         return _full(library)
     if code == sqlite3.SQLITE_READONLY:
         return read_only(library)
@@ -119,6 +119,11 @@ def _sentence(library: Path, error: sqlite3.Error) -> str:
     if code == sqlite3.SQLITE_CANTOPEN:
         return f"the catalogue of {library} cannot be opened: check that it exists and that you may read it"
     return f"the catalogue of {library} cannot be read or written ({error}): check the disk and try again"
+
+
+def lacks_room(code: int) -> bool:
+    """Whether an extended result code says that there was no room for the side file of shared memory."""
+    return code in (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def closed(library: Path) -> str:

@@ -2,6 +2,7 @@
 
 SQLite keeps readers and a writer apart by its side files `-wal` and `-shm`. Who may not write can use them while they
 are there, that is, while somebody who may has the catalogue open; when nobody has, they are gone and cannot be made.
+The same holds for everybody on a full disk.
 The file is then read as it stands (`immutable`, which SQLite allows only while nobody writes), or, when a crash left
 committed batches in a `-wal` that cannot be played back, as a copy in memory. Both hold only as long as the files look
 the same: they are looked at before and after each reading, and when a writer has come by the reading is done again.
@@ -18,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from sightbook.catalogue.database import address, connect_reader, probe
+from sightbook.catalogue.database import address, connect_reader, lacks_room, probe
 
 _T = TypeVar("_T")
 _ROUNDS = 20  # tries to read between two changes of the files
@@ -94,7 +95,9 @@ class Reader:
                 self._mark = None
                 return connection
             except sqlite3.OperationalError as error:
-                denied = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+                code = error.sqlite_errorcode
+                # On a full disk the side files cannot be made either.
+                denied = code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) or lacks_room(code)
                 if not denied or not self._path.exists():
                     raise
             mark = _mark(self._path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightbook.cli.options import Json
+from sightbook.cli.options import Json, named
 
 
 def demo(
@@ -29,6 +29,7 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
+            parser=named,
             help="The folder to write; must be new or empty.",
             show_default="sightbook-demo, then sightbook-demo-2 ...",
         ),

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs
+from sightbook.cli.options import Jobs, named
 from sightbook.words import counted
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="MODEL|LIBRARY", help="What is to be exported.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="MODEL|LIBRARY", parser=named, help="What is to be exported.")
+    ],
     *,
     format_: Annotated[
         str,
@@ -24,7 +26,7 @@ def export(
             help="Of a MODEL its encoder; of a LIBRARY a plain faiss index, codes and keys, or embeddings.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write; must be new.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", parser=named, help="The file to write; must be new.")],
     jobs: Jobs = None,
 ) -> None:
     """Write a model or a library for other programs.

@@ -6,6 +6,7 @@ With `--json` a failure is a document, too: {"error": {"kind": ..., "message": .
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -63,7 +64,8 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 message = f"this is a bug in sightbook {__version__}: please report it with the lines above"
             note(f"sightbook: {message}")
             if options.get("as_json") and not isinstance(error, PartialFailure):
-                emit_json({"error": {"kind": type(error).__name__, "message": message}})
+                with contextlib.suppress(OSError, ReaderGone):  # where results go may be what failed
+                    emit_json({"error": {"kind": type(error).__name__, "message": message}})
             sys.exit(FAILED)
 
     return run

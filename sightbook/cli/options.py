@@ -10,6 +10,14 @@ import typer
 
 from sightbook.cli import completion
 
+
+def named(text: str) -> Path:
+    """A path that was typed; an empty one, as of a variable that is not set, is not the current folder."""
+    if not text:
+        raise typer.BadParameter("it is an empty name: name a file or folder (. is the current one)")
+    return Path(text)
+
+
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -21,6 +29,7 @@ Sources = Annotated[
 ModelFolder = Annotated[
     Path,
     typer.Argument(
+        parser=named,
         metavar="MODEL",
         help="A model folder, as `sightbook train` writes it.",
         autocompletion=completion.model,
@@ -29,6 +38,7 @@ ModelFolder = Annotated[
 LibraryFolder = Annotated[
     Path,
     typer.Argument(
+        parser=named,
         metavar="LIBRARY",
         help="A library folder, as `sightbook add` makes it.",
         autocompletion=completion.folders,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs, Json, Sources, names_for
+from sightbook.cli.options import Jobs, Json, Sources, named, names_for
 
 if TYPE_CHECKING:
     from sightbook.learn.report import TrainReport
@@ -25,6 +25,7 @@ Out = Annotated[
     Path | None,
     typer.Option(
         metavar="MODEL",
+        parser=named,
         help="The model folder to write; must be new or empty. Needed, but for --show.",
         callback=needed,
     ),

@@ -192,3 +192,46 @@ def test_a_library_that_was_moved_while_it_is_open_is_not_written(tmp_path: Path
     assert not (tmp_path / "library").exists()
     with Library.open(tmp_path / "moved") as library:
         assert len(library) == 4
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs limits of files and /dev/full")
+def test_where_no_file_can_grow_a_library_is_read_and_a_writer_says_why(
+    library: Library, tmp_path: Path
+) -> None:
+    library.add(fill(tmp_path / "photos", 4))
+    library.close()
+    code = (
+        "import resource, signal, sys; from sightbook.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "sys.argv[0] = 'sightbook'; main()"
+    )
+
+    def without_room(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    found = without_room("search", str(library.path), "photos/002.png", "-k", "1", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["queries"][0]["hits"][0]["path"] == "002.png"
+    fill(tmp_path / "photos", 2, first=5)
+    added = without_room("add", str(library.path), "photos", "--jobs", "1")
+    assert added.returncode == 1, added.stderr
+    assert re.search(r"^sightbook: .*(is full|is larger than the disk or a limit)", added.stderr, re.M), (
+        added.stderr
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+def test_results_that_cannot_be_written_cost_a_sentence(
+    library: Library, tmp_path: Path, json_: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sightbook", "status", str(library.path), *json_],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "sightbook: the disk is full: free some space and run the same command again\n",
+    )

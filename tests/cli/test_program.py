@@ -59,6 +59,12 @@ def test_the_help_of_every_verb_has_an_example(verb: str, run: Run) -> None:
         (("train", "photos"), "'--out': name the folder to write"),
         (("search", "library", "a.jpg", "-k", "0"), "Invalid value for '-k'"),
         (("add", "library", "photos", "--prnue"), "No such option"),
+        (("add", "", "photos"), "Invalid value for 'LIBRARY': it is an empty name"),
+        (("train", "photos", "--out", ""), "Invalid value for '--out': it is an empty name"),
+        (
+            ("export", "library", "--format", "faiss", "--out", ""),
+            "Invalid value for '--out': it is an empty name",
+        ),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what(arguments: tuple[str, ...], says: str, run: Run) -> None:

@@ -150,6 +150,14 @@ def test_other_formats_are_refused_cut_filled_and_holed(
     assert np.array_equal(decode(data), whole)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.08, 0.12, 0.2])
+def test_a_webp_of_which_hardly_anything_was_copied_is_refused(share: float) -> None:
+    data = encoded(busy(400, 320), "WEBP", quality=80)
+    cut = int(len(data) * share)
+    with pytest.raises(PictureError, match=r"zeros|damaged|cut short|cannot be decoded"):
+        decode(data[:cut] + bytes(len(data) - cut))
+
+
 def test_a_png_without_its_end_has_every_pixel() -> None:
     data = encoded(busy())
     assert np.array_equal(decode(data[:-12]), decode(data))
@@ -174,6 +182,10 @@ def test_libtiff_speaks_in_the_reason_and_not_to_the_terminal(capfd: pytest.Capt
     struct.pack_into("<H", tag, at + 2, 65000)  # one it does not know
     with pytest.raises(PictureError):
         decode(bytes(tag))
+    cut = encoded(busy(), "TIFF", compression="tiff_adobe_deflate")
+    for end in range(len(cut) - 200, len(cut), 7):
+        with pytest.raises(PictureError):
+            decode(cut[:end])
     said = capfd.readouterr()
     assert said.out == said.err == ""
 

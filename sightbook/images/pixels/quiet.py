@@ -68,15 +68,14 @@ def hear(name: bytes) -> Iterator[list[str]]:
                 file.seek(0)
                 for line in file.read(1 << 20).splitlines(keepends=True):
                     start, _, text = line.partition(b": ")
-                    if name in start or _is_tiff(start):
+                    if name in start or _is_tiff(start, text):
                         lines.append((text or line).decode("utf-8", "replace").strip())
                     else:
                         with suppress(OSError):
                             os.write(2, line)
 
 
-def _is_tiff(start: bytes) -> bool:
-    """Whether a line begins as those of libtiff do that name a function of theirs in place of the file."""
-    return start.isalnum() and any(
-        part in start for part in (b"TIFF", b"Decode", b"LZW", b"Fax", b"PixarLog", b"JPEG")
-    )
+def _is_tiff(start: bytes, text: bytes) -> bool:
+    """Whether a line is one of libtiff's that names a function of theirs in place of the file."""
+    named = any(part in start for part in (b"TIFF", b"Decode", b"LZW", b"Fax", b"PixarLog", b"JPEG"))
+    return start.isalnum() and (named or b"TIFF" in text)

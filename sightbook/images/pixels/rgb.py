@@ -30,7 +30,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image
     if mode == "LAB":
         return _from_lab(image)
-    values = numbers(image) if len(image.getbands()) == 1 else None
+    values = numbers(image) if mode[0] in "IF" or (mode == "L" and hasattr(image, "tag_v2")) else None
     if mode.startswith("I;16"):
         assert values is not None
         grey = eight_bits(values, _top(values, declared_bits(image)))

@@ -32,13 +32,14 @@ def check(data: bytes, kind: str, image: Image.Image, decoded: Callable[[bytes],
     image: as it was decoded; decoded: the picture of other bytes, None when they are none.
     """
     runs = _runs(data, _find_coded(data, kind))
+    is_lossy = kind == "WebP" and any(name == b"VP8 " for name, _, _ in riff.chunks(data))
     for start, end in runs[:_MOST] + runs[_MOST:][-1:]:
         filled = (_FILLER * (1 + (end - start) // len(_FILLER)))[: end - start]
         other = decoded(data[:start] + filled + data[end:])
-        if other is None:
-            # Lossy WebP of flat areas ends in zeros, and libwebp fails when anything else makes it want more data.
-            flat = (end - start) * 8 < _BITS * image.width * image.height
-        else:
+        # Lossy WebP of flat areas ends in zeros, and libwebp fails when anything else makes it want more data. What it
+        # reads of more zeros than that is flat, too.
+        flat = (end - start) * 8 < _BITS * image.width * image.height
+        if other is not None and (flat or not is_lossy):
             flat = is_flat_where_they_part(image, other, (_NEAR, 2 * _NEAR, _NEAR, 2 * _NEAR))
         if not flat:
             raise PictureError("a part of the file is zeros, as after a copy that failed")
