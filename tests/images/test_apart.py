@@ -90,6 +90,17 @@ def test_a_decoder_that_dies_is_named() -> None:
         make_apart(tiff(), None, die)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_process_that_was_ended_while_it_waited_costs_no_picture() -> None:
+    waiting = int.from_bytes(make_apart(tiff(), None, whose)[0].tobytes(), "little")
+    os.kill(waiting, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{waiting}/cmdline").exists() and Path(f"/proc/{waiting}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert np.array_equal(frame_apart(tiff(), FRAME), frame_picture(tiff(), FRAME)[0])
+
+
 def test_a_decoder_that_stands_still_is_given_up() -> None:
     with pytest.raises(
         PictureError,

@@ -68,6 +68,11 @@ class _Child:
         except EOFError:
             raise OSError(f"it ended ({self.end()})") from None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs; somebody may have ended it while it waited."""
+        return self._process.poll() is None
+
     def ask(
         self, data: bytes, side: int | None, make: Make, guards: Guards
     ) -> tuple[NDArray[np.uint8], About] | str:
@@ -96,7 +101,7 @@ class _Child:
         return how(self._process.wait())
 
 
-_idle: list[_Child] = []  # at most one, for the next picture
+_idle: list[_Child] = []  # for the next picture; one is enough
 
 
 def _ask(data: bytes, side: int | None, make: Make, guards: Guards) -> tuple[NDArray[np.uint8], About]:
@@ -107,13 +112,13 @@ def _ask(data: bytes, side: int | None, make: Make, guards: Guards) -> tuple[NDA
     try:
         answer = child.ask(data, side, make, guards)
     except EOFError:
-        how = child.end()
+        ended = child.end()
         if time.monotonic() >= late:
             reason = (
                 f"reading and decoding it took longer than {guards.seconds:g} s ({SECONDS} raises the limit)"
             )
         else:
-            reason = f"the process decoding it died ({how})"
+            reason = f"the process decoding it died ({ended})"
         raise PictureError(reason) from None
     finally:
         if answer is None or _idle:
@@ -126,18 +131,21 @@ def _ask(data: bytes, side: int | None, make: Make, guards: Guards) -> tuple[NDA
 
 
 def _take() -> _Child | None:
-    """The child that waits, if there is one; that of a process we were forked from is not ours."""
+    """A child that waits and is alive, if there is one; those of a process we were forked from are not ours."""
     with suppress(IndexError):
-        child = _idle.pop()
-        if child.owner == os.getpid():
-            return child
+        while True:
+            child = _idle.pop()
+            if child.owner == os.getpid():
+                if child.is_alive:
+                    return child
+                child.end()
     return None
 
 
 @atexit.register
 def _end_idle() -> None:
     """At the end of the program, which would warn of what it left open."""
-    if (child := _take()) is not None:
+    while (child := _take()) is not None:
         child.end()
 
 
