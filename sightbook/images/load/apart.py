@@ -105,28 +105,41 @@ _idle: list[_Child] = []  # for the next picture; one is enough
 
 
 def _ask(data: bytes, side: int | None, make: Make, guards: Guards) -> tuple[NDArray[np.uint8], About]:
-    """`make_apart` of a file's bytes, by a child. OSError when none can be started."""
-    child = _take() or _Child()
-    late = time.monotonic() + guards.seconds
-    answer: tuple[NDArray[np.uint8], About] | str | None = None
-    try:
-        answer = child.ask(data, side, make, guards)
-    except EOFError:
-        ended = child.end()
-        if time.monotonic() >= late:
-            reason = (
-                f"reading and decoding it took longer than {guards.seconds:g} s ({SECONDS} raises the limit)"
-            )
-        else:
-            reason = f"the process decoding it died ({ended})"
-        raise PictureError(reason) from None
-    finally:
-        if answer is None or _idle:
-            child.end()
-        else:
-            _idle.append(child)
+    """`make_apart` of a file's bytes, by a child. OSError when none can be started.
+
+    A child that waited may be ended by somebody else at any moment, also while it is asked: what it did not answer in
+    time is asked once more of a new one, so that only a picture that ends a process of its own is refused.
+    """
+    waited = _take()
+    answer = None if waited is None else _answer_of(waited, data, side, make, guards)
+    if answer is None:
+        answer = _answer_of(child := _Child(), data, side, make, guards)
+        if answer is None:
+            raise PictureError(f"the process decoding it died ({child.end()})")
     if isinstance(answer, str):
         raise PictureError(answer)
+    return answer
+
+
+def _answer_of(
+    child: _Child, data: bytes, side: int | None, make: Make, guards: Guards
+) -> tuple[NDArray[np.uint8], About] | str | None:
+    """What a child answers, which then waits for the next picture; None when it ended before it answered. PictureError
+    when it was ended because its time was over."""
+    late = time.monotonic() + guards.seconds
+    answer: tuple[NDArray[np.uint8], About] | str | None = None
+    with suppress(EOFError):
+        try:
+            answer = child.ask(data, side, make, guards)
+        finally:
+            if answer is None or _idle:
+                child.end()
+            else:
+                _idle.append(child)
+    if answer is None and time.monotonic() >= late:
+        raise PictureError(
+            f"reading and decoding it took longer than {guards.seconds:g} s ({SECONDS} raises the limit)"
+        )
     return answer
 
 
