@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from sightbook.cores import cores
 _PACKAGES = ("torch", "transformers", "kornia", "numpy", "faiss-cpu", "onnxruntime", "pillow")
 
 
-def circumstances(device: str) -> dict[str, Any]:
-    """commit (None outside a checkout), changed (uncommitted changes of the program itself), machine and versions."""
+def circumstances(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """commit (None outside a checkout), changed (uncommitted changes of the program itself), machine and versions.
+
+    trained: what a model's config.json says about its training, which may have happened on a GPU that is not here.
+    """
     commit = _git("rev-parse", "HEAD")
     return {
         "commit": commit,
@@ -26,7 +30,7 @@ def circumstances(device: str) -> dict[str, Any]:
             "processor": _processor(),
             "cores": cores(),
             "memory_gib": _memory(),
-            "accelerator": _accelerator(device),
+            "accelerator": _accelerator(trained),
         },
         "versions": {
             "sightbook": sightbook.__version__,
@@ -66,13 +70,10 @@ def _memory() -> float | None:
     return round(int(found[1]) / 2**20, 1) if found else None
 
 
-def _accelerator(device: str) -> str | None:
-    """The name of the GPU that was used; None on a CPU."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(torch.device(device))
-    return None if device == "cpu" else device
+def _accelerator(trained: Mapping[str, Any]) -> str | None:
+    """The name of the GPU that was used, of older models its kind; None on a CPU."""
+    device = str(trained["device"])
+    return trained.get("accelerator") or (None if device == "cpu" else device)
 
 
 def _version(name: str) -> str | None:

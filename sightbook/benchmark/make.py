@@ -68,7 +68,7 @@ class Making:
             "seconds": {"train": facts.trained["seconds"], "evaluate": round(time.monotonic() - started, 3)},
             "notes": list(report.notes),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            **circumstances(facts.trained["device"]),
+            **circumstances(facts.trained),
         }
         return document, report
 

@@ -166,6 +166,7 @@ def _facts(run: Run, network: Network) -> dict[str, Any]:
         "batch": run.batch,
         "seconds": round(run.at.seconds, 1),
         "device": str(run.device),
+        "accelerator": torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else None,
         "processes": run.ranks.world,
         "precision": run.at.precision,
         "parameters": sum(p.numel() for p in network.parameters()),
