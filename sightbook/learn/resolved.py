@@ -78,8 +78,10 @@ def complete(
     *,
     nested: bool = False,
     pictures: int = 0,
+    gpu: bool = False,
 ) -> TrainConfig:
-    """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too."""
+    """The settings over their preset. `preset` and `backbone` are the command's; the settings may name them, too. gpu:
+    whether a network learns from scratch on one."""
     asked = dict(asked)
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
@@ -96,7 +98,7 @@ def complete(
     # 256 codewords need pictures to be learned from, and a code of whole bytes; whoever gives M means K = 16.
     suits = pictures >= WIDE_FROM and "M" not in asked and (not isinstance(bits, int) or bits % 8 == 0)
     wide = asked.get("K", 256 if suits else 16) == 256
-    layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide)
+    layers = preset_layers(preset, shorter, backbone, method, frozen=frozen, wide=wide, gpu=gpu)
     if pretrained:
         layers.append(_pretrained_input(str(backbone)))
         if preset == "paper" and not frozen:
@@ -232,10 +234,10 @@ def _changes(config: TrainConfig, before: Mapping[str, Any], setting: Mapping[st
 
 
 def reasons(
-    config: TrainConfig, choice: Choice, *, preset: str | None, shorter: int, pictures: int
+    config: TrainConfig, choice: Choice, *, preset: str | None, shorter: int, pictures: int, gpu: bool = False
 ) -> list[str]:
     """What `choice`, which has its own sentences, leaves open. preset: as the command named it; shorter: median shorter
-    side of the pictures in pixels; pictures: how many there are."""
+    side of the pictures in pixels; pictures: how many there are; gpu: as of `complete`."""
     asked = choice.asked
     section = asked.get("backbone")
     network = config.backbone.name or config.backbone.kind
@@ -256,6 +258,9 @@ def reasons(
         are = f"{counted(pictures, 'picture')} {verb(pictures, 'are')}"
         enough = "enough" if config.K == 256 else "too few"
         found.append(f"K {config.K}: {are} {enough} for 256 codewords (from {WIDE_FROM} on)")
+    batch = find(config.method).gpu.get("batch")
+    if gpu and "batch" not in asked and config.batch == batch:
+        found.append(f"batch {batch}: a GPU's step takes hardly longer than one for a few pictures")
     if config.preset == "paper":
         found += _of_paper(config)
     if not config.closed_form and not {"minutes", "epochs"} & set(asked):

@@ -241,10 +241,12 @@ def _settle(
     else:
         shorter, count = _look_at(sources, asked.only)
         choice = choose(mine, preset, backbone, shorter)
-        resolved = complete(
-            choice.asked, preset, choice.backbone, shorter, nested=asked.nested, pictures=count
-        )
-        why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count)
+        wanted = (choice.asked, preset, choice.backbone, shorter)
+        resolved = complete(*wanted, nested=asked.nested, pictures=count)
+        gpu = _is_for_gpu(resolved, asked.device)
+        if gpu:
+            resolved = complete(*wanted, nested=asked.nested, pictures=count, gpu=True)
+        why = reasons(resolved, choice, preset=preset, shorter=shorter, pictures=count, gpu=gpu)
         for sentence in choice.why:
             listener(Notice(sentence))
     # Over the built-in network as it is shipped nothing but onnxruntime is needed.
@@ -256,6 +258,15 @@ def _settle(
     for sentence in hidden():
         listener(Notice(sentence))
     return resolved, why
+
+
+def _is_for_gpu(config: TrainConfig, device: str) -> bool:
+    """Whether a network learns from scratch on a GPU; torch is imported for networks alone."""
+    if config.backbone.kind == "pretrained" or device == "cpu" or not able():
+        return False
+    from sightbook.learn.session import find_device
+
+    return find_device(device).type == "cuda"
 
 
 def _is_shipped(network: BackboneConfig, size: int, device: str) -> bool:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import sightbook
 from sightbook.cli import main
 from sightbook.errors import SightbookError
 from sightbook.learn import resolve
-from sightbook.learn.settings.config import build, dump
+from sightbook.learn.settings.config import TrainConfig, build, dump
 from sightbook.progress import Notice, Progress
 from tests.learn.conftest import TINY
 from tests.pictures import write_photos
@@ -148,3 +151,18 @@ def test_codes_in_closed_form_and_vectors_say_what_they_are(photos: Path, tmp_pa
     np.save(tmp_path / "v.npy", np.zeros((20, 8), np.float32))
     with pytest.raises(SightbookError, match="there are no settings to show"):
         resolve(tmp_path / "v.npy")
+
+
+def test_a_gpu_takes_batches_of_its_own(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    sentence = "batch 512: a GPU's step takes hardly longer than one for a few pictures"
+    cases: list[tuple[Callable[..., TrainConfig], int]] = [
+        (resolve, 512),
+        (partial(resolve, settings={"batch": 32}), 32),
+        (partial(resolve, device="cpu"), 64),
+        (partial(resolve, method="spq"), 256),
+    ]
+    for ask, batch in cases:
+        heard = Heard()
+        assert ask(photos, listener=heard).batch == batch
+        assert (sentence in heard) == (batch == 512)

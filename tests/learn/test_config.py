@@ -247,3 +247,21 @@ def test_a_configuration_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         config.tau = 0.1  # type: ignore[misc]
     assert (config.bits, config.d) == (64, 16)
+
+
+@pytest.mark.parametrize(
+    ("preset", "side", "backbone", "method", "batch"),
+    [
+        (None, 32, None, "rcq", 512),
+        ("small", 300, "resnet", "rcq", 512),
+        (None, 32, None, "spq", 256),
+        (None, 300, None, "rcq", 64),
+        (None, 32, "vit", "rcq", 64),
+        (None, 32, None, "transclippedclr", 128),
+    ],
+)
+def test_on_a_gpu_a_small_network_learns_from_large_batches_of_whole_views(
+    preset: str | None, side: int, backbone: str | None, method: str, batch: int
+) -> None:
+    config = build([*layers(preset, side, backbone, method, gpu=True), EPOCH])
+    assert config.batch == batch and config.views.first_size is None

@@ -41,12 +41,15 @@ class Method:
     name is refused. Annotations of the dataclass say what a value may be.
     paper: what is different where the paper's own terms are asked for (`--preset paper`), or a mapping of that alone.
     local: whether the loss looks at `batch.local`, views of small parts (`views.local`).
+    gpu: what is different from scratch on a GPU, where a step on a small network takes about as long for a few pictures
+    as for some hundred.
     frozen: what is different over a frozen backbone; frozen_wide: and there with codebooks of 256 codewords.
     origin: who brought it.
     """
 
     loss: Callable[[Any, Any], Any] | str | None
     settings: Settings = field(default_factory=dict)
+    gpu: Settings = field(default_factory=dict)
     frozen: Settings = field(default_factory=dict)
     frozen_wide: Settings = field(default_factory=dict)
     paper: Paper = field(default_factory=Paper)
@@ -59,7 +62,7 @@ class Method:
             raise ConfigError(f"a method's loss is a function, not a {type(self.loss).__name__}")
         paper = self.paper if isinstance(self.paper, Paper) else Paper(self.paper)  # a mapping: what it says
         _check("paper", paper.settings)
-        for name in ("settings", "frozen", "frozen_wide"):
+        for name in ("settings", "gpu", "frozen", "frozen_wide"):
             _check(name, getattr(self, name))
         settings = dict(self.settings)
         below = settings.pop("terms", {})

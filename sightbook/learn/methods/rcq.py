@@ -65,6 +65,7 @@ rcq = Method(
     loss,
     {"batch": 64},
     terms=Terms,
+    gpu={"batch": 512},
     frozen={
         "quantizer": "kmeans",
         "standardize": False,

@@ -58,12 +58,13 @@ def layers(
     *,
     frozen: bool = False,
     wide: bool = False,
+    gpu: bool = False,
 ) -> list[Settings]:
     """The layers that stand below the user's own settings.
 
     `preset` None: small or photo by `shorter_side`, the pictures' median in pixels. `backbone`: resnet, vit, or the
     name or folder of a pretrained one; None leaves it to the preset. `frozen`: its weights stay; `wide`: then codebooks
-    of 256 codewords, for the methods that gain by them.
+    of 256 codewords, for the methods that gain by them. `gpu`: whether a network learns from scratch on one.
     ConfigError for an unknown preset or method, and for the preset `paper` with a method that has none.
     """
     if preset is not None and preset not in PRESETS:
@@ -79,7 +80,8 @@ def layers(
     elif shorter_side > 40:
         found.append({"size": 64, "resize": 64, "backbone": {"stem_stride": 2, "patch": 8}})
     if size == "small" and backbone in (None, "resnet"):
-        found.append({"views": {"first_size": 16 if shorter_side <= 40 else 32}})
+        if not gpu:  # smaller views are faster where the processor is the limit
+            found.append({"views": {"first_size": 16 if shorter_side <= 40 else 32}})
         found += [] if preset == "paper" else [{"optimizer": {"kind": "muon"}}]
     if size == "photo" and (backbone == "vit" or preset == "paper"):
         found.append({"backbone": {"patch": 16, "width": 192, "depth": 6, "heads": 6}})
@@ -92,6 +94,8 @@ def layers(
             merge(_PRETRAINED, {"backbone": {"kind": "pretrained", "name": backbone, "dropout": 0.0}})
         )
     found.append({"method": method, **chosen.settings})
+    if gpu and size == "small" and backbone in (None, "resnet"):
+        found.append(chosen.gpu)
     if preset == "paper":
         found += _of_paper(chosen, found, backbone)
     if frozen:
