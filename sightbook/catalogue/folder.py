@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,6 +141,33 @@ def model_of(path: Path, fingerprint: str) -> Path:
         if ModelConfig.read(path / NEW_MODEL).fingerprint == fingerprint:
             return path / NEW_MODEL
     return path / "model"
+
+
+def model_left(path: Path) -> Path | None:
+    """The model of a library that lost its library.json while it holds pictures, which `create` finishes with it; None
+    where there is a library, or none yet. LibraryError when the model is lost, too."""
+    if exists(path) or not (path / tables.NAME).is_file():
+        return None
+    from sightbook.model.config import ModelConfig
+
+    held, fingerprint = False, ""
+    # The making may have ended before the first table.
+    with (
+        contextlib.suppress(LibraryError),
+        explained(path),
+        closing(Catalogue.read(path / tables.NAME)) as left,
+    ):
+        held, fingerprint = any(row.good for row in left.counts().values()), left.fingerprint
+    if not held:
+        return None
+    found = model_of(path, fingerprint)
+    with contextlib.suppress(ModelError):
+        if ModelConfig.read(found).fingerprint == fingerprint:
+            return found
+    raise LibraryError(
+        f"{path} has lost its {JSON} and its model (fingerprint {fingerprint[:12]}): give that model, "
+        "or another place for a new library"
+    )
 
 
 def size(path: Path) -> int:

@@ -38,6 +38,9 @@ def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str
             for source, globs in connection.execute("SELECT source, globs FROM excludes"):
                 if source in known:
                     remembered.remember(target, source, json.loads(globs), [])
+        with contextlib.suppress(sqlite3.Error):
+            names = connection.execute("SELECT key, value FROM meta WHERE key LIKE 'model %'").fetchall()
+            target.connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", names)
         target.mend_fine()
         held, highest = target.connection.execute(
             "SELECT count(*), coalesce(max(id), 0) FROM pictures"

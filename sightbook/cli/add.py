@@ -111,6 +111,7 @@ def add(
         _refuse_misfit(library, source, model)
     started = time.monotonic()
     with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
+        model = model or folder.model_left(library)
         first = model is None and not folder.exists(library)
         if first:
             from sightbook.cli.first import learning

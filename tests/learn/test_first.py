@@ -372,6 +372,21 @@ def test_mistakes_leave_no_folder_and_the_present_one_may_become_a_library(
     assert Library.open(tmp_path / "here").status().pictures == 12
 
 
+def test_a_library_that_lost_its_facts_is_finished_with_its_own_model(photos: Path, tmp_path: Path) -> None:
+    assert run("add", "l", str(photos), cwd=tmp_path).returncode == 0
+    library = tmp_path / "l"
+    before = (library / "model" / "config.json").read_bytes()
+    (library / "library.json").unlink()
+    said = run("add", "l", str(photos), cwd=tmp_path)
+    assert said.returncode == 0 and "0 added, 12 unchanged" in said.stdout
+    assert (library / "model" / "config.json").read_bytes() == before, "nothing was learned anew"
+    (library / "library.json").unlink()
+    (library / "model" / "config.json").unlink()
+    said = run("add", "l", str(photos), cwd=tmp_path)
+    assert said.returncode == 1 and "has lost its library.json and its model" in said.stderr
+    assert not (library / "learning").exists()
+
+
 def test_a_killed_run_goes_on_and_two_at_once_do_not_meet(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "l" / "learning").mkdir(parents=True)
     (tmp_path / "l" / "learning" / "model").mkdir()

@@ -191,8 +191,10 @@ def test_a_salvaged_library_is_completed_by_the_next_add(library: Path, photos: 
     catalogue = Catalogue.write(library / NAME)
     catalogue.connection.execute("UPDATE pictures SET code = x'00' WHERE id IN (2, 5)")
     catalogue.close()
+    name = Library.open(library).status().model
     assert salvage(library) == (6, 0)
     with Library.open(library) as opened:
+        assert name and opened.status().model == name
         report = opened.add([photos])
         assert (report.added, report.unchanged) == (2, 6)
         assert held(opened) == content(photos, model)
