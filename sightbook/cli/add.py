@@ -90,7 +90,7 @@ def add(
       sightbook add library/ /new/disk/photos --moved-from /old/disk/photos
       sightbook add vectors-library/ embeddings.parquet --model vectors-model/
     """
-    from sightbook.catalogue import folder
+    from sightbook.catalogue import create, folder
     from sightbook.catalogue.lock import waiting
     from sightbook.cli.output import answer
     from sightbook.cli.show import showing, tell
@@ -111,7 +111,7 @@ def add(
         _refuse_misfit(library, source, model)
     started = time.monotonic()
     with showing() as listener, waiting(wait, tell(listener)), ExitStack() as stack:
-        model = model or folder.model_left(library)
+        model = model or create.model_left(library)
         first = model is None and not folder.exists(library)
         if first:
             from sightbook.cli.first import learning

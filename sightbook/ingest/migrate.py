@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightbook.arguments import count, function, model_like, optional, path_like, takes
-from sightbook.catalogue import folder
+from sightbook.catalogue import create, folder
 from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.fine import at_migration
@@ -139,8 +139,8 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
     """Starts a migration to the model, or goes on with one that was begun; one to another model, or without the fine
     codes that are wanted, is dropped."""
     gathering.begin(catalogue, model.fingerprint, fine)
-    folder.name_model(catalogue, path, model)
-    folder.copy_model(model, path / folder.NEW_MODEL)
+    create.name_model(catalogue, path, model)
+    create.copy_model(model, path / folder.NEW_MODEL)
 
 
 def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> None:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sightbook.catalogue import folder
+from sightbook.catalogue import create, folder
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.ingest.order import Order
@@ -24,7 +24,7 @@ def open_or_make(path: Path, model: Model | str | PathLike[str] | None, fine: bo
     if model is not None and not folder.exists(path):
         from sightbook.model.model import Model
 
-        folder.create(path, model if isinstance(model, Model) else Model.open(model), fine)
+        create.create(path, model if isinstance(model, Model) else Model.open(model), fine)
     folder.read_facts(path)
     searcher = Searcher.open(path.absolute(), fine)  # the process may go to another folder
     if model is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sightbook.catalogue import database, folder
+from sightbook.catalogue import create, database
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.lock import writer_lock
@@ -182,18 +182,18 @@ def test_a_making_that_was_interrupted_says_so_and_can_be_finished(
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(create.shutil, "rmtree", lambda *_, **__: None)
         if step == "Catalogue.create":
-            patch.setattr(folder.Catalogue, "create", killed)
+            patch.setattr(create.Catalogue, "create", killed)
         elif step == "mkdtemp":
-            patch.setattr(folder.tempfile, "mkdtemp", killed)
+            patch.setattr(create.tempfile, "mkdtemp", killed)
         elif step == "copy":
             real = shutil.copyfile
             patch.setattr(shutil, "copyfile", lambda a, b: killed() if "config" in str(a) else real(a, b))
         elif step == "rename":
             patch.setattr(Path, "rename", killed)
         else:
-            patch.setattr(folder, "write_atomic", killed)
+            patch.setattr(create, "write_atomic", killed)
         with pytest.raises(SystemExit):
             Library.open(place, create_with=model)
     assert refusal(place) == (

@@ -260,7 +260,7 @@ def test_known_and_unknown_pictures_come_in_their_order(photos: Path, tmp_path: 
         "sightbook.learn.fixed.File.record",
         "sightbook.learn.closed.fit",
         "sightbook.learn.closed.write",
-        "sightbook.catalogue.folder.create",
+        "sightbook.catalogue.create.create",
         "sightbook.catalogue.catalogue.Catalogue.settle",
         "sightbook.catalogue.catalogue.Catalogue.put",
     ],
