@@ -254,13 +254,15 @@ def test_where_no_file_can_grow_a_library_is_read_and_a_writer_says_why(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("json_", [[], ["--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_results_that_cannot_be_written_cost_a_sentence(
-    library: Library, tmp_path: Path, json_: list[str]
+    library: Library, tmp_path: Path, json_: list[str], unbuffered: str
 ) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "sightbook", "status", str(library.path), *json_],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (
         1,
