@@ -13,6 +13,7 @@ from sightbook.catalogue.rows import (
     Known,
     MissingRow,
     from_column,
+    root_from_column,
     to_column,
 )
 from sightbook.catalogue.steady import steady
@@ -100,7 +101,7 @@ def page(
         f"WHERE p.state = {GOOD} AND p.id > ? ORDER BY p.id LIMIT ?",
         (after, count),
     )
-    return [(row[0], row[1], from_column(row[2]), from_column(row[3]), row[4], *row[5:]) for row in rows]
+    return [(row[0], row[1], from_column(row[2]), root_from_column(row[3]), row[4], *row[5:]) for row in rows]
 
 
 @steady
@@ -112,7 +113,9 @@ def keys(catalogue: Catalogue, ids: Sequence[int]) -> dict[int, KeyRow]:
         "JOIN sources s ON s.id = p.source WHERE p.id IN ({})",
         ids,
     )
-    return {row[0]: KeyRow(row[1], from_column(row[2]), row[3], from_column(row[4]), row[5]) for row in rows}
+    return {
+        row[0]: KeyRow(row[1], from_column(row[2]), row[3], root_from_column(row[4]), row[5]) for row in rows
+    }
 
 
 @steady

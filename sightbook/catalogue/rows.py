@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sightbook.images.names import from_unicode, to_unicode
 from sightbook.images.pixels.about import About
 
 # Tables whose rows go with a picture, and the column that has its id. `batches` sees to it: told by REFERENCES, SQLite
@@ -109,3 +110,14 @@ def to_column(path: str) -> str | bytes:
 def from_column(value: str | bytes) -> str:
     """The inverse of `to_column`."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def root_to_column(root: str) -> str | bytes:
+    """A root as SQLite keeps it: a name as the file system gives it, while the paths under it are texts already. It is
+    kept alike whatever locale Python runs in."""
+    return to_column(to_unicode(root))
+
+
+def root_from_column(value: str | bytes) -> str:
+    """The inverse of `root_to_column`."""
+    return from_unicode(from_column(value))

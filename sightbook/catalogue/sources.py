@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sightbook.catalogue.database import transaction
-from sightbook.catalogue.rows import Counts, SourceRow, from_column, to_column
+from sightbook.catalogue.rows import Counts, SourceRow, root_from_column, root_to_column
 from sightbook.catalogue.steady import steady
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def sources(catalogue: Catalogue) -> list[SourceRow]:
     rows = catalogue.connection.execute(
         "SELECT id, kind, root, added, scanned FROM sources ORDER BY added, id"
     )
-    return [SourceRow(row[0], row[1], from_column(row[2]), row[3], row[4]) for row in rows]
+    return [SourceRow(row[0], row[1], root_from_column(row[2]), row[3], row[4]) for row in rows]
 
 
 def put_source(catalogue: Catalogue, id: str, kind: str, root: str, now: float) -> None:
@@ -27,7 +27,7 @@ def put_source(catalogue: Catalogue, id: str, kind: str, root: str, now: float) 
         catalogue.connection.execute(
             "INSERT INTO sources (id, kind, root, added) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, root = excluded.root",
-            (id, kind, to_column(root), now),
+            (id, kind, root_to_column(root), now),
         )
 
 

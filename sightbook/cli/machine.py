@@ -133,8 +133,9 @@ def _matmul_seconds(torch: Any, device: str, kind: Any) -> float:
 
 
 def _onnxruntime() -> str:
-    import onnxruntime
+    from sightbook.model.graph import runtime
 
+    onnxruntime = runtime()
     return f"{onnxruntime.__version__} ({', '.join(onnxruntime.get_available_providers())})"
 
 

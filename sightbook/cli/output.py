@@ -28,10 +28,12 @@ def emit(text: str) -> None:
         # A terminal that cannot show a file's name still gets the line, the odd characters escaped.
         sys.stdout.write(text.encode("ascii", "backslashreplace").decode() + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes standard output once more at its end; that must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise ReaderGone from None
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGone from None
+        raise
 
 
 def emit_json(document: Any) -> None:

@@ -4,7 +4,8 @@ A POSIX file name is bytes. Names that are not UTF-8 reach Python with lone surr
 refuse, so a key could not be stored. Here each byte that is not UTF-8 becomes one private-use character U+EF80–U+EFFF
 (the range MirBSD's OPTU encoding uses for the same purpose); characters of that range which really occur in a name are
 written as their three bytes in the same way, so that the mapping is one to one. Ordinary names are unchanged, in
-whatever Unicode normalization they have: two names that differ only in it are two files.
+whatever Unicode normalization they have: two names that differ only in it are two files. The text of a name is the same
+in whatever locale Python runs, also in one whose names are not UTF-8.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 # ruff: noqa: PTH118, PTH206, PTH208
 import os
 import re
+import sys
 import unicodedata
 
 _BASE = 0xEF00
@@ -19,12 +21,17 @@ _MAPPED = re.compile("[\uef80-\uefff]")
 _UNUSUAL = re.compile("[\uef80-\uefff\ud800-\udfff]")
 
 
+_UTF8 = (
+    sys.getfilesystemencoding().lower() == "utf-8"
+)  # else of a locale as C or ISO-8859-1, without UTF-8 mode
+
+
 def to_text(native: str) -> str:
     """Valid Unicode for a file name as Python gives it; the identity for every ordinary name."""
-    if native.isascii() or not _UNUSUAL.search(native):
+    if native.isascii() or (_UTF8 and not _UNUSUAL.search(native)):
         return native
     try:
-        raw = native.encode("utf-8", "surrogateescape")
+        raw = native.encode("utf-8", "surrogateescape") if _UTF8 else os.fsencode(native)
     except UnicodeEncodeError:  # Windows: half of a UTF-16 pair
         raw = native.encode("utf-8", "surrogatepass")
     pieces: list[str] = []
@@ -41,13 +48,25 @@ def to_text(native: str) -> str:
 
 def to_native(text: str) -> str:
     """The file name behind `to_text`."""
-    if text.isascii() or not _MAPPED.search(text):
+    if text.isascii() or (_UTF8 and not _MAPPED.search(text)):
         return text
     raw = b"".join(
         bytes([ord(character) - _BASE]) if _MAPPED.match(character) else character.encode("utf-8")
         for character in text
     )
+    if not _UTF8:
+        return os.fsdecode(raw)
     return raw.decode("utf-8", "surrogatepass" if os.name == "nt" else "surrogateescape")
+
+
+def to_unicode(native: str) -> str:
+    """A path as a locale of UTF-8 gives it: itself there. What is not UTF-8 stays as lone surrogates."""
+    return native if _UTF8 or native.isascii() else os.fsencode(native).decode("utf-8", "surrogateescape")
+
+
+def from_unicode(path: str) -> str:
+    """The inverse of `to_unicode`."""
+    return path if _UTF8 or path.isascii() else os.fsdecode(path.encode("utf-8", "surrogateescape"))
 
 
 def existing(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,19 @@ class Graph:
         return run(self._session, outputs, pixels)
 
 
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime session on the CPU. Its threads sleep while idle: decoding shares the cores."""
+def runtime() -> Any:
+    """onnxruntime, imported here and nowhere else: its newer builds tell their maker by the network how they are
+    used and keep a number of the machine in its user's home, unless this is set before their import. A will of the
+    user's own wins."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def open_session(path: Path, threads: int | None = None) -> Any:
+    """An onnxruntime session on the CPU. Its threads sleep while idle: decoding shares the cores."""
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1

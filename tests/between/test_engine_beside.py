@@ -46,7 +46,7 @@ class Gate:
 
         def build(*arguments: Any) -> View:
             self.entered.set()
-            assert self.open.wait(30)
+            assert self.open.wait(100)
             self.built += 1
             return real(*arguments)
 
@@ -56,7 +56,7 @@ class Gate:
 def settle(library: Library) -> None:
     for thread in threading.enumerate():
         if thread.name == "sightbook engine":
-            thread.join(30)
+            thread.join(100)
 
 
 def test_a_search_answers_from_the_old_state_while_the_new_one_is_read(
@@ -103,9 +103,9 @@ def test_threads_that_search_do_not_wait_for_one_another_or_for_the_engine(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert found == [[1, 2, 3, 4, 5, 6]] * 4
-    assert gate.entered.wait(20) and not gate.open.is_set()
+    assert gate.entered.wait(60) and not gate.open.is_set()
     assert len(library) == 9, "nor does anything else of the library wait"
     gate.open.set()
     settle(library)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
@@ -148,6 +149,36 @@ def test_a_name_that_is_not_utf8_has_a_way_back_from_json(library: Library, tmp_
     assert library.remove([hit["path"]]) == 1, "and the library itself takes it back as it gave it"
 
 
+@pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="names are Unicode there, whatever the locale"
+)
+def test_a_library_is_the_same_where_the_locale_is_not_utf8(tmp_path: Path, model: Model) -> None:
+    photos = tmp_path / "pü"
+    for seed, name in enumerate(("ünï.png", "日本.png", os.fsdecode(b"caf\xe9.png"), "a.png")):
+        write(photos / name, picture(seed))
+    legacy = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+
+    def in_ascii(*words: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-X", "utf8=0", "-m", "sightbook", *words, "--json"],
+            cwd=tmp_path, env={**os.environ, **legacy}, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert in_ascii("add", "lü", "pü", "--model", str(model.folder), "--jobs", "2")["added"] == 4
+    with Library.open(tmp_path / "lü") as library:
+        assert library.add([photos]).unchanged == 4
+        assert library.search(picture(1), 1)[0].path == "日本.png"
+    assert in_ascii("add", "lü", "pü")["unchanged"] == 4
+    (hit,) = in_ascii("search", "lü", "pü/ünï.png", "-k", "1")["queries"][0]["hits"]
+    assert (hit["path"], unquote_to_bytes(urlsplit(hit["uri"]).path)) == (
+        "ünï.png",
+        os.fsencode(photos / "ünï.png"),
+    )
+    assert in_ascii("remove", "lü", "ünï.png")["removed"] == 1
+
+
 def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, tmp_path: Path) -> None:
     name = "a\x1b[2J\x07\nb\u202e\x9b\x7f.png"
     try:
@@ -223,13 +254,15 @@ def test_where_no_file_can_grow_a_library_is_read_and_a_writer_says_why(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("json_", [[], ["--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_results_that_cannot_be_written_cost_a_sentence(
-    library: Library, tmp_path: Path, json_: list[str]
+    library: Library, tmp_path: Path, json_: list[str], unbuffered: str
 ) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "sightbook", "status", str(library.path), *json_],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (
         1,

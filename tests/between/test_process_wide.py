@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from sightbook.files import replace_atomic, write_atomic
 from sightbook.library import export
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from tests.library.pictures import fill
+from tests.library.pictures import fill, picture
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX permissions")
@@ -78,3 +80,23 @@ def test_the_encoding_is_closed_when_the_writer_of_an_export_fails(
             export.embeddings_to_parquet(library, tmp_path / "out.parquet", jobs=1)
         assert closed == [True] and raised.value.errno == 28
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("asked", ["search", "doctor"])
+def test_the_runtime_of_the_encoder_notes_nothing_about_its_user(
+    tmp_path: Path, place: Path, model: Model, asked: str
+) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add([fill(tmp_path / "p", 3)], jobs=1)
+    (tmp_path / "query.png").write_bytes(picture(1))
+    (tmp_path / "home").mkdir()
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+    del environment["ORT_DISABLE_TELEMETRY"]  # which the tests themselves set
+    words = {
+        "search": ["search", str(place), str(tmp_path / "query.png"), "--json"],
+        "doctor": ["doctor", "--json"],
+    }
+    subprocess.run(
+        [sys.executable, "-m", "sightbook", *words[asked]], env=environment, check=True, capture_output=True
+    )
+    assert [path for path in (tmp_path / "home").rglob("*") if "onnxruntime" in path.name] == []

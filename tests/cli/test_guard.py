@@ -117,7 +117,7 @@ def test_a_closed_pipe_ends_the_program_quietly() -> None:
     os.close(writing)
     with os.fdopen(reading, "rb", 0) as pipe:  # each line is a write of its own: ask for them one by one
         assert (pipe.readline(), pipe.readline()) == (b"0\n", b"1\n")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (141, b"")
 
 

@@ -250,7 +250,7 @@ def test_ctrl_c_keeps_what_was_committed_and_the_next_add_completes_it(here: Pat
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     finally:
         process.kill()
     assert (process.returncode, out) == (130, "")

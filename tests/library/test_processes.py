@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,39 @@ from tests.library.pictures import content, fill, picture, write
 _ADD = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.ingest import commit
 from sightbook.library.library import Library
 commit.BATCH = 16
+stops, put, batches = [int(number) for number in sys.argv[5:]], Catalogue.put, 0
+
+def put_and_wait(*given, **named):
+    global batches
+    put(*given, **named)
+    batches += 1
+    if batches in stops:
+        sys.stdin.readline()
+
+Catalogue.put = put_and_wait
 with Library.open(sys.argv[1], create_with=sys.argv[2]) as library:
     print("open", flush=True)
     library.add([sys.argv[3]], jobs=int(sys.argv[4]))
 print("done", flush=True)
 """
 
+LATE = 19  # of 21 batches
 
-def start(library: Path, model: Model, photos: Path, jobs: int = 1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _ADD, str(library), str(model.folder), str(photos), str(jobs)]
+
+def start(
+    library: Path, model: Model, photos: Path, jobs: int = 1, stops: tuple[int, ...] = ()
+) -> subprocess.Popen[str]:
+    """Adds `photos` in batches of 16. After the batches of `stops` it waits for a line, or for the end of its input, so
+    that it is not at its end already when the test acts, however slow the test is."""
+    arguments = [str(library), str(model.folder), str(photos), str(jobs), *map(str, stops)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        [sys.executable, "-c", _ADD, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def committed(path: Path) -> int:
@@ -59,22 +78,30 @@ def wait_for(child: subprocess.Popen[str], path: Path, count: int) -> int:
     raise AssertionError("the child made no progress")
 
 
-def gone(group: int, seconds: float = 10) -> bool:
-    """Whether every process of the group has ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    os.killpg(group, signal.SIGKILL)
-    return False
+def left_of(session: int) -> list[int]:
+    """Processes of the session, as /proc tells them: a decoding process has a group of its own."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            state, _, _, its = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its) == session and state != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+def gone(session: int) -> bool:
+    """Whether every process of the session has ended, or does so soon."""
+    deadline = time.monotonic() + 60
+    while (left := left_of(session)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    return not left
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some 4 MB, so that decoding processes are started when more than one is asked for."""
+    """Some 4 MB, so that decoding processes are started; in 21 batches."""
     return fill(tmp_path_factory.mktemp("photos"), 330, side=64)
 
 
@@ -82,11 +109,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kill_9_costs_nothing_that_was_committed(
     place: Path, model: Model, photos: Path, after: int, jobs: int
 ) -> None:
-    child = start(place, model, photos, jobs)
+    child = start(place, model, photos, jobs, stops=(LATE,))
     acknowledged = wait_for(child, place, after)
     child.kill()
-    child.wait()
-    child.stdout.close(), child.stderr.close()
+    child.communicate()
+    assert gone(child.pid), "decoding processes outlived their parent"
     with Library.open(place) as library:
         kept = len(library)
         assert acknowledged <= kept < 330
@@ -96,7 +123,6 @@ def test_kill_9_costs_nothing_that_was_committed(
         after_all = by_key(library)
         assert before.items() <= after_all.items()
         assert {path: value for (_, path), value in after_all.items()} == content(photos, model)
-    assert gone(child.pid), "decoding processes outlived their parent"
 
 
 @pytest.mark.parametrize("seconds", [0.15, 0.3, 0.4, 0.5])
@@ -117,10 +143,10 @@ def test_kill_9_at_any_moment_of_the_making_leaves_no_trap(
 def test_ctrl_c_keeps_what_was_encoded_and_leaves_no_process(
     place: Path, model: Model, photos: Path, jobs: int
 ) -> None:
-    child = start(place, model, photos, jobs)
+    child = start(place, model, photos, jobs, stops=(LATE,))
     acknowledged = wait_for(child, place, 30)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-    _, errors = child.communicate(timeout=30)
+    _, errors = child.communicate(timeout=100)
     assert child.returncode == -signal.SIGINT, errors
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert errors.count("Traceback") == 1, errors
@@ -135,11 +161,16 @@ def test_one_process_adds_while_another_searches_whole_batches(
     place: Path, model: Model, photos: Path
 ) -> None:
     Library.open(place, create_with=model).close()
-    child = start(place, model, photos)
+    child = start(place, model, photos, stops=(3, 9, LATE))
+    awaited = [48, 144, 16 * LATE]
     seen = [0]
     x = model.embed(model.prepare(picture(3, 64))[None])
     with Library.open(place) as library:
         while child.poll() is None:
+            if awaited and seen[-1] >= awaited[0]:
+                awaited.pop(0)
+                child.stdin.write("\n")
+                child.stdin.flush()
             hits = library.search_embeddings(x, k=1000)
             seen.append(len(hits))
             assert seen[-1] >= seen[-2]
@@ -149,11 +180,11 @@ def test_one_process_adds_while_another_searches_whole_batches(
             )
         assert child.communicate()[0].split() == ["open", "done"]
         assert len(library.search_embeddings(x, k=1000)) == 330
-    assert len(set(seen)) > 2, "the reader never saw the library grow"
+    assert {48, 144, 16 * LATE} <= set(seen), "the reader never saw the library grow"
 
 
 def test_a_second_process_is_told_who_writes(place: Path, model: Model, photos: Path, tmp_path: Path) -> None:
-    child = start(place, model, photos)
+    child = start(place, model, photos, stops=(LATE,))
     wait_for(child, place, 1)
     os.kill(child.pid, signal.SIGSTOP)
     try:
