@@ -21,7 +21,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from sightbook.benchmark.cell import Cell, Declared, Grid, check_closed, named
 from sightbook.errors import ConfigError
-from sightbook.evaluate.metrics import DEFAULT, definition
+from sightbook.evaluate import baselines as baseline
+from sightbook.evaluate.metrics import DEFAULT, check_cut, definition
 from sightbook.evaluate.protocols import protocol
 from sightbook.learn.settings.layers import merge, parse_path, read_file
 from sightbook.learn.settings.presets import for_closed_form
@@ -50,6 +51,16 @@ class Plan(Declared):
     cells: Mapping[str, Cell] = Field(default_factory=dict)
     grids: Mapping[str, Grid] = Field(default_factory=dict)
     reference: str | None = None
+
+    @model_validator(mode="after")
+    def _judged(self) -> Plan:
+        # Else it would be known when the first run has been trained.
+        try:
+            check_cut(self.R, self.ap_definition)
+            baseline.named(self.baselines)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
 
     @model_validator(mode="after")
     def _fit(self) -> Plan:

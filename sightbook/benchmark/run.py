@@ -20,6 +20,7 @@ from sightbook.catalogue.lock import writer_lock
 from sightbook.errors import ConfigError, SightbookError
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.report import Report
+from sightbook.evaluate.run import check_depth
 from sightbook.evaluate.split import Split
 from sightbook.files import write_atomic
 from sightbook.progress import Listener, Notice, silent
@@ -84,6 +85,8 @@ def benchmark(
         write_atomic(folder / "plan.yaml", dump_plan(declared))
         weights = {name: weights_of(cell) for name, cell in declared.all_cells.items()}
         split = _data(declared, kept, folder / "data.json", weights, listener)
+        if split is not None:
+            _check_depth(declared, split)
         for run in declared.runs():
             if run.digest in kept.runs:
                 known.append(run.name)
@@ -136,6 +139,13 @@ def _data(
             )
         )
     return split
+
+
+def _check_depth(plan: Plan, split: Split) -> None:
+    """ConfigError for an R above a database that is searched, before anything is learned."""
+    check_depth(plan.R, split)
+    if plan.R is not None and any(cell.selection is not None for cell in plan.all_cells.values()):
+        check_depth(plan.R, split.validation())
 
 
 def _draw(kept: Results, run: Run, report: Report, page: Path) -> None:

@@ -6,10 +6,11 @@ of CLASSIC know the backbone's features and nothing that was learned here: what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sightbook.codes.tables import Floats
+from sightbook.errors import ConfigError
 from sightbook.evaluate import classic
 from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading
@@ -100,3 +101,12 @@ BASELINES: dict[str, Make] = {
 }
 CHANCE = "random"  # by formula, not by a ranking
 USUAL = ("float", "thumbnail", CHANCE)
+
+
+def named(names: Iterable[str]) -> tuple[str, ...]:
+    """The baselines of these names, each once, all of them for `all`. ConfigError for a name that is none of them."""
+    known, names = (*BASELINES, CHANCE), tuple(dict.fromkeys(names))
+    for name in names:
+        if name not in (*known, "all"):
+            raise ConfigError(f"unknown baseline {name!r}: use any of {', '.join(known)}")
+    return known if "all" in names else names

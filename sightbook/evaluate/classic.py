@@ -18,7 +18,6 @@ from sightbook.codes.tables import Floats, assign, symmetric_tables, tables
 from sightbook.words import counted, verb
 
 _MOST_COMPONENTS = 128  # of the whitened floats
-WIDE_FROM = 600  # pictures (docs/log.md)
 _WIDE = 16  # numbers of a sub-vector that OPQ keeps, as the learned codes have
 
 
@@ -136,8 +135,9 @@ def _signs(asked: Floats, stored: Floats) -> Coded:
 
 
 def _shape(count: int, bits: int) -> tuple[int, int]:
-    """(M, bits of a codebook): 256 codewords from as many pictures on as they were measured to be better, else 16."""
-    nbits = 8 if bits % 8 == 0 and count >= WIDE_FROM else 4
+    """(M, bits of a codebook): 256 codewords wherever there are pictures for them, as `neighbours` takes, else 16: a
+    collection that is learned from and searched is told apart better by them however small it is."""
+    nbits = 8 if bits % 8 == 0 and count >= 1 << 8 else 4
     if count < 1 << nbits:
         raise ValueError(
             f"{counted(count, 'picture')} {verb(count, 'are')} too few to learn {1 << nbits} codewords"

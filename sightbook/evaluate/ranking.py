@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.engine import Engine
 from sightbook.codes.engine.stored import Stored
-from sightbook.codes.fine import CANDIDATES, sums, totals
+from sightbook.codes.fine import candidates, sums, totals
 from sightbook.codes.pack import pack
 from sightbook.codes.ranking import keys, rows_of
 from sightbook.codes.tables import Metric
@@ -57,14 +57,15 @@ def fine_ranker(
     gain: np.float32,
     R: int,
 ) -> Ranker:
-    """As a library with fine codes (`codes.fine`) answers: the first max(400, R) of `by_code`, the ranker of tables (Q,
-    M, K) and codes (N, M), in the order of their totals, the rest behind them as they were.
+    """As a library with fine codes (`codes.fine`) answers when R pictures are asked for: the first max(400, 2R) of
+    `by_code`, the ranker of tables (Q, M, K) and codes (N, M), in the order of their totals, the rest behind them as
+    they were.
 
     asked (Q, d) and fine (N, d) int8.
     """
     N, (M, K) = len(codes), tables.shape[1:]
     stored = Stored(pack(codes, K), M, K)
-    first = min(N, max(CANDIDATES, R))
+    first = min(N, candidates(R))
 
     def ranks(start: int, stop: int, depth: int, junk: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         ids = by_code(start, stop, max(depth, first), junk).copy()

@@ -20,9 +20,9 @@ from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, Unsuitable
+from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, Unsuitable, named
 from sightbook.evaluate.details import QUERIES, Details, Sample, samples, usage
-from sightbook.evaluate.metrics import DEFAULT, definition
+from sightbook.evaluate.metrics import DEFAULT, check_cut, definition
 from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.ranking import code_ranker
@@ -85,8 +85,10 @@ def evaluate(
     started = time.monotonic()
     rule = protocol_named(protocol)
     whole = definition(ap_definition).whole
-    baselines = tuple(dict.fromkeys((*BASELINES, CHANCE) if "all" in baselines else baselines))
-    _check(R, whole, baselines, jobs)
+    baselines = named(baselines)
+    check_cut(R, ap_definition)
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs is {jobs}: give at least 1")
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
     for each in models:
         each.check()
@@ -95,7 +97,7 @@ def evaluate(
         refuse_shared(split)
     if validation:
         split = split.validation()
-    _check_cut(R, split)
+    check_depth(R, split)
     raw = any(name in CLASSIC for name in baselines)
     reading = read(split, models, jobs=jobs, listener=listener, features=raw)
     N = len(reading.database)
@@ -184,21 +186,7 @@ def _details(model: Model, rankings: Rankings) -> Details:
     return Details(rankings.curves, queries, usage(codes, model.K), answers)
 
 
-def _check(R: int | None, whole: bool, baselines: Sequence[str], jobs: int | None) -> None:
-    """What can be refused before any picture is read."""
-    if R is not None and R < 1:
-        raise ConfigError(f"R is {R}: it counts the top pictures that are judged, give at least 1")
-    if R is not None and whole:
-        raise ConfigError("this definition of average precision judges the full ranking: leave R out")
-    known = (*BASELINES, CHANCE)
-    for name in baselines:
-        if name not in known:
-            raise ConfigError(f"unknown baseline {name!r}: use any of {', '.join(known)}")
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs is {jobs}: give at least 1")
-
-
-def _check_cut(R: int | None, split: Split) -> None:
+def check_depth(R: int | None, split: Split) -> None:
     """ConfigError for a cut below the end of the ranking."""
     if R is not None and len(split.database) < R:
         raise ConfigError(

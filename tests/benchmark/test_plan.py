@@ -86,6 +86,11 @@ def test_a_digest_names_what_decides_the_figures_and_nothing_else(
         (("seeds: [0, 1]", "reference: theirs"), "the reference 'theirs' is none of the cells"),
         (("over: {clip: [0, 0.05], views.crop_min: [0.2, 0.4]}", "over: {}"), "names one or two settings"),
         (("seeds: [0, 1]", "ap_definition: mine"), "unknown definition of average precision 'mine'"),
+        (("seeds: [0, 1]", "baselines: [float, pqq]"), "unknown baseline 'pqq': use any of float, thumbnail"),
+        (
+            ("seeds: [0, 1]", "R: 9\nap_definition: trapezoid"),
+            "trapezoid judges the full ranking: leave R out",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(

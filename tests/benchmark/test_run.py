@@ -152,6 +152,17 @@ def test_a_run_that_cannot_be_made_is_reported_and_the_others_go_on(tmp_path: Pa
     assert name == "ours-32-seed0" and "nowhere" in reason
 
 
+@pytest.mark.parametrize(("plan", "R", "N"), [(PLAN, 49, 48), (CHOOSING, 45, 43)])
+def test_an_r_above_the_database_is_refused_before_anything_is_learned(
+    plan: str, R: int, N: int, tmp_path: Path
+) -> None:
+    place = Place(tmp_path / "p")
+    place.plan.write_text(plan.format(data=place.folder / "cifar") + f"R: {R}\n")
+    with pytest.raises(ConfigError, match=f"R is {R}, but the database holds {N} pictures"):
+        place.run()
+    assert not list((place.folder / "runs" / "toy").glob("*-seed0*"))
+
+
 def test_one_cell_alone_and_a_cell_that_is_not_there(place: Place) -> None:
     with pytest.raises(ConfigError, match="has no cell 'theirs': it has ours, spq"):
         place.run(only="theirs")

@@ -111,6 +111,18 @@ def test_the_score_of_products_is_minus_the_squared_distance_up_to_a_constant(le
     assert np.corrcoef(scores.ravel(), (unit(asked) @ unit(stored).T).ravel())[0, 1] > 0.5
 
 
+@pytest.mark.parametrize("learn", [pq, opq])
+@pytest.mark.parametrize(
+    ("count", "bits", "shape"),
+    [(255, 32, (8, 16)), (256, 32, (4, 256)), (446, 64, (8, 256)), (446, 20, (5, 16))],
+)
+def test_products_have_256_codewords_wherever_there_are_pictures_for_them(
+    learn: object, count: int, bits: int, shape: tuple[int, int]
+) -> None:
+    made = learn(features(3, 1), features(count), bits)  # type: ignore[operator]
+    assert made.tables.shape[1:] == shape
+
+
 def test_a_rotation_makes_products_better_where_features_hang_together() -> None:
     asked, stored = features(60, 1), features(2000)
     exact = unit(asked - stored.mean(0)) @ unit(stored - stored.mean(0)).T

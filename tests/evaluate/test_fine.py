@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightbook.codes.oracle import fine_search
 from sightbook.evaluate.ranking import code_ranker, fine_ranker
 from sightbook.evaluate.report import Report, title_of
 from sightbook.evaluate.run import evaluate
@@ -39,6 +40,19 @@ def test_the_first_by_code_are_put_in_the_order_of_totals(junk: bool, depth: int
         order = sorted(order[:400], key=lambda i: (-total[i], i)) + order[400:]
         wanted = (order + [-1] * N)[:depth]
         assert found[q - 1].tolist() == wanted
+
+
+@pytest.mark.parametrize("R", [1, 200, 300, 450])
+def test_the_answers_judged_are_those_of_a_library_that_is_asked_for_as_many(R: int) -> None:
+    random = np.random.default_rng(1)
+    Q, N, M, K, d = 4, 950, 4, 16, 8
+    tables = random.normal(size=(Q, M, K)).astype(np.float32)
+    codes = random.integers(0, K, (N, M), np.uint8)
+    asked, fine = (random.integers(-30, 31, (n, d)).astype(np.int8) for n in (Q, N))
+    gain = np.float32(0.01)
+    ranker = fine_ranker(code_ranker(tables, codes), tables, codes, asked, fine, gain=gain, R=R)
+    wanted, _ = fine_search(tables, codes, asked, fine, gain=gain, k=R)
+    assert ranker(0, Q, R, None).tolist() == wanted.tolist()
 
 
 def test_a_model_with_fine_codes_has_a_row_for_them(tmp_path: Path) -> None:
