@@ -213,6 +213,10 @@ def array(value: Any, name: str, shape: tuple[int | str, ...], kinds: str = "fiu
     fits = len(found.shape) == len(shape) and all(
         isinstance(wanted, str) or wanted == length for wanted, length in zip(shape, found.shape, strict=True)
     )
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ConfigError(
+            f"{name} holds values that are masked: leave those rows out, or fill them in (`filled`)"
+        )
     if not fits or found.dtype.kind not in kinds:
         raise ConfigError(f"{name} is {described(found if found.dtype.kind in 'fiub' else value)}: {asked}")
     return found
@@ -223,7 +227,7 @@ def as_rows(value: Any) -> Any:
     import numpy as np
 
     try:
-        found = np.asarray(value)
+        found = np.asanyarray(value)  # a mask stays
     except Exception:  # whoever looks at it next says what it is
         return value
     return found[None] if found.ndim == 1 and found.dtype.kind in "fiu" else found

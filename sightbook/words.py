@@ -17,11 +17,18 @@ def counted(count: int, noun: str) -> str:
 
 
 def plural(noun: str, count: int = 2) -> str:
-    """The noun as it follows a number: its last word, or the last one before `of`, `to`, `that`, takes the plural."""
+    """The noun as it follows a number: its last word, or the last one before `of`, `to`, `that`, takes the plural, and
+    so does the one before `or`."""
+    if count == 1:
+        return noun
     end = _MORE.search(noun)
     head, more = (noun[: end.start()], noun[end.start() :]) if end else (noun, "")
-    before, space, last = head.rpartition(" ")
-    return noun if count == 1 else before + space + _PLURALS.get(last, last + "s") + more
+    return " or ".join(_several(each) for each in head.split(" or ")) + more
+
+
+def _several(noun: str) -> str:
+    before, space, last = noun.rpartition(" ")
+    return before + space + _PLURALS.get(last, last + "s")
 
 
 def verb(count: int, several: str) -> str:

@@ -13,20 +13,39 @@ from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results, every
 from sightbook.benchmark.tables import JUDGED, MISSING, by_bits, by_cell, one_table, table, tell_cores
 from sightbook.benchmark.tracking import criteria, points_of, spearman
+from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import definition
 from sightbook.files import write_atomic
 
 _LEVELS = (0.40, 0.50)  # of mAP, whose times are told
-_HEAD = """# Results
+_LOOKED_AT = 1000  # bytes of a page that is there
+_WRITTEN = "Written by `sightbook benchmark`"
+_HEAD = f"""# Results
 
-Written by `sightbook benchmark` from the files in `results/`; do not edit it. Every figure names its definition of
+{_WRITTEN} from the files in `results/`; do not edit it. Every figure names its definition of
 average precision, its seeds, how the state of the model was chosen (`selection`) and what the backbone was pretrained
 on. Test queries were scored, never used to choose. A cell that has not been run shows –.
 """
 
 
+def check_page(page: Path) -> None:
+    """ConfigError when the page would take the place of a file that was not written as such a page."""
+    try:
+        found = page.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError:  # a folder, a file that we may not look at
+        found = b"?"
+    if found and _WRITTEN.encode() not in found[:_LOOKED_AT]:
+        raise ConfigError(
+            f"{page} is there already, and no page of results that `sightbook benchmark` wrote: it is left as it is, "
+            "give another --page"
+        )
+
+
 def write_page(results: Path, page: Path) -> None:
     """Writes `page` (Markdown) and its plots from all files in the folder `results`."""
+    check_page(page)
     sections = [_section(found, page) for found in every(results)]
     write_atomic(page, "\n".join([_HEAD, *sections]).rstrip() + "\n")
 

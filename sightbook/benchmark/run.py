@@ -13,7 +13,7 @@ from typing import Any
 from sightbook.arguments import function, optional, path_like, takes, text, whole
 from sightbook.benchmark.data import digest_of, weights_of
 from sightbook.benchmark.make import Making
-from sightbook.benchmark.page import write_page
+from sightbook.benchmark.page import check_page, write_page
 from sightbook.benchmark.plan import Plan, Run, dump_plan, read_plan
 from sightbook.benchmark.results import Results
 from sightbook.catalogue.lock import writer_lock
@@ -77,6 +77,7 @@ def benchmark(
     if only is not None and only not in declared.all_cells:
         raise ConfigError(f"{path} has no cell {only!r}: it has {', '.join(declared.all_cells)}")
     target, target_page = Path(results), Path(page)
+    check_page(target_page)
     kept = Results.of(target / f"{path.stem}.json", declared)
     folder = Path(work) / path.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,5 +159,7 @@ def _draw(kept: Results, run: Run, report: Report, page: Path) -> None:
 
     assert report.details is not None
     folder = page.parent / page.stem
-    draw_sheet(report.details, folder / f"{kept.name}-{run.cell}-sheet.jpg", f"{run.cell}, {run.bits} bits")
+    drawn = folder / f"{kept.name}-{run.cell}-sheet.jpg"
+    drawn.unlink(missing_ok=True)  # ours by its name; early sheets bear no mark
+    draw_sheet(report.details, drawn, f"{run.cell}, {run.bits} bits")
     draw_usage(report.details, folder / f"{kept.name}-{run.cell}-codewords.png")

@@ -38,9 +38,9 @@ def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str
             for source, globs in connection.execute("SELECT source, globs FROM excludes"):
                 if source in known:
                     remembered.remember(target, source, json.loads(globs), [])
-        with contextlib.suppress(sqlite3.Error):
-            names = connection.execute("SELECT key, value FROM meta WHERE key LIKE 'model %'").fetchall()
-            target.connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", names)
+        # Where these are damaged, too, they are told anew.
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError, AttributeError):
+            _copy_facts(connection, target, {row.id for row in target.sources()})
         target.mend_fine()
         held, highest = target.connection.execute(
             "SELECT count(*), coalesce(max(id), 0) FROM pictures"
@@ -68,6 +68,20 @@ def _copy(connection: sqlite3.Connection, target: Catalogue, table: str, width: 
                 target.connection.execute(f"INSERT OR IGNORE INTO {into}", row)
                 kept += 1
     return kept
+
+
+def _copy_facts(connection: sqlite3.Connection, target: Catalogue, sources: set[str]) -> None:
+    """What `meta` says of sources that were saved (who read them, by which version) and of models."""
+    rows = connection.execute("SELECT key, value FROM meta").fetchall()
+    told = [
+        (key, value)
+        for key, value in rows
+        if key.startswith("model ")
+        or key.removeprefix("reader ") in sources
+        or (key.removeprefix("decoding ") in sources and int(value) > 0)
+    ]
+    with transaction(target.connection):
+        target.connection.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", told)
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

@@ -47,17 +47,19 @@ def benchmark(
     from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.errors import ConfigError
+    from sightbook.words import counted, verb
 
     with showing() as listener:
         summary = measure(
             plan, results=results, page=page, work=work, only=cell, epochs=epochs, listener=listener
         )
     text = (
-        f"{len(summary.ran)} runs made, {len(summary.kept)} were there already.\n"
+        f"{counted(len(summary.ran), 'run')} made, {len(summary.kept)} {verb(len(summary.kept), 'were')} there "
+        "already.\n"
         f"Results: {summary.results}\n"
         f"Look at: {summary.page}"
     )
     answer(summary.to_json(), text, as_json=as_json)
     if summary.failed:
         name, reason = summary.failed[0]
-        raise ConfigError(f"{len(summary.failed)} runs failed, such as {name}: {reason}")
+        raise ConfigError(f"{counted(len(summary.failed), 'run')} failed, such as {name}: {reason}")

@@ -75,6 +75,7 @@ def migrate(
 
 def _relearning(library: Path, jobs: int | None, listener: Listener) -> AbstractContextManager[First]:
     """A model of what the library holds, with codes as long as its own. LibraryError where it holds nothing."""
+    from sightbook.catalogue.lock import writer_lock
     from sightbook.cli.first import learning
     from sightbook.errors import LibraryError
     from sightbook.library.library import Library
@@ -83,6 +84,8 @@ def _relearning(library: Path, jobs: int | None, listener: Listener) -> Abstract
         held, bits = opened.status().sources, opened.facts.bits
     if not held:
         raise LibraryError(f"{library} holds nothing to learn from: add some first")
+    with writer_lock(library):
+        pass  # who writes now is named before minutes are spent
     return learning(
         library,
         [source.root for source in held],

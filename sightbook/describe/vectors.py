@@ -14,13 +14,21 @@ from sightbook.errors import ConfigError
 _LOUDEST = 5.0
 ROWS = 16_384  # looked at at once
 LARGEST = 65504.0  # of float16
+_LARGEST_SQUARED = 1e18  # of float32, with room for a sum
+_HALF = 2  # bytes of a float16
 
 
 def checked(features: Any) -> NDArray[Any]:
     """`features` as an (N, F) array of numbers, not copied where it is one.
 
-    ConfigError says what it is instead, or which row holds values that are not finite (a float16 that overflowed, say).
+    ConfigError says what it is instead, or which row holds values that are not finite (a float16 that overflowed, say),
+    too large, or masked.
     """
+    if isinstance(features, np.ma.MaskedArray) and np.ma.is_masked(features):
+        row = int(np.argmax(np.ma.getmaskarray(features).reshape(len(features), -1).any(axis=1)))
+        raise ConfigError(
+            f"vector {row} holds values that are masked: leave such vectors out, or fill the values in (`filled`)"
+        )
     try:
         rows = np.asarray(features)
     except Exception:  # lists of different lengths, and whatever somebody's __array__ lets out
@@ -37,11 +45,18 @@ def checked(features: Any) -> NDArray[Any]:
         if not (finite := _finite(rows[start : start + ROWS])).all()
     ]
     if bad:
-        raise ConfigError(
-            f"vector {bad[0]} holds values that are not finite (NaN, or too large for {rows.dtype}): leave it out, or "
-            "give wider numbers"
-        )
+        raise ConfigError(f"vector {bad[0]} {_wrong(rows[bad[0]])}")
     return rows
+
+
+def _wrong(row: NDArray[Any]) -> str:
+    """What is wrong with a row that is not taken, and what to do."""
+    if np.isfinite(row).all():
+        return f"holds numbers that are too large ({_LARGEST_SQUARED:.0e} and more): divide all vectors by a number"
+    wider = f", or too large for {row.dtype}): leave it out, or give wider numbers"
+    return "holds values that are not finite (NaN" + (
+        wider if row.dtype.itemsize == _HALF else " or infinite): leave it out"
+    )
 
 
 def _finite(rows: NDArray[Any]) -> NDArray[np.bool_]:
@@ -49,7 +64,9 @@ def _finite(rows: NDArray[Any]) -> NDArray[np.bool_]:
         return np.ones(len(rows), bool)
     # Squares are summed later on, in float32.
     return np.asarray(
-        (np.abs(rows) < 1e18).all(axis=1) if rows.dtype.itemsize > 2 else np.isfinite(rows).all(axis=1)
+        (np.abs(rows) < _LARGEST_SQUARED).all(axis=1)
+        if rows.dtype.itemsize > _HALF
+        else np.isfinite(rows).all(axis=1)
     )
 
 

@@ -12,6 +12,7 @@ from sightbook.errors import ConfigError, MissingExtra
 from sightbook.evaluate.details import Answer, Curve, Details
 from sightbook.evaluate.report import Report, title_of
 from sightbook.files import MARK, replace_atomic
+from sightbook.images.ours import refuse_foreign
 from sightbook.images.pixels.guards import limits
 from sightbook.present.sheet import sheet
 
@@ -43,9 +44,12 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def check(folder: Path) -> None:
-    """What can be refused before anything is computed: ConfigError for a file, MissingExtra without matplotlib."""
+    """What can be refused before anything is computed: ConfigError for a file, or a folder where pictures of others
+    have the names of the plots; MissingExtra without matplotlib."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: give a folder for the plots")
+    for name in NAMES:
+        refuse_foreign(folder / name)
     if find_spec("matplotlib") is None:
         raise MissingExtra("drawing plots", "train")
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from typing import Literal
+from typing import BinaryIO, Literal
 
+from sightbook.errors import ConfigError
 from sightbook.files import MARK
 
 DRAWN = "it is a sheet or plot that sightbook drew"
@@ -43,6 +44,30 @@ def is_drawn(data: bytes) -> bool:
     """Whether a picture file is a sheet or plot of ours, by the mark in its head or tail."""
     mark = MARK.encode()
     return mark in data[:_LOOKED_AT] or mark in data[-_LOOKED_AT:]
+
+
+def refuse_foreign(path: str | os.PathLike[str]) -> None:
+    """ConfigError when a sheet or plot written to `path` would take the place of something that is none of ours."""
+    try:
+        with open(path, "rb") as file:
+            ours = _may_be_replaced(file)
+    except FileNotFoundError:
+        return
+    except OSError:  # a folder, a file that we may not look at
+        ours = False
+    if not ours:
+        raise ConfigError(
+            f"{os.fspath(path)} is there already, and no sheet or plot that sightbook drew: it is left as it is, give "
+            "another name"
+        )
+
+
+def _may_be_replaced(file: BinaryIO) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(_LOOKED_AT)
+    file.seek(max(0, size - _LOOKED_AT))
+    return size == 0 or is_drawn(head) or is_drawn(file.read())
 
 
 def _says(folder: str, name: str, key: str) -> bool:

@@ -9,37 +9,32 @@ or that are gone and found here → a TakeOver: their pictures get keys of this 
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import Known, SourceRow
-from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.exclude import Excludes, below
 from sightbook.images.kinds.registry import holds_files
-from sightbook.images.load.pool import digest
 from sightbook.images.names import to_text
-from sightbook.images.pixels.guards import limits
 from sightbook.images.sources import Source
 from sightbook.ingest import inode
 from sightbook.ingest.inode import Inode
 from sightbook.ingest.links import links_to, without_links
+from sightbook.ingest.recall import Recalled
+from sightbook.ingest.same import has_same_content, is_equal
 from sightbook.ingest.takeover import TakeOver, merge, of_equal_size, shift, sizes_of
-
-_SAMPLE = 64  # pictures whose content is compared before a source is taken for another one that has gone
-_EQUAL = 0.9  # of the sample: some may have been changed on the way
 
 
 class Overlaps:
-    """The sources of a catalogue beside those that one `add` is given."""
+    """The sources of a catalogue beside those that one `add` is given. recalled: what was excluded from them."""
 
-    def __init__(self, catalogue: Catalogue, given: Iterable[Source]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, given: Iterable[Source], recalled: Recalled) -> None:
+        self._catalogue, self._recalled = catalogue, recalled
         self._given = {source.id for source in given if source.names is None}
         self._rows = catalogue.sources()
         self._gone = {row.id for row in self._rows if inode.is_gone(row.root)}
@@ -59,6 +54,7 @@ class Overlaps:
         for row in self._rows:  # one file or folder, reached by another name: a mount
             if row.kind == source.kind and row.id not in self._taken and inode.of(row.root) == here:
                 source.id, source.root = row.id, Path(row.root)
+                self._recalled.exclude(source, row.id)
         if source.kind != "folder" or has_hidden:
             return True
         best, id, root = "", source.id, source.root
@@ -92,7 +88,7 @@ class Overlaps:
                 continue  # both were there at one time: copies that somebody keeps
             theirs = self._catalogue.known(row.id)
             prefix = shift(sizes_of(theirs), sizes_of(known), row.kind)
-            if prefix is not None and self._same_content(known, theirs, prefix):
+            if prefix is not None and has_same_content(self._catalogue, known, theirs, prefix):
                 taken.append(self._take(source, known, row, prefix))
         return taken
 
@@ -125,9 +121,11 @@ class Overlaps:
                 self.moved.append((row, source))
                 source.id = row.id
                 known.update(theirs)
+                fresh = self._recalled.exclude(source, row.id, fresh)
                 fresh = [replace(entry, source=row.id) for entry in fresh]
                 break
             else:
+                fresh = self._recalled.exclude(source, row.id, fresh, prefix)
                 taken.append(self._take(source, known, row, prefix))
         return taken, fresh
 
@@ -238,7 +236,7 @@ class Overlaps:
         if prefix is None:
             return []
         pairs = of_equal_size(theirs, {prefix + path: entry for path, entry in left.items()})
-        if not self._equal(theirs, pairs):
+        if not is_equal(self._catalogue, theirs, pairs):
             return []
         part = {path.removeprefix(prefix): theirs[path] for path, _ in pairs}
         taken = merge(known, part, row, "")
@@ -252,28 +250,7 @@ class Overlaps:
         if prefix is None:
             return None
         inner = {path: left[prefix + path] for path in theirs if prefix + path in left}
-        return prefix if self._equal(theirs, of_equal_size(theirs, inner)) else None
-
-    def _equal(self, theirs: Mapping[str, Known], pairs: Sequence[tuple[str, Entry]]) -> bool:
-        """Whether a sample of the entries has the content that the pictures at these paths had."""
-        chosen = pairs[:: max(1, len(pairs) // _SAMPLE)]
-        ids = {path: id for path, _ in chosen if (id := theirs[path].id) is not None}
-        digests = self._catalogue.digests(list(ids.values()))
-        equal = 0
-        for path, entry in chosen:
-            with contextlib.suppress(PictureError, SourceError):
-                equal += path in ids and digests[ids[path]] == digest(entry.read(limits().bytes))
-        return equal > 0 and equal >= _EQUAL * len(chosen)
-
-    def _same_content(self, ours: Mapping[str, Known], theirs: Mapping[str, Known], prefix: str) -> bool:
-        pairs = [
-            (row.id, mine.id)
-            for path, row in theirs.items()
-            if row.id is not None and (mine := ours.get(prefix + path)) is not None and mine.id is not None
-        ]
-        digests = self._catalogue.digests([id for pair in pairs for id in pair])
-        equal = sum(digests[one] == digests[other] for one, other in pairs)
-        return equal > 0 and equal >= _EQUAL * len(pairs)
+        return prefix if is_equal(self._catalogue, theirs, of_equal_size(theirs, inner)) else None
 
     def _not_elsewhere(
         self, source: Source, known: Mapping[str, Known], reached: Mapping[Inode, str], fresh: list[Entry]

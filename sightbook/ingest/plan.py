@@ -37,7 +37,7 @@ def plan_all(
         refuse_other_kind(sources, config, library)
         refuse_other_length(sources, config, library)
     meter = Meter(listener, "scan")
-    plans = scan_all(catalogue, sources, retry=order.retry, meter=meter, library=library)
+    plans = scan_all(catalogue, sources, order, meter, library)
     meter.close()
     if plans:  # empty members of a pattern are told of beside the first whole source of it
         first = next((plan for plan in plans if plan.source.names is None), plans[0])

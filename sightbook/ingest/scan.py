@@ -19,8 +19,10 @@ from sightbook.images.load.pool import digest
 from sightbook.images.pixels.guards import limits
 from sightbook.images.pixels.versions import VERSION, reads_otherwise
 from sightbook.images.sources import Source
+from sightbook.ingest.order import Order
 from sightbook.ingest.overlap import Overlaps
 from sightbook.ingest.passing import reader
+from sightbook.ingest.recall import Recalled
 from sightbook.ingest.takeover import TakeOver
 from sightbook.progress import Listener, Meter, Notice
 
@@ -68,13 +70,13 @@ class Plan:
 
 
 def scan_all(
-    catalogue: Catalogue, sources: Iterable[Source], *, retry: bool, meter: Meter, library: Path
+    catalogue: Catalogue, sources: Iterable[Source], order: Order, meter: Meter, library: Path
 ) -> list[Plan]:
     """The plan of each source, such that no picture is in two; and of sources that were not given, but hold doubles."""
     sources = list(sources)
-    overlaps = Overlaps(catalogue, sources)
+    overlaps = Overlaps(catalogue, sources, Recalled(catalogue, order.forget_excludes))
     plans = [
-        scan(catalogue, source, overlaps, retry=retry, meter=meter)
+        scan(catalogue, source, overlaps, retry=order.retry, meter=meter)
         # Outer folders first: what lies in one is its part.
         for source in sorted(sources, key=lambda source: len(source.root.parts))
         if overlaps.place(source)
@@ -82,7 +84,7 @@ def scan_all(
     outer = [plan.source for plan in plans if not overlaps.within(plan.source)]
     given = [source for source in sources if any(source is each for each in outer)]
     if len(outer) < len(plans):  # a link led into a source that was gone through before
-        return scan_all(catalogue, given, retry=retry, meter=meter, library=library)
+        return scan_all(catalogue, given, order, meter, library)
     plans.sort(key=lambda plan: next(n for n, source in enumerate(given) if source is plan.source))
     for plan in plans if len(plans) > 1 else ():
         new = [entry for entry in plan.todo if entry.path not in plan.ids]
@@ -135,6 +137,7 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     plan = Plan(source)
     known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
     plan.taken = overlaps.take_known(source, known)
+    drawn |= _taken_drawn(catalogue, plan.taken)
     fresh: list[Entry] = []
     folders: set[str] = set()
 
@@ -165,6 +168,8 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     if fresh:
         taken, fresh = overlaps.take_found(source, known, fresh)
         plan.taken += taken
+        # A source that has moved is known by its old id from here on.
+        drawn |= remembered.drawn(catalogue, source.id) | _taken_drawn(catalogue, taken)
         anew = look()
         for entry in fresh:
             compare(entry, known.pop(entry.path, None))
@@ -183,6 +188,15 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
             elif row.id is not None:
                 plan.gone_before.append(row.id)
     return plan
+
+
+def _taken_drawn(catalogue: Catalogue, taken: Sequence[TakeOver]) -> set[str]:
+    """The new paths of sheets and plots of ours that were known of other sources."""
+    places: set[str] = set()
+    for each in taken:
+        drawn = remembered.drawn(catalogue, each.row.id) if each.failures else set()
+        places |= {place for path, place in each.failures if path in drawn}
+    return places
 
 
 def _has_other_reader(catalogue: Catalogue, source: Source, taken: Sequence[TakeOver]) -> bool:

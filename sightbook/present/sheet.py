@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 from sightbook.errors import ConfigError, PictureError, SightbookError
 from sightbook.files import MARK, replace_atomic
 from sightbook.images.load.apart import make_apart
+from sightbook.images.ours import refuse_foreign
 from sightbook.images.pixels.picture import Picture
 
 PAPER = (250, 249, 246)
@@ -80,7 +81,8 @@ def sheet(
     columns: most results side by side; side: pixels of a cell; names: what is written below each query instead of its
     file's name; right: for each query's results whether they are right, told by a green or red frame. Written
     atomically.
-    Raises ConfigError for a file name that is no picture's, or a sheet too large to draw.
+    Raises ConfigError for a file name that is no picture's or that something other than a sheet has, or a sheet too
+    large to draw.
     """
     out = Path(out)
     check_name(out)
@@ -141,9 +143,10 @@ def _options(suffix: str) -> dict[str, Any]:
 
 
 def check_name(out: Path) -> None:
-    """ConfigError when a sheet cannot be written under this name."""
+    """ConfigError when a sheet cannot be written under this name, or would take the place of another picture."""
     if out.suffix.lower() not in _FORMATS:
         raise ConfigError(f"{out} is no picture file: let the sheet's name end in {', '.join(_FORMATS)}")
+    refuse_foreign(out)
 
 
 def _listed(queries: Picture | Sequence[Picture]) -> list[Picture]:

@@ -189,6 +189,19 @@ def test_figures_of_another_definition_do_not_share_a_table(place: Place, tmp_pa
             one_table([runs[0], {**runs[1], key: value}])
 
 
+def test_a_page_takes_no_other_files_place(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "README.md"
+    other.write_text("# Mine\n")
+    with pytest.raises(ConfigError, match="is there already, and no page of results"):
+        write_page(place.results, other)
+    assert other.read_text() == "# Mine\n"
+    other.write_text("")
+    write_page(place.results, other)
+    written = other.read_text()
+    write_page(place.results, other)
+    assert other.read_text() == written != ""
+
+
 def test_a_page_is_drawn_from_the_files_alone_and_a_damaged_one_is_named(
     place: Place, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ def check(place: Place, inside: Path, call: Call) -> None:
         (lambda at: at.model.pack([[1, 2, 3, 16]]), "codes hold 16: codewords count from 0 to 15"),
         (lambda at: at.model.pack([[1, 2, 3, -1]]), "not 0 to 255"),
         (lambda at: at.library.search_embeddings(np.full((1, 16), np.nan)), "x holds numbers that are not finite"),
+        (lambda at: at.library.search_embeddings(np.ma.masked_all((1, 16))), "holds values that are masked"),
         (lambda at: at.library.search_embeddings([[1.0] * 15]), r"give an array \(Q, 16\) of numbers"),
         (lambda at: at.library.search({at.photo}), "the queries are a set, which has no order"),
         (lambda at: sightbook.train(at.photos, at.folder / "t", bits="64"), r"bits is '64' \(str\)"),

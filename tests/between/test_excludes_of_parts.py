@@ -99,3 +99,40 @@ def test_an_exclude_of_a_part_that_fits_nothing_is_told(place: Path, model: Mode
 )
 def test_a_glob_of_a_part_is_placed_in_the_whole(glob: str, folder: str, wanted: list[str]) -> None:
     assert below(glob, folder) == wanted
+
+
+@pytest.mark.parametrize("deeper", ["", "inner/folder"])
+@pytest.mark.parametrize("glob", ["drafts", "2023/drafts"])
+def test_a_source_that_moved_takes_its_excludes_along(
+    place: Path, model: Model, photos: Path, deeper: str, glob: str
+) -> None:
+    """It is recognized by its pictures, and nobody says `moved_from`."""
+    with Library.open(place, create_with=model) as library:
+        library.add(photos, exclude=[glob])
+        wanted, ids = paths(library, photos), set(library.codes()[0].tolist())
+        new = photos.parent / "elsewhere [2]"
+        target = new / deeper
+        target.parent.mkdir(parents=True, exist_ok=True)
+        photos.rename(target)
+        prefix = f"{deeper}/" if deeper else ""
+        plan = Library.plan(place, new)
+        assert (plan.new, plan.changed, plan.unchanged) == ([], [], len(wanted)), "nor would it be added"
+        report = library.add(new)
+        assert (report.added, report.unchanged) == (0, len(wanted))
+        (told,) = [(group.reason, group.count) for group in report.left_out if group.reason == "excluded"]
+        assert told == ("excluded", 6 - len(wanted))
+        assert paths(library, target) == {prefix + path for path in wanted}
+        assert set(library.codes()[0].tolist()) == ids
+        write(target / "2023" / "drafts" / "later.png", picture(77))
+        assert library.add(new).added == 0, "also what comes later"
+        assert library.add(new, forget_excludes=True).added == 7 - len(wanted)
+
+
+def test_excludes_of_a_source_that_moved_can_be_forgotten_at_once(
+    place: Path, model: Model, photos: Path
+) -> None:
+    with Library.open(place, create_with=model) as library:
+        library.add(photos, exclude=["drafts"])
+        report = library.add(photos.rename(photos.parent / "elsewhere"), forget_excludes=True)
+        assert (report.added, report.unchanged) == (3, 3)
+        assert library.status().sources[0].exclude == ()

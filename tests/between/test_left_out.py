@@ -16,6 +16,7 @@ from sightbook.cli.status import text
 from sightbook.errors import SourceError
 from sightbook.evaluate.plots import new_figure, save
 from sightbook.evaluate.run import evaluate
+from sightbook.images.left_out import sentence
 from sightbook.images.sources import open_sources
 from sightbook.library.care.salvage import salvage
 from sightbook.library.library import Library
@@ -102,6 +103,27 @@ def test_what_sightbook_made_is_no_picture_of_the_collection(tmp_path: Path, mod
         open_sources([photos / "library"])
     sources = open_sources([f"{photos}/*"])
     assert groups(sources)["ours", "LIBRARY of sightbook"] == 1, "and in a pattern it costs nothing else"
+
+
+def test_sheets_of_a_source_that_moved_are_sheets_still(tmp_path: Path, model: Model) -> None:
+    photos = fill(tmp_path / "photos", 4)
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        library.add(photos)
+        for name in ("one.png", "sub/two.jpg"):
+            sheet(photos / "000.png", library.search(photos / "000.png", 3), photos / name)
+        before = library.add(photos)
+        moved = photos.rename(tmp_path / "moved")
+        report = library.add(moved)
+        (tmp_path / "outer").mkdir()
+        moved.rename(tmp_path / "outer" / "deeper")
+        within = library.add(tmp_path / "outer")
+        for each in (before, report, within):
+            assert (each.unchanged, each.known_failures, groups(each)) == (
+                4, 1, {("ours", "sheet or plot of sightbook"): 2},
+            )  # fmt: skip
+        assert groups(library.status().sources[0]) == groups(within)
+    assert sentence(within.left_out) == "2 sheets or plots of sightbook"
 
 
 def test_somebody_elses_config_and_photos_are_not_taken_for_ours(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightbook.catalogue.lock import writer_lock
 from sightbook.demo.draw import draw
 from sightbook.demo.kinds import KINDS
 from tests.cli.conftest import Run
@@ -66,6 +67,16 @@ def library(here: Path, run: Run) -> Path:
     done = run("add", "library", "photos", "--model", "model", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     return here / "library"
+
+
+def test_learning_anew_names_another_writer_before_it_begins(library: Path, run: Run) -> None:
+    with writer_lock(library):
+        done = run("migrate", "library", "--learn")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and "is being written by process" in done.stderr, (
+        "nothing was learned"
+    )
+    assert not (library / "learning").exists()
 
 
 def test_add_makes_a_library_and_finds_nothing_new_afterwards(here: Path, run: Run) -> None:

@@ -268,7 +268,13 @@ def test_a_sample_is_looked_at_where_there_are_many(monkeypatch: pytest.MonkeyPa
             np.array([[1.0, 2], [3, 4], [np.inf, 0]]).astype(np.float16),
             "vector 2 holds .* too large for float16",
         ),
-        (np.array([[1.0, 1e30]]), "vector 0 holds"),
+        (np.array([[1.0, np.nan]]), r"not finite \(NaN or infinite\): leave it out$"),
+        (
+            np.array([[1.0, 1e30]]),
+            r"vector 0 holds numbers that are too large \(1e\+18 and more\): divide all",
+        ),
+        (np.ma.masked_greater(np.array([[1.0, 2], [3, 4]]), 3), "vector 1 holds values that are masked"),
+        (np.ma.masked_less(np.ones((2, 2), np.int8), 3), "vector 0 holds values that are masked"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(features: Any, sentence: str) -> None:
@@ -279,6 +285,7 @@ def test_what_cannot_be_learned_from_is_said(features: Any, sentence: str) -> No
 def test_half_precision_lists_and_integers_will_do() -> None:
     f, _ = collection()
     assert checked(f.tolist()).shape == (180, 48)
+    assert np.array_equal(checked(np.ma.masked_array(f, mask=False)), f), "nothing is masked"
     assert checked(f.astype(np.float16)).dtype == np.float16
     for each in (f.astype(np.float16), (10 * f).astype(int), f.tolist()):
         assert np.isfinite(learn(each, strength=Strength()).description.apply(f)).all()

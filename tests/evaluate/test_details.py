@@ -119,6 +119,13 @@ def test_what_cannot_be_drawn_is_said_first(
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file: give a folder for the plots"):
         plots.draw(report, tmp_path / "file")
+    photo = tmp_path / "sheet.png"
+    Image.new("RGB", (9, 9)).save(photo)
+    before = photo.read_bytes()
+    with pytest.raises(ConfigError, match=r"sheet\.png is there already, and no sheet or plot"):
+        plots.draw(report, tmp_path)
+    assert photo.read_bytes() == before and not (tmp_path / "precision.png").exists()
+    photo.unlink()
     with pytest.raises(ConfigError, match="no curves to draw"):
         plots.draw(Report.from_json(report.to_json()), tmp_path)
     monkeypatch.setattr(plots, "find_spec", lambda name: None)

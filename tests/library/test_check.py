@@ -204,6 +204,22 @@ def test_a_salvaged_library_is_completed_by_the_next_add(library: Path, photos: 
         }
 
 
+def test_a_salvaged_library_knows_who_read_it_and_what_its_model_is_called(
+    library: Path, photos: Path, model: Model
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    with Library.open(library) as opened:
+        opened.add(photos)
+        before = opened.status()
+    assert salvage(library) == (8, 1)
+    with Library.open(library) as opened:
+        said: list[str] = []
+        report = opened.add(photos, listener=lambda event: said.append(getattr(event, "text", "")))
+        assert (report.unchanged, report.failed, report.known_failures) == (8, [], 1)
+        assert not any(said), "nothing was read by an older version, nor tried again"
+        assert opened.status().model == before.model == model.folder.name
+
+
 def test_what_is_no_database_any_more_cannot_be_salvaged(library: Path) -> None:
     rubbish = os.urandom(50_000)
     (library / NAME).write_bytes(rubbish)

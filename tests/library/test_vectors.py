@@ -222,6 +222,7 @@ def test_pictures_and_vectors_do_not_mix(place: Path, model: Model, file: Path, 
     [
         (ROWS[0, :5], "12 numbers"),
         (np.where(np.arange(F) == 2, np.nan, ROWS[0]), "not finite"),
+        (np.ma.masked_array(ROWS[0], np.arange(F) == 2), "values that are masked"),
         (ROWS[None], r"\(N, F\)"),
         (np.array(["a"] * F), r"\(N, F\)"),
         (ROWS[:0], r"\(N, F\)"),

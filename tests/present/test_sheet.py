@@ -56,6 +56,34 @@ def test_queries_stand_left_of_their_results_in_order(tmp_path: Path) -> None:
     assert image.tobytes() == nested.tobytes()
 
 
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.webp", "link.png", "folder.png"])
+def test_a_sheet_takes_no_other_pictures_place(name: str, tmp_path: Path) -> None:
+    photo = plain(RED)
+    if name.startswith("link"):
+        (tmp_path / "behind.png").write_bytes(photo)
+        (tmp_path / name).symlink_to(tmp_path / "behind.png")
+    elif name.startswith("folder"):
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(photo)
+    with pytest.raises(
+        ConfigError, match=f"{name} is there already, and no sheet or plot that sightbook drew"
+    ):
+        sheet(plain(GREEN), [Result(0, 1, 0.9, "a.png", plain(GREEN))], tmp_path / name)
+    if not name.startswith("folder"):
+        assert (tmp_path / name).read_bytes() == photo
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_sheet_is_drawn_anew_over_a_sheet_and_into_an_empty_file(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"s{suffix}"
+    out.touch()
+    for answer in (GREEN, BLUE):
+        sheet(plain(RED), [Result(0, 1, 0.9, "a.png", plain(answer))], out)
+        found = colour(Image.open(out).convert("RGB"), 0, TOP)
+        assert np.abs(np.subtract(found, answer)).max() < 9
+
+
 def test_long_rows_are_wrapped(tmp_path: Path) -> None:
     colours = [(10 * n, 0, 100) for n in range(7)]
     hits = [Result(0, n + 1, 0.5, f"{n}.png", plain(colours[n])) for n in range(7)]
