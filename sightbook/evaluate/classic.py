@@ -74,7 +74,7 @@ def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
 def pq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Product quantization by k-means on the features as they stand (Jegou and others 2011)."""
     asked, stored = centre(asked, stored)
-    M, nbits = _shape(len(stored), bits)
+    M, nbits = shape(len(stored), bits)
     room = -stored.shape[1] % M  # zeros where the features cannot be cut into M equal parts
     asked, stored = (np.pad(x, ((0, 0), (0, room))) for x in (asked, stored))
     return products(asked, stored, M, nbits)
@@ -83,7 +83,7 @@ def pq(asked: Floats, stored: Floats, bits: int) -> Coded:
 def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Product quantization after a learned rotation (Ge and others 2013) to at most 16 numbers a sub-vector."""
     asked, stored = centre(asked, stored)
-    M, nbits = _shape(len(stored), bits)
+    M, nbits = shape(len(stored), bits)
     # faiss writes beyond its memory when it is to turn fewer rows than there are numbers to turn them to.
     width = min(_WIDE, stored.shape[1] // M, len(stored) // M)
     if width < 1:
@@ -134,9 +134,9 @@ def _signs(asked: Floats, stored: Floats) -> Coded:
     )
 
 
-def _shape(count: int, bits: int) -> tuple[int, int]:
-    """(M, bits of a codebook): 256 codewords wherever there are pictures for them, as `neighbours` takes, else 16: a
-    collection that is learned from and searched is told apart better by them however small it is."""
+def shape(count: int, bits: int) -> tuple[int, int]:
+    """(M, bits of a codebook) of a product: 256 codewords wherever there are pictures for them, as `neighbours` takes,
+    else 16: a collection that is learned from and searched is told apart better by them however small it is."""
     nbits = 8 if bits % 8 == 0 and count >= 1 << 8 else 4
     if count < 1 << nbits:
         raise ValueError(

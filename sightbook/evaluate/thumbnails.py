@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from sightbook.codes.products import SEED, deal
 from sightbook.describe.linear import eigh
-from sightbook.evaluate.classic import Coded, centre, products
+from sightbook.evaluate.classic import Coded, centre, products, shape
 
 _SAMPLE = 1 << 14  # pictures that k-means learns from: 64 a codeword
-_WIDE_FROM = 2560  # pictures: 8-bit codebooks are better at equal bits, but want some ten of them a codeword
 
 
 def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int) -> Coded | None:
@@ -25,9 +24,10 @@ def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int)
     PCA.
     """
     N = len(database)
-    nbits = 8 if bits % 8 == 0 and N >= _WIDE_FROM else 4
-    M = bits // nbits
-    if 1 << nbits > N or bits % nbits or database.shape[1] < M:
+    if N < 16 or bits % 4:
+        return None
+    M, nbits = shape(N, bits)
+    if database.shape[1] < M:
         return None
     asked, stored = centre(queries.astype(np.float32), database.astype(np.float32))
     axes = _axes(stored, M, min(bits, database.shape[1]) // M)

@@ -24,7 +24,8 @@ def test_a_thumbnail_is_the_mean_of_each_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "N", "shape"), [(16, 300, (4, 16)), (64, 300, (16, 16)), (12, 300, (3, 16))]
+    ("bits", "N", "shape"),
+    [(16, 255, (4, 16)), (64, 200, (16, 16)), (12, 300, (3, 16)), (16, 256, (2, 256)), (64, 300, (8, 256))],
 )
 def test_codes_have_the_bits_asked_for(bits: int, N: int, shape: tuple[int, int]) -> None:
     made = quantize(thumbnails(5, 1), thumbnails(N, 2), bits)
@@ -32,15 +33,6 @@ def test_codes_have_the_bits_asked_for(bits: int, N: int, shape: tuple[int, int]
     assert made.tables.shape == made.symmetric_tables.shape == (5, *shape)
     assert made.codes.shape == (N, shape[0])
     assert made.codes.max() < shape[1]
-
-
-def test_large_databases_get_8_bit_codebooks() -> None:
-    made = quantize(
-        thumbnails(5, 1), np.random.default_rng(0).integers(0, 256, (2560, 192), dtype=np.uint8), 16
-    )
-    assert made is not None
-    assert made.tables.shape == (5, 2, 256)
-    assert len(np.unique(made.codes[:, 0])) > 200
 
 
 def test_scores_are_minus_squared_distances_up_to_the_querys_constant() -> None:
@@ -62,7 +54,8 @@ def test_the_codes_are_the_same_on_every_run() -> None:
 
 def test_too_few_pictures_give_no_codes_and_equal_ones_no_error() -> None:
     assert quantize(thumbnails(2, 1), thumbnails(15, 2), 16) is None
-    grey = np.full((40, 192), 128, np.uint8)
-    made = quantize(grey[:2], grey, 16)
-    assert made is not None
-    assert np.isfinite(made.tables).all()
+    for count in (40, 300):
+        grey = np.full((count, 192), 128, np.uint8)
+        made = quantize(grey[:2], grey, 16)
+        assert made is not None
+        assert np.isfinite(made.tables).all()
