@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sightbook.catalogue import create, folder, meta, snapshot
 from sightbook.catalogue import fine as keeping
-from sightbook.catalogue import folder, meta, snapshot
 from sightbook.catalogue import migration as gathering
 from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.snapshot import FINE_NAME
@@ -240,7 +240,7 @@ def test_a_making_that_was_interrupted_may_be_decided_anew(
     place: Path, fine_model: Model, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "copy_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(create, "copy_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Library.open(place, create_with=fine_model)
     with Library.open(place, create_with=fine_model, fine=False) as library:
