@@ -24,8 +24,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tools.described import Collection, score_codes
@@ -40,7 +38,7 @@ from sightbook.images.entry import Entry
 from sightbook.images.load.pool import Loaded, load
 from sightbook.images.sources import open_sources
 from sightbook.model import builtin
-from sightbook.model.graph import open_session, run
+from sightbook.model.graph import open_session, run, runtime
 
 CALIBRATED, TIMED, BATCH = 300, 128, 64
 
@@ -111,6 +109,9 @@ def widen(path: Path, out: Path) -> Path:
 
 def quantize(path: Path, out: Path, pixels: NDArray[np.uint8]) -> Path:
     """The encoder with 8-bit convolutions and sums."""
+    runtime()
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         """Pixels one by one."""

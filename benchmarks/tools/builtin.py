@@ -18,13 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import sightbook
 from sightbook.files import write_atomic
-from sightbook.model.graph import open_session
+from sightbook.model.graph import open_session, runtime
 from sightbook.model.torch import backbone as backbones
 from sightbook.model.torch import lite
 from sightbook.model.torch.architectures import choose
@@ -74,6 +73,7 @@ def main() -> None:
 
 def fuse(path: Path, out: Path) -> Path:
     """The graph with batch normalization folded into the convolutions, by onnxruntime's basic optimizations."""
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(out)

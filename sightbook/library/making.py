@@ -42,6 +42,8 @@ def plan(path: Path, order: Order, listener: Listener) -> AddPlan:
         if folder.exists(path):
             open_or_make(path, None, None).close()  # or it says why it cannot be
             catalogue = Catalogue.read(path / NAME)
+        elif create.model_left(path) is not None:  # `add` finishes it, with what it holds
+            catalogue = Catalogue.read(path / NAME)
         else:
             catalogue = Catalogue.create(Path(":memory:"), "")
         with closing(catalogue):

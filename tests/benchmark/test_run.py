@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sightbook.benchmark import make
+from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
@@ -320,3 +321,16 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
 def details(page: str, cell: str) -> str:
     """The second row of a cell: the figures of its longest code."""
     return [line for line in page.splitlines() if line.startswith(f"| {cell} | ")][1]
+
+
+@pytest.mark.parametrize(
+    ("trained", "accelerator"),
+    [
+        ({"device": "cpu"}, None),
+        ({"device": "cuda:0", "accelerator": "NVIDIA H200"}, "NVIDIA H200"),
+        ({"device": "cuda:1"}, "cuda:1"),
+        ({"device": "mps"}, "mps"),
+    ],
+)
+def test_a_gpu_is_named_where_there_is_none(trained: dict[str, Any], accelerator: str | None) -> None:
+    assert circumstances(trained)["machine"]["accelerator"] == accelerator

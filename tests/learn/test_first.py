@@ -377,6 +377,8 @@ def test_a_library_that_lost_its_facts_is_finished_with_its_own_model(photos: Pa
     library = tmp_path / "l"
     before = (library / "model" / "config.json").read_bytes()
     (library / "library.json").unlink()
+    planned = Library.plan(library, photos)
+    assert (planned.new, planned.unchanged) == ([], 12) and not (library / "library.json").exists()
     said = run("add", "l", str(photos), cwd=tmp_path)
     assert said.returncode == 0 and "0 added, 12 unchanged" in said.stdout
     assert (library / "model" / "config.json").read_bytes() == before, "nothing was learned anew"
