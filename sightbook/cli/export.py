@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs, named
+from sightbook.cli.options import Jobs, Json, named
 from sightbook.words import counted
 
 
@@ -28,6 +28,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(metavar="PATH", parser=named, help="The file to write; must be new.")],
     jobs: Jobs = None,
+    as_json: Json = False,
 ) -> None:
     """Write a model or a library for other programs.
 
@@ -39,7 +40,7 @@ def export(
       sightbook export library/ --format faiss --out photos.faiss
       sightbook export library/ --format parquet --out codes.parquet
     """
-    from sightbook.cli.output import emit
+    from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.errors import ConfigError
     from sightbook.images.entry import noun
@@ -51,7 +52,7 @@ def export(
         raise ConfigError(f"{out} is there already: give another --out, nothing is overwritten")
     if format_ == "onnx":
         exporting.model_to_onnx(Model.open(source), out)
-        emit(f"{out}: pixels in, embeddings out")
+        answer({"file": str(out)}, f"{out}: pixels in, embeddings out", as_json=as_json)
         return
     if format_ not in ("faiss", "parquet", "embeddings"):
         raise ConfigError(f"--format {format_} is unknown: choose onnx, faiss, parquet or embeddings")
@@ -63,4 +64,4 @@ def export(
         else:
             count = exporting.embeddings_to_parquet(library, out, jobs=jobs, listener=listener)
         what = noun(library.model.takes_vectors)
-    emit(f"{out}: {counted(count, what[:-1])}")
+    answer({"file": str(out), what: count}, f"{out}: {counted(count, what[:-1])}", as_json=as_json)

@@ -8,9 +8,9 @@ while one writes; readers see whole batches.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sightbook.arguments import count, flag, function, model_like, optional, path_like, paths, takes, texts
 from sightbook.catalogue.database import closed, explained
@@ -24,7 +24,7 @@ from sightbook.library.picture import PictureFacts
 from sightbook.library.selection import Wanted, parse, select
 from sightbook.library.state import Row, codes_of, rows_of
 from sightbook.progress import Listener, silent
-from sightbook.search.request import Request
+from sightbook.search.request import Options, Request
 from sightbook.search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -165,75 +165,37 @@ class Library:
         return making.plan(Path(path), order, listener)
 
     def search(
-        self,
-        images: Picture | Sequence[Picture],
-        k: int = 10,
-        *,
-        scan_bits: int | None = None,
-        among: Collection[int] | None = None,
-        fine: bool | None = None,
+        self, images: Picture | Sequence[Picture], k: int = 10, **options: Unpack[Options]
     ) -> list[Hit]:
         """The `k` pictures most like each query picture, best first, equal scores by id.
 
         images: a path, the bytes of a picture file, an RGB array (H, W, 3) uint8 or Pillow image; or, in the older form
         of `search_many`, a list of those, told apart by `Hit.query`. A query that is in the library finds itself, with
-        a score of 1; 0 is the average picture of the library, whatever is chosen from. scan_bits: scan the first bits
-        of each code only, where the model has nested codes, and score the best of them by the whole code: faster in
-        large libraries, but a picture may be missed. among: the ids to choose from, where not all pictures are meant;
-        those that are not in the library are passed over. fine: None goes by fine codes, too, where the library keeps
-        them: the first max(400, 2k) by code are put in the order of both together; False leaves them out. Raises
-        PictureError for a query that cannot be read, LibraryError, ModelError, ConfigError (k < 1, or fine=True where
-        there are no fine codes).
+        a score of 1; 0 is the average picture of the library, whatever is chosen from. options: scan_bits, among, fine
+        (`sightbook.search.request.Options`). Raises PictureError for a query that cannot be read, LibraryError,
+        ModelError, ConfigError (k < 1, or fine=True where there are no fine codes).
         """
-        found = self.search_many(images, k, scan_bits=scan_bits, among=among, fine=fine)
-        return [hit for hits in found for hit in hits]
+        return _joined(self.search_many(images, k, **options))
 
-    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
     def search_many(
-        self,
-        images: Picture | Sequence[Picture],
-        k: int = 10,
-        *,
-        scan_bits: int | None = None,
-        among: Collection[int] | None = None,
-        fine: bool | None = None,
+        self, images: Picture | Sequence[Picture], k: int = 10, **options: Unpack[Options]
     ) -> list[list[Hit]]:
         """`search` for several query pictures: the hits of each, in their order."""
-        return self._searcher.search(images, Request.of(k, scan_bits, among, fine))
+        return self._searcher.search(images, Request.of(k, **options))
 
-    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
-    def search_vectors(
-        self,
-        vectors: NDArray[Any],
-        k: int = 10,
-        *,
-        scan_bits: int | None = None,
-        among: Collection[int] | None = None,
-        fine: bool | None = None,
-    ) -> list[Hit]:
+    def search_vectors(self, vectors: NDArray[Any], k: int = 10, **options: Unpack[Options]) -> list[Hit]:
         """`search` in a library of vectors: one (F,), or several (Q, F), told apart by `Hit.query`; any floats or
         integers.
 
         Raises ModelError when the library holds pictures; ConfigError for vectors of another length or that are not
         finite, and k < 1.
         """
-        found = self._searcher.search_vectors(vectors, Request.of(k, scan_bits, among, fine))
-        return [hit for hits in found for hit in hits]
+        return _joined(self._searcher.search_vectors(vectors, Request.of(k, **options)))
 
-    @takes(k=count, scan_bits=optional(count), fine=optional(flag))
-    def search_embeddings(
-        self,
-        x: NDArray[np.float32],
-        k: int = 10,
-        *,
-        scan_bits: int | None = None,
-        among: Collection[int] | None = None,
-        fine: bool | None = None,
-    ) -> list[Hit]:
+    def search_embeddings(self, x: NDArray[np.float32], k: int = 10, **options: Unpack[Options]) -> list[Hit]:
         """`search` for embeddings x (Q, D) float32 of the library's model. LibraryError when the library has just been
         migrated to another one."""
-        found = self._searcher.search_embeddings(x, Request.of(k, scan_bits, among, fine))
-        return [hit for hits in found for hit in hits]
+        return _joined(self._searcher.search_embeddings(x, Request.of(k, **options)))
 
     def status(self) -> Status:
         """What the library holds, where from, and what could not be read."""
@@ -299,3 +261,7 @@ class Library:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise LibraryError(closed(self.path))
+
+
+def _joined(answers: list[list[Hit]]) -> list[Hit]:
+    return [hit for hits in answers for hit in hits]

@@ -16,7 +16,7 @@ import numpy as np
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.ids import id_of, ids_of, is_number
 from sightbook.errors import ConfigError, LibraryError
-from sightbook.images.names import to_text
+from sightbook.images.names import escape, to_text
 
 # An id, a key (source, path), or a text that names pictures or a source.
 Wanted = str | int | tuple[str, str]
@@ -88,7 +88,20 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
             f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "
             "source of `sightbook status`"
         )
+    _refuse_several(catalogue, item, here)
     return here
+
+
+def _refuse_several(catalogue: Catalogue, item: str, found: Selected) -> None:
+    """LibraryError for a text that is no pattern and means something in each of several sources."""
+    ids, failed, whole = found
+    keys = catalogue.keys(sorted(ids)).values()
+    inside = {key.source for key in keys} | {source for source, _ in failed}
+    if len(inside) > 1 and not whole:
+        roots = ", ".join(sorted(row.root for row in catalogue.sources() if row.id in inside))
+        raise LibraryError(
+            f"{item!r} is in several sources ({escape(roots)}): give the whole path, or a pattern in quotes for all"
+        )
 
 
 def _is_text(item: str) -> bool:

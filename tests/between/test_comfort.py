@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import unicodedata
 from pathlib import Path
@@ -87,6 +88,32 @@ def test_a_name_of_two_things_is_refused(
     ):
         library.remove("other")
     assert library.remove("photos/other") == 1 and library.remove("other") == 2
+
+
+def test_a_path_in_each_of_several_sources_is_refused(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        fill(tmp_path / place / "2021", 3)
+    library = Library.open(tmp_path / "library", create_with=tiny_model(tmp_path / "model"))
+    library.add([tmp_path / "a", tmp_path / "b"])
+    for typed in ("2021/000.png", "2021", "2021/"):
+        with pytest.raises(LibraryError, match=r"is in several sources \(.*/a, .*/b\): give the whole path, or a"):
+            library.remove(typed)
+    assert len(library) == 6
+    assert library.remove(str(tmp_path / "a" / "2021" / "000.png")) == 1
+    assert library.remove("2021/000.png") == 1, "now it is one picture"
+    assert library.remove("2021/*1.png") == 2, "a pattern fits whatever it fits"
+    assert library.remove(str(tmp_path / "b")) == 1
+
+
+def test_what_was_exported_is_told_to_programs(library: Library) -> None:
+    for arguments, document in (
+        (("model", "--format", "onnx", "--out", "e.onnx"), {"file": "e.onnx"}),
+        (("library", "--format", "parquet", "--out", "c.parquet"), {"file": "c.parquet", "pictures": 9}),
+        (("library", "--format", "faiss", "--out", "i.faiss"), {"file": "i.faiss", "pictures": 9}),
+    ):
+        done = CliRunner().invoke(app, ["export", *arguments, "--json"])
+        assert done.exit_code == 0 and json.loads(done.stdout) == document
+        assert Path(document["file"]).stat().st_size > 0
 
 
 def test_a_pattern_is_of_the_librarys_paths(

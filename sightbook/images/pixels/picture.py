@@ -111,6 +111,8 @@ def _of_array(picture: Any, guards: Guards) -> tuple[Image.Image, About]:
         raise PictureError(f"a {type(picture).__name__} is no picture ({error})") from None
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
         raise PictureError(f"a query array must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}")
+    if isinstance(picture, np.ma.MaskedArray) and np.ma.is_masked(picture):
+        raise PictureError("a query array has masked pixels: fill them in (`filled`)")
     height, width = rgb.shape[:2]
     guards.check_size(width, height)
     return Image.fromarray(np.ascontiguousarray(rgb)), About(width, height)
