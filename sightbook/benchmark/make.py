@@ -116,6 +116,7 @@ def _figures(report: Report) -> dict[str, Any]:
         "map": report.map,
         "map_symmetric": report.figures.map_symmetric,
         "precision": dict(report.figures.precision),
+        "fine": None if report.figures.fine is None else asdict(report.figures.fine),
         "nested": [
             {"bits": one.bits, "map": one.map, "map_symmetric": one.map_symmetric} for one in report.nested
         ],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.tracking import criteria
 from sightbook.errors import ConfigError
+from sightbook.evaluate.baselines import USUAL
+from sightbook.evaluate.report import baseline_title
 
 MISSING = "–"
 # Figures without labels, and how the page calls them: of learning by steps, and of learning in closed form.
@@ -78,18 +80,48 @@ def by_bits(found: Results, plan: Plan, score: str) -> list[str]:
                 for bits in lengths
             ]
             rows.append([f"{cell}, its first bits", *facts, *cells])
-    for name, title in (("thumbnail", "colour thumbnails"), ("random", "random order")):
-        cells = []
-        for bits in lengths:
-            values = {
-                run["baselines"][name]["map"]
-                for run in found.runs.values()
-                if run["bits"] == bits and name in run["baselines"]
-            }
-            cells.append(f"{statistics.mean(values):.3f}" if values else MISSING)
-        rows.append([title, *[MISSING] * 5, *cells])
+        finer = [run for run in runs if run.get("fine")]
+        if finer:
+            cells = [mean([run["fine"]["map"] for run in finer if run["bits"] == bits]) for bits in lengths]
+            more = {run["fine"]["bits"] - run["bits"] for run in finer}
+            told_more = " or ".join(f"{count:,}" for count in sorted(more))
+            rows.append([f"{cell}, with fine code ({told_more} bits more)", *facts, *cells])
+    for title, facts, values in _baselines(found, lengths):
+        rows.append([title, *facts, *values])
     header = ["", "method", "backbone", "pretraining", "selection", "budget"]
     return table([*header, *(f"{score}, {bits} bits" for bits in lengths)], rows, text=6)
+
+
+def _baselines(found: Results, lengths: Sequence[int]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(title, facts, mean by length) of every baseline but `float`, whose place is beside each cell: of the features of
+    each backbone once, where they are the same in all cells, else of each cell's own."""
+    runs = list(found.runs.values())
+    for name in dict.fromkeys(name for run in runs for name in run["baselines"]):
+        if name in USUAL:
+            continue
+        for facts in dict.fromkeys((run["backbone"], run["pretraining"]) for run in runs):
+            alike = [
+                run
+                for run in runs
+                if (run["backbone"], run["pretraining"]) == facts and name in run["baselines"]
+            ]
+            cells = list(dict.fromkeys(run["cell"] for run in alike))
+            shared = all(len(_baseline(alike, name, bits)) < 2 for bits in lengths)
+            for cell in cells[:1] if shared else cells:
+                of = alike if shared else [run for run in alike if run["cell"] == cell]
+                title = baseline_title(name) + ("" if shared else f" ({cell})")
+                yield (
+                    title,
+                    [MISSING, *facts, MISSING, MISSING],
+                    [_plain(_baseline(of, name, bits), 3) for bits in lengths],
+                )
+    for name, title in (("thumbnail", "colour thumbnails"), ("random", "random order")):
+        yield title, [MISSING] * 5, [_plain(_baseline(runs, name, bits), 3) for bits in lengths]
+
+
+def _baseline(runs: Sequence[dict[str, Any]], name: str, bits: int) -> set[float]:
+    """What it came to in runs of that length: one value, where it is of the same pictures and features."""
+    return {run["baselines"][name]["map"] for run in runs if run["bits"] == bits and name in run["baselines"]}
 
 
 def _declared(plan: Plan, cell: str) -> str:

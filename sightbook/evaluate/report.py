@@ -131,9 +131,7 @@ class Report:
                 rows.append(_row("  with fine code", each.fine, ranks))
             if each is self.figures:
                 rows.extend(_row("  its first bits alone", one, ranks) for one in self.nested)
-        rows.extend(
-            _row(_BASELINE_TITLES.get(name, name), one, ranks) for name, one in self.baselines.items()
-        )
+        rows.extend(_row(baseline_title(name), one, ranks) for name, one in self.baselines.items())
         lines = [
             f"{self.protocol}: {counted(self.queries, 'query')}, {counted(self.database, 'picture')} in the database, "
             f"{counted(self.classes, 'class')}",
@@ -201,6 +199,11 @@ def title_of(report: Report, name: str) -> str:
     if name.startswith("against "):
         other = report.against[int(name.removeprefix("against "))]
         return f"{other.method}, {other.bits} bits ({other.model})"
+    return baseline_title(name)
+
+
+def baseline_title(name: str) -> str:
+    """What people should read for a baseline's name."""
     return _BASELINE_TITLES.get(name, name)
 
 

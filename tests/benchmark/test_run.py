@@ -262,7 +262,7 @@ data: {data}
 epochs: 1
 jobs: 1
 bits: [16, 32]
-baselines: [float]
+baselines: [float, features, lsh]
 settings: {{batch: 8, precision: fp32, snapshots: 2}}
 cells:
   builtin: {{backbone: builtin}}
@@ -293,6 +293,26 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
     (point,) = closed["over_time"]
     assert (point["map"], point["epochs"], point["recall_at_1"]) == (closed["map"], None, None)
     text = summary.page.read_text()
+    features, lsh = (
+        [runs["builtin", b]["baselines"][name]["map"] for b in (16, 32)] for name in ("features", "lsh")
+    )
+    facts = "– | efficientnet_lite0 | labels | – | –"
+    assert (
+        f"| exact float search, backbone's features | {facts} | {features[0]:.3f} | {features[1]:.3f} |"
+        in text
+    )
+    assert f"| the features, LSH | {facts} | {lsh[0]:.3f} | {lsh[1]:.3f} |" in text, (
+        "once for all cells over it"
+    )
+    assert (
+        f"| the features, LSH | – | resnet | none | – | – | – | {trained['baselines']['lsh']['map']:.3f} |"
+        in text
+    )
+    finer = [runs["builtin", bits]["fine"] for bits in (16, 32)]
+    assert [one["bits"] for one in finer] == [16 + 2048, 32 + 2048] and trained["fine"] is None
+    shown = f"{finer[0]['map']:.3f} | {finer[1]['map']:.3f} |"
+    told = "neighbours | efficientnet_lite0 | labels | last | closed form"
+    assert f"| builtin, with fine code (2,048 bits more) | {told} | {shown}" in text
     row = f"{runs['builtin', 16]['map']:.3f} | {closed['map']:.3f} |"
     assert f"| builtin | neighbours | efficientnet_lite0 | labels | last | closed form | {row}" in text
     assert f"| trained | rcq | resnet | none | last | 0 epochs | – | {trained['map']:.3f} |" in text

@@ -96,7 +96,9 @@ def test_a_path_in_each_of_several_sources_is_refused(tmp_path: Path) -> None:
     library = Library.open(tmp_path / "library", create_with=tiny_model(tmp_path / "model"))
     library.add([tmp_path / "a", tmp_path / "b"])
     for typed in ("2021/000.png", "2021", "2021/"):
-        with pytest.raises(LibraryError, match=r"is in several sources \(.*/a, .*/b\): give the whole path, or a"):
+        with pytest.raises(
+            LibraryError, match=r"is in several sources \(.*/a, .*/b\): give the whole path, or a"
+        ):
             library.remove(typed)
     assert len(library) == 6
     assert library.remove(str(tmp_path / "a" / "2021" / "000.png")) == 1
