@@ -162,8 +162,16 @@ def test_grey_and_ink_have_profiles_too(tmp_path: object) -> None:
     assert np.array_equal(decode(encoded(cmyk, "TIFF", icc_profile=P3)), decode(encoded(cmyk, "TIFF")))
 
 
-@pytest.mark.parametrize(
-    "profile", [b"", b"x", b"x" * 500, SRGB[:200], bytes(128), b"\0" * 36 + b"acsp" + b"\0" * 400]
+@pytest.mark.parametrize(  # with names: a profile holds the second it was made in
+    "profile",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"x", id="one byte"),
+        pytest.param(b"x" * 500, id="text"),
+        pytest.param(SRGB[:200], id="cut"),
+        pytest.param(bytes(128), id="zeros"),
+        pytest.param(b"\0" * 36 + b"acsp" + b"\0" * 400, id="head alone"),
+    ],
 )
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_a_broken_profile_is_ignored(format: str, profile: bytes) -> None:
