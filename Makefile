@@ -3,12 +3,13 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 MADE_FROM := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format type bench docs clean
+.PHONY: help demo test lowest lint format type bench docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,6 +19,10 @@ demo: $(VENV)/.for-training  ## draw pictures, train, add, search, judge: about 
 
 test: $(VENV)/.for-development  ## every test, the commands of the documentation among them, on all cores
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+lowest: $(LOWEST)/.installed  ## codes, catalogue, pictures and search with the oldest packages that pyproject.toml allows, no torch
+	$(LOWEST)/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile \
+	  tests/catalogue tests/codes tests/describe tests/images tests/ingest tests/search
 
 lint: $(VENV)/.for-development  ## ruff, formatting and the import contract
 	$(BIN)/ruff check .
@@ -40,7 +45,7 @@ bench: $(VENV)/.for-development  ## every benchmark, one table each (long)
 	  echo "== $$file"; $(BIN)/python $$file; done
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No python3 found: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
@@ -58,3 +63,11 @@ $(VENV)/.for-development: $(MADE_FROM) | $(BIN)/python
 	@echo "Installing sightbook and its development tools into $(VENV) (once, some minutes)"
 	$(PIP) --editable ".[all,dev]"
 	@touch $@ $(VENV)/.for-training
+
+$(LOWEST)/.installed: $(MADE_FROM) tools/lowest.py
+	@echo "Installing sightbook with its oldest dependencies into $(LOWEST) (once, some minutes)"
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python tools/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(LOWEST)/lowest.txt --editable ".[heif]" \
+	  pytest pytest-timeout pytest-xdist hypothesis onnx
+	@touch $@

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from sightbook.images.pixels.formats import FORMATS, readable
 
 Verdict = Literal["ok", "missing", "broken"]
 
-_CORE = (
+CORE = (
     "numpy",
     "pillow",
     "pyarrow",
@@ -29,6 +30,7 @@ _CORE = (
     "onnxruntime",
     "safetensors",
     "pydantic",
+    "threadpoolctl",
     "pyyaml",
     "typer",
     "rich",
@@ -37,6 +39,7 @@ _EXTRAS = {
     "train": ("torch", "transformers", "kornia", "onnx", "onnxscript", "matplotlib"),
     "heif": ("pillow-heif",),
 }
+_BOUND, _RELEASE = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)"), re.compile(r"\d+(\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def checks() -> Iterator[Check]:
         reason = readable(name)
         absent: Verdict = "missing" if name in ("HEIC", "AVIF") else "broken"
         yield Check("pictures", name, absent if reason else "ok", reason or "read")
-    yield find_packages("core", _CORE, "broken")
+    yield find_packages("core", CORE, "broken")
     for extra, names in _EXTRAS.items():
         yield find_packages(extra, names, "missing")
     yield try_folder("temporary files", Path(tempfile.gettempdir()))
@@ -146,18 +149,38 @@ def _faiss() -> str:
 
 
 def find_packages(extra: str, names: tuple[str, ...], absent: Verdict) -> Check:
-    """Whether all packages of an extra are installed; `absent` is the verdict when one is not."""
-    found, missing = [], []
+    """Whether all packages of an extra are installed, and new enough; `absent` is the verdict when one is not."""
+    found, wanting, least = [], [], _least()
     for name in names:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
+            wanting.append(f"{name} not installed")
+            continue
+        found.append(f"{name} {version}")
+        if _numbers(version) < _numbers(least.get(name, "0")):
+            wanting.append(f"{name} {version} is older than {least[name]}")
     label = "needed" if extra == "core" else f"extra [{extra}]"
-    if not missing:
+    if not wanting:
         return Check("packages", label, "ok", ", ".join(found))
     install = "sightbook" if extra == "core" else f'"sightbook[{extra}]"'
-    return Check("packages", label, absent, f"{', '.join(missing)} not installed: pip install {install}")
+    return Check("packages", label, absent, f"{', '.join(wanting)}: pip install --upgrade {install}")
+
+
+def _least() -> dict[str, str]:
+    """The oldest version of each package that this installation of sightbook asks for; none where it is not installed
+    but run from its folder."""
+    try:
+        asked = importlib.metadata.requires("sightbook") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    return {found[1]: found[2] for each in asked if (found := _BOUND.match(each))}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release's numbers: (2, 13, 0) of 2.13.0+cpu."""
+    found = _RELEASE.match(version)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def try_folder(name: str, folder: Path) -> Check:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,33 @@ def test_doctor_names_device_versions_formats_and_extras(run: Run, tmp_path: Pat
 def test_a_missing_extra_says_how_to_install_it() -> None:
     check = machine.find_packages("heif", ("sightbook", "no-such-package"), "missing")
     assert check.verdict == "missing"
-    assert check.text == 'no-such-package not installed: pip install "sightbook[heif]"'
+    assert check.text == 'no-such-package not installed: pip install --upgrade "sightbook[heif]"'
+
+
+@pytest.mark.parametrize(
+    ("here", "verdict"),
+    [("2.13.0+cpu", "ok"), ("2.11", "ok"), ("2.11.0rc1", "ok"), ("2.9.1", "broken"), ("1.99", "broken")],
+)
+def test_a_package_that_is_too_old_is_named(here: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [
+        "numpy>=1.26.4",
+        'torch>=2.11; extra == "train"',
+        "nobound",
+        'pillow-heif>=0.18; extra == "heif"',
+    ]
+    monkeypatch.setattr(machine.importlib.metadata, "requires", lambda name: asked)
+    monkeypatch.setattr(machine.importlib.metadata, "version", lambda name: here)
+    check = machine.find_packages("train", ("torch", "nobound"), "broken")
+    assert check.verdict == verdict
+    if verdict == "broken":
+        assert check.text == f'torch {here} is older than 2.11: pip install --upgrade "sightbook[train]"'
+
+
+def test_every_package_that_is_needed_is_looked_at() -> None:
+    asked = importlib.metadata.requires("sightbook") or ()
+    needed = {re.split(r"[><=;\s\[]", each)[0] for each in asked if "extra ==" not in each}
+    told = machine.find_packages("core", machine.CORE, "broken").text
+    assert needed == set(machine.CORE) == {each.split()[0] for each in told.split(", ")}
 
 
 def test_a_missing_torch_is_no_fault_and_a_broken_faiss_is() -> None:

@@ -222,7 +222,10 @@ def test_string_labels_are_kept_and_label_names_of_several_sources_must_agree(tm
 def test_bytes_of_every_arrow_type_are_read(tmp_path: Path, kind: pa.DataType, is_struct: bool) -> None:
     pictures = pa.array([PNG, None, PNG + b"longer"], kind)
     column = pa.StructArray.from_arrays([pictures], ["bytes"]) if is_struct else pictures
-    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    try:
+        pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip("this pyarrow does not write them")
     (source,) = open_source(tmp_path / "x.parquet")
     entries = list(source.entries())
     assert [entry.size for entry in entries] == [len(PNG), 0, len(PNG) + 6]

@@ -141,7 +141,10 @@ def test_rows_without_a_vector_are_their_own_fault(tmp_path: Path) -> None:
 
 
 def test_null_rows_of_fixed_length_do_not_shift_the_others(tmp_path: Path) -> None:
-    path = table(tmp_path / "v.parquet", [[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2))
+    try:
+        path = table(tmp_path / "v.parquet", [[1, 2], None, [3, 4]], pa.list_(pa.float32(), 2))
+    except pa.ArrowNotImplementedError:
+        pytest.skip("this pyarrow does not write them")
     ((_, found),) = read_many(list(open_sources([path]).entries()), 10)
     assert (found[0].tolist(), found[1], found[2].tolist()) == ([1, 2], "the row holds no vector", [3, 4])  # type: ignore[union-attr]
 
