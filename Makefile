@@ -1,7 +1,9 @@
 # Each target works alone on a fresh clone: it makes .venv first when that is missing or older than what it is made from.
 # `make demo` needs only what training needs; everything else brings the development tools as well.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# The first that runs and is new enough: a name may be there and belong to nothing (pyenv's shims).
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
+  $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$each && break; done)
 VENV := .venv
 LOWEST := .venv-lowest
 BIN := $(VENV)/bin
