@@ -66,7 +66,7 @@ $(VENV)/.for-development: $(MADE_FROM) | $(BIN)/python
 	$(PIP) --editable ".[all,dev]"
 	@touch $@ $(VENV)/.for-training
 
-$(LOWEST)/.installed: $(MADE_FROM) tools/lowest.py
+$(LOWEST)/.installed: $(MADE_FROM) tools/lowest.py | $(BIN)/python
 	@echo "Installing sightbook with its oldest dependencies into $(LOWEST) (once, some minutes)"
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python tools/lowest.py > $(LOWEST)/lowest.txt

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_BOUND = re.compile(r"([\w.-]+)(?:\[\w,]+)?>=([\w.]+)")
+_BOUND = re.compile(r"([\w.-]+)>=([\w.]+)")
 _EXTRA = "heif"
 
 
 def bounds() -> Iterator[tuple[str, str]]:
-    """(package, oldest version) of the product's dependencies."""
+    """(package, oldest version) of all that adding and searching need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"][_EXTRA]]
     for requirement in wanted:

@@ -86,13 +86,13 @@ def by_bits(found: Results, plan: Plan, score: str) -> list[str]:
             more = {run["fine"]["bits"] - run["bits"] for run in finer}
             told_more = " or ".join(f"{count:,}" for count in sorted(more))
             rows.append([f"{cell}, with fine code ({told_more} bits more)", *facts, *cells])
-    for title, facts, values in _baselines(found, lengths):
+    for title, facts, values in baselines(found, lengths):
         rows.append([title, *facts, *values])
     header = ["", "method", "backbone", "pretraining", "selection", "budget"]
     return table([*header, *(f"{score}, {bits} bits" for bits in lengths)], rows, text=6)
 
 
-def _baselines(found: Results, lengths: Sequence[int]) -> Iterator[tuple[str, list[str], list[str]]]:
+def baselines(found: Results, lengths: Sequence[int]) -> Iterator[tuple[str, list[str], list[str]]]:
     """(title, facts, mean by length) of every baseline but `float`, whose place is beside each cell: of the features of
     each backbone once, where they are the same in all cells, else of each cell's own."""
     runs = list(found.runs.values())
@@ -106,22 +106,23 @@ def _baselines(found: Results, lengths: Sequence[int]) -> Iterator[tuple[str, li
                 if (run["backbone"], run["pretraining"]) == facts and name in run["baselines"]
             ]
             cells = list(dict.fromkeys(run["cell"] for run in alike))
-            shared = all(len(_baseline(alike, name, bits)) < 2 for bits in lengths)
+            shared = all(len(set(_baseline(alike, name, bits))) < 2 for bits in lengths)
             for cell in cells[:1] if shared else cells:
-                of = alike if shared else [run for run in alike if run["cell"] == cell]
-                title = baseline_title(name) + ("" if shared else f" ({cell})")
-                yield (
-                    title,
-                    [MISSING, *facts, MISSING, MISSING],
-                    [_plain(_baseline(of, name, bits), 3) for bits in lengths],
+                of = [run for run in alike if run["cell"] == cell]
+                values = (
+                    [_plain(_baseline(alike, name, bits), 3) for bits in lengths]
+                    if shared
+                    else [mean(_baseline(of, name, bits)) for bits in lengths]
                 )
+                title = baseline_title(name) + ("" if shared else f" ({cell})")
+                yield title, [MISSING, *facts, MISSING, MISSING], values
     for name, title in (("thumbnail", "colour thumbnails"), ("random", "random order")):
-        yield title, [MISSING] * 5, [_plain(_baseline(runs, name, bits), 3) for bits in lengths]
+        yield title, [MISSING] * 5, [_plain(set(_baseline(runs, name, bits)), 3) for bits in lengths]
 
 
-def _baseline(runs: Sequence[dict[str, Any]], name: str, bits: int) -> set[float]:
-    """What it came to in runs of that length: one value, where it is of the same pictures and features."""
-    return {run["baselines"][name]["map"] for run in runs if run["bits"] == bits and name in run["baselines"]}
+def _baseline(runs: Sequence[dict[str, Any]], name: str, bits: int) -> list[float]:
+    """What it came to in each run of that length."""
+    return [run["baselines"][name]["map"] for run in runs if run["bits"] == bits and name in run["baselines"]]
 
 
 def _declared(plan: Plan, cell: str) -> str:

@@ -167,6 +167,7 @@ class Catalogue:
     find = pictures.find
     latest_sides = pictures.latest_sides
     match = pictures.match
+    roots_with = pictures.roots_with
     put = batches.put
     settle = batches.settle
     take_over = batches.take_over

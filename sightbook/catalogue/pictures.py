@@ -179,6 +179,16 @@ def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, 
     return set(), set()
 
 
+@steady
+def roots_with(catalogue: Catalogue, path: str) -> list[str]:
+    """Roots of the sources in which something has this path, or lies in it, from the root on."""
+    names = {"exact": to_column(path), "inside": to_column(path.rstrip("/") + "/")}
+    has = "FROM {} x WHERE x.source = s.id AND (x.path = :exact OR substr(x.path, 1, length(:inside)) = :inside)"
+    either = " OR ".join(f"EXISTS (SELECT 1 {has.format(table)})" for table in ("pictures", "failures"))
+    rows = catalogue.connection.execute(f"SELECT s.root FROM sources s WHERE {either} ORDER BY s.root", names)
+    return [root_from_column(row[0]) for row in rows]
+
+
 def _matching(
     catalogue: Catalogue, where: str, names: dict[str, str | bytes]
 ) -> tuple[set[int], set[tuple[str, str]]]:

@@ -88,20 +88,15 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
             f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "
             "source of `sightbook status`"
         )
-    _refuse_several(catalogue, item, here)
+    for text in (
+        () if here[2] else (item, *_spellings(item))
+    ):  # a source is one thing whatever else is called so
+        if len(roots := catalogue.roots_with(text)) > 1:
+            raise LibraryError(
+                f"{item!r} is in several sources ({escape(', '.join(roots))}): give the whole path, or a pattern in "
+                "quotes for all"
+            )
     return here
-
-
-def _refuse_several(catalogue: Catalogue, item: str, found: Selected) -> None:
-    """LibraryError for a text that is no pattern and means something in each of several sources."""
-    ids, failed, whole = found
-    keys = catalogue.keys(sorted(ids)).values()
-    inside = {key.source for key in keys} | {source for source, _ in failed}
-    if len(inside) > 1 and not whole:
-        roots = ", ".join(sorted(row.root for row in catalogue.sources() if row.id in inside))
-        raise LibraryError(
-            f"{item!r} is in several sources ({escape(roots)}): give the whole path, or a pattern in quotes for all"
-        )
 
 
 def _is_text(item: str) -> bool:

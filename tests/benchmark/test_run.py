@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sightbook.benchmark import make
+from sightbook.benchmark import make, tables
 from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
 from sightbook.benchmark.results import Results
@@ -341,6 +342,26 @@ def test_a_cell_in_closed_form_stands_beside_trained_ones(place: Place, tmp_path
 def details(page: str, cell: str) -> str:
     """The second row of a cell: the figures of its longest code."""
     return [line for line in page.splitlines() if line.startswith(f"| {cell} | ")][1]
+
+
+def test_baselines_of_features_stand_once_where_they_agree_and_by_cell_where_not() -> None:
+    def run(cell: str, seed: int, value: float) -> dict[str, Any]:
+        baselines = {"pq": {"map": value}, "thumbnail": {"map": 0.2}}
+        return {
+            "cell": cell, "bits": 32, "seed": seed, "backbone": "resnet", "pretraining": "none", "baselines": baselines,
+        }  # fmt: skip
+
+    def rows(*runs: dict[str, Any]) -> list[list[str]]:
+        found = SimpleNamespace(runs=dict(enumerate(runs)))
+        return [[title, *values] for title, _, values in tables.baselines(found, [16, 32])]  # type: ignore[arg-type]
+
+    thumbnails, chance = ["colour thumbnails", "–", "0.200"], ["random order", "–", "–"]
+    assert rows(run("a", 0, 0.3), run("a", 1, 0.3), run("b", 0, 0.3)) == [
+        ["the features, PQ", "–", "0.300"], thumbnails, chance,
+    ]  # fmt: skip
+    assert rows(run("a", 0, 0.3), run("a", 1, 0.5), run("b", 0, 0.3)) == [
+        ["the features, PQ (a)", "–", "0.400 ± 0.141 (2)"], ["the features, PQ (b)", "–", "0.300"], thumbnails, chance,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

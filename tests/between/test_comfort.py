@@ -101,10 +101,36 @@ def test_a_path_in_each_of_several_sources_is_refused(tmp_path: Path) -> None:
         ):
             library.remove(typed)
     assert len(library) == 6
+    with pytest.raises(LibraryError, match="in several sources"):
+        library.id_of("2021/000.png")
     assert library.remove(str(tmp_path / "a" / "2021" / "000.png")) == 1
     assert library.remove("2021/000.png") == 1, "now it is one picture"
     assert library.remove("2021/*1.png") == 2, "a pattern fits whatever it fits"
     assert library.remove(str(tmp_path / "b")) == 1
+
+
+@pytest.mark.parametrize("typed", ["{here}/photos", "photos", "photos/"])
+def test_a_folder_that_holds_several_sources_is_one_thing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    for place in ("2021", "2022"):
+        fill(tmp_path / "photos" / place, 3)
+    library = Library.open(tmp_path / "library", create_with=tiny_model(tmp_path / "model"))
+    library.add([tmp_path / "photos" / "2021", tmp_path / "photos" / "2022"])
+    monkeypatch.chdir(tmp_path)
+    assert library.remove(typed.format(here=tmp_path)) == 6
+
+
+def test_a_failed_file_in_another_source_makes_a_path_ambiguous_too(tmp_path: Path) -> None:
+    fill(tmp_path / "a", 1)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "000.png").write_text("no picture")
+    library = Library.open(tmp_path / "library", create_with=tiny_model(tmp_path / "model"))
+    library.add([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(LibraryError, match="in several sources"):
+        library.remove("000.png")
+    library.remove(str(tmp_path / "b" / "000.png"))
+    assert (len(library), library.failures()) == (1, []), "the failure is forgotten, the picture stays"
 
 
 def test_what_was_exported_is_told_to_programs(library: Library) -> None:
