@@ -239,3 +239,22 @@ def test_a_validation_cut_of_numbered_class_folders_asks_for_every_class(
     split = load_labelled(tmp_path, None, None).validation()
     assert {p.labels for p in split.queries} == {(kind,) for kind in KINDS[:classes]}
     assert len(split.queries) == -(-(60 * classes - 6 * classes) // 10)
+
+
+def test_a_quote_that_is_not_closed_loses_no_row_silently_and_lines_before_the_names_are_nothing(
+    tmp_path: Path,
+) -> None:
+    write_files(tmp_path / "p", FILES)
+    rows = "".join(f"{name},a\n" for name in FILES)
+    listed = tmp_path / "l.csv"
+    for text in (f'file,label\n00.png,"a\n{rows}', f'file,label\n"00.png,a\n{rows}'):
+        listed.write_text(text)
+        with pytest.raises(SourceError, match=r"l\.csv is damaged at line \d+ \(unexpected end of data\)"):
+            load_labelled(tmp_path / "p", listed, None)
+    for text in (
+        f"\n\r\nfile,label\n{rows}",
+        "file,label\n" + rows.replace(",a", ',5" inch'),
+        f"\nfile;label\n{rows}",
+    ):
+        listed.write_text(text.replace(",", ";") if ";" in text else text)
+        assert len(load_labelled(tmp_path / "p", listed, None).database) == 27

@@ -385,3 +385,34 @@ def test_parts_are_found_at_home_and_under_a_name_of_another_normalization(
     rows = [[f"{part}/{i}", "a"] for part, count in (("train", 48), ("test", 18)) for i in range(count)]
     write_csv(tmp_path / "l.csv", ["file", "label"], rows)
     assert evaluate(model, "labelled", folder, labels="~/l.csv", baselines=(), jobs=1).classes == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_vectors_that_are_no_numbers_are_left_out_and_no_copies_of_each_other(
+    tmp_path: Path, value: float
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(80, 8))
+    made = Model.fit(vectors, tmp_path / "model", bits=16)
+    vectors[[0, 1, 2, 70]] = value
+    np.save(tmp_path / "x.npy", vectors)
+    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [[i, i % 3] for i in range(80)])
+    report = evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
+    assert (report.queries, report.database, len(report.failed)) == (6, 70, 4)
+    vectors[0] = vectors[3]
+    np.save(tmp_path / "x.npy", vectors)
+    with pytest.raises(ConfigError, match=r"in the database as well, such as .*row 0 \(again .*row 3\)"):
+        evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
+
+
+@pytest.mark.parametrize("count", [12, 80, 128, 300])
+def test_each_vector_is_judged_by_its_own_label_though_queries_are_read_first(
+    tmp_path: Path, count: int
+) -> None:
+    random = np.random.default_rng(0)
+    kinds = random.integers(0, 3, count)
+    vectors = 10 * np.eye(8)[kinds] + random.normal(size=(count, 8))  # told apart by a glance
+    np.save(tmp_path / "x.npy", vectors)
+    made = Model.fit(random.normal(size=(300, 8)), tmp_path / "model", bits=32)
+    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [[i, kind] for i, kind in enumerate(kinds)])
+    report = evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=["features"], jobs=1)
+    assert report.baselines["features"].map > 0.99
