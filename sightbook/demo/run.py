@@ -16,7 +16,7 @@ from typing import Any
 from sightbook.demo.draw import collection
 from sightbook.demo.folder import fresh
 from sightbook.demo.report import DemoReport, Few
-from sightbook.errors import MissingExtra
+from sightbook.errors import ConfigError, MissingExtra, SightbookError
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
@@ -160,7 +160,11 @@ def _own(folder: Path, data: str, entries: Sequence[Entry], learning: Learning) 
     if trained.steps:
         against = [folder / "untrained"]
         learning.leave_untrained(data, against[0])
-    found = learning.measure(folder / "model", data, against)
+    try:
+        found = learning.measure(folder / "model", data, against)
+    except ConfigError as error:  # copies among the pictures, say: what was learned is there all the same
+        learning.listener(Notice(f"Not judged: {error}"))
+        return report
     report = _measured(report, found)
     return replace(report, map_untrained=found.against[0].map) if against else report
 
@@ -215,8 +219,6 @@ def _entries(data: str) -> list[Entry]:
 
 def _ask_with_own(library: Library, entries: Sequence[Entry]) -> tuple[list[bytes], list[Hit]]:
     """Asks with readable pictures from all over the collection; the picture itself is left out of its answers."""
-    from sightbook.errors import SightbookError
-
     asked: list[bytes] = []
     hits: list[Hit] = []
     step = max(1, len(entries) // SHOWN)
