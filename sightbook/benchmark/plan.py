@@ -25,7 +25,7 @@ from sightbook.evaluate import baselines as baseline
 from sightbook.evaluate.metrics import DEFAULT, check_cut, definition
 from sightbook.evaluate.parts import place
 from sightbook.evaluate.protocols import protocol as protocol_named
-from sightbook.learn.settings.config import TrainConfig
+from sightbook.learn.settings.config import setting_names
 from sightbook.learn.settings.layers import merge, parse_path, read_file
 from sightbook.learn.settings.presets import for_closed_form
 
@@ -185,7 +185,8 @@ def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
             f"{name} has {', '.join(said)} among its settings: say it as a key of the cell or of the plan"
         )
     # A cell in closed form passes by what it does not know.
-    if unknown := next((key for key in settings if key.split(".")[0] not in TrainConfig.model_fields), None):
+    known = {key.partition(".")[0] for key in setting_names()}
+    if unknown := next((key for key in settings if key.partition(".")[0] not in known), None):
         raise ValueError(
             f"{name} has {unknown} among its settings, which is none: see docs/commands.md, settings"
         )
