@@ -12,6 +12,7 @@ from sightbook.benchmark.cell import Cell
 from sightbook.benchmark.plan import Plan, read_plan
 from sightbook.benchmark.results import Results
 from sightbook.errors import ConfigError
+from sightbook.learn import resolve
 
 PLAN = """
 title: A comparison
@@ -275,3 +276,13 @@ def test_what_is_no_yaml_is_said(text: str, tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     with pytest.raises(ConfigError, match=r"plan\.yaml is not YAML"):
         read_plan(path)
+
+
+@pytest.mark.parametrize("text", ["- a", "yes: 1", "1: 2", "a"])
+def test_keys_that_are_no_names_are_said(text: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"plan\.yaml must hold settings as key: value lines, each key a name"
+    ):
+        read_plan(write(tmp_path, text))
+    with pytest.raises(ConfigError, match="each key a name"):
+        resolve("nowhere", config=tmp_path / "plan.yaml")

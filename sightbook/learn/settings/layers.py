@@ -45,8 +45,8 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]}): correct it") from None
     if content is None:
         return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold settings as key: value lines")
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path} must hold settings as key: value lines, each key a name")
     return content
 
 
