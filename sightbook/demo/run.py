@@ -16,7 +16,7 @@ from typing import Any
 from sightbook.demo.draw import collection
 from sightbook.demo.folder import fresh
 from sightbook.demo.report import DemoReport, Few
-from sightbook.errors import ConfigError, MissingExtra, SightbookError
+from sightbook.errors import ConfigError, MissingExtra, SightbookError, SourceError
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
@@ -101,6 +101,10 @@ def run(
         report = _drawn(fresh(out), work, Learning(minutes, seed, settings, listener))
     else:
         entries = _entries(data)
+        if any(entry.is_vector for entry in entries):
+            raise SourceError(
+                f"{data} holds vectors, and the demo shows pictures: learn from them by `sightbook train`"
+            )
         report = _own(fresh(out), data, entries, Learning(minutes, seed, settings, listener))
     return replace(report, seconds=time.monotonic() - started)
 

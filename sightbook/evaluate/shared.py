@@ -41,16 +41,16 @@ def refuse_shared(split: Split) -> None:
     work begins. What cannot be read is named later, with its reason.
     """
     sizes = {each.entry.size for each in split.queries} & {each.entry.size for each in split.database}
-    queries, database = (
-        {
-            content: each
+    asked, searched = (
+        [
+            (content, each.entry)
             for each, content in digests(each for each in part if each.entry.size in sizes)
             if content
-        }
+        ]
         for part in (split.queries, split.database)
     )
-    both = queries.keys() & database.keys()
-    shared = sorted((queries[content].entry.locator, database[content].entry.locator) for content in both)
+    there = dict(searched)
+    shared = sorted((entry.locator, there[content].locator) for content, entry in asked if content in there)
     if shared:
         asking = f"{counted(len(shared), 'query picture')} {verb(len(shared), 'are')}"
         raise ConfigError(

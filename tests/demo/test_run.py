@@ -172,6 +172,13 @@ def test_a_source_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_vectors_are_named_and_leave_no_folder(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(4))
+    with pytest.raises(SourceError, match="holds vectors, and the demo shows pictures: learn from them by"):
+        run(tmp_path / "demo", data=str(tmp_path / "x.npy"))
+    assert not (tmp_path / "demo").exists()
+
+
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     done = subprocess.run(

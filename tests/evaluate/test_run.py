@@ -398,9 +398,11 @@ def test_vectors_that_are_no_numbers_are_left_out_and_no_copies_of_each_other(
     labels = write_csv(tmp_path / "l.csv", ["file", "label"], [[i, i % 3] for i in range(80)])
     report = evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
     assert (report.queries, report.database, len(report.failed)) == (6, 70, 4)
-    vectors[0] = vectors[3]
+    vectors[[0, 10, 20]] = vectors[3]
     np.save(tmp_path / "x.npy", vectors)
-    with pytest.raises(ConfigError, match=r"in the database as well, such as .*row 0 \(again .*row 3\)"):
+    with pytest.raises(
+        ConfigError, match=r"3 query pictures are in the database as well, such as .*row 0 \(again .*row 3\)"
+    ):
         evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
 
 
