@@ -15,14 +15,15 @@ from sightbook.learn.settings.presets import DEFAULT_FROZEN_METHOD, DEFAULT_METH
 from sightbook.model.builtin import BUILTIN
 
 
-def named(look_up: Callable[[str], str]) -> AfterValidator:
+def named(look_up: Callable[[str], object]) -> AfterValidator:
     """A name that `look_up` knows; its ConfigError is a fault of the plan."""
 
     def check(name: str) -> str:
         try:
-            return look_up(name)
+            look_up(name)
         except ConfigError as error:
             raise ValueError(str(error).removeprefix("method ")) from None
+        return name
 
     return AfterValidator(check)
 
@@ -39,7 +40,7 @@ class Cell(Declared):
     A method in closed form has no budget and no settings of steps: those of the whole plan pass it by.
     """
 
-    method: Annotated[str, named(lambda name: find(name) and name)] = DEFAULT_METHOD
+    method: Annotated[str, named(find)] = DEFAULT_METHOD
     backbone: str | None = None
     train: str | None = None  # what of a pretrained backbone: all, last:N, head
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -55,6 +56,8 @@ class Cell(Declared):
     @classmethod
     def _default_method(cls, said: Any) -> Any:
         """As in `train`: what learns nothing but codes learns them in closed form, unless a method is named."""
+        if said is None:  # `ours:` with nothing behind it
+            said = {}
         if not isinstance(said, Mapping):
             return said
         frozen = said.get("train", "head" if said.get("backbone") == BUILTIN else None) == "head"

@@ -21,7 +21,10 @@ def circumstances(trained: Mapping[str, Any]) -> dict[str, Any]:
 
     trained: what a model's config.json says about its training, which may have happened on a GPU that is not here.
     """
-    commit = _git("rev-parse", "HEAD")
+    ours = (
+        _git("ls-files", "--error-unmatch", "__init__.py") is not None
+    )  # not a checkout that holds an installation
+    commit = _git("rev-parse", "HEAD") if ours else None
     return {
         "commit": commit,
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".")) if commit else None,

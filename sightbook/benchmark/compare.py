@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 
 ROUNDS = 2000
@@ -76,9 +75,9 @@ def compare(
     )
 
 
-def comparisons(found: Results, plan: Plan) -> dict[tuple[str, int], Comparison]:
+def comparisons(found: Results) -> dict[tuple[str, int], Comparison]:
     """How the reference stands against every other cell, at each length that both have, on the same queries."""
-    reference = plan.compared
+    reference = found.plan.compared
     result = {}
     for bits in sorted({run["bits"] for run in found.runs.values()}):
         ours = {run["seed"]: run for run in found.found(reference, bits) if run["digest"] in found.ap}
@@ -103,12 +102,17 @@ def paired(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(key) == other.get(key) for key in same)
 
 
-def unpaired(found: Results, plan: Plan) -> list[str]:
-    """Runs that are not compared with the reference, since their queries are not known to be the same."""
+def unpaired(found: Results) -> list[str]:
+    """Runs that are not compared with the reference: their queries are not known to be the same, or not one by one."""
+    reference = found.plan.compared
+
+    def known(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        return paired(one, other) and {one["digest"], other["digest"]} <= found.ap.keys()
+
     return [
         f"{cell}/{run['bits']}/{run['seed']}"
         for cell in found.cells()
         for run in found.found(cell)
-        for ours in found.found(plan.compared, run["bits"])
-        if cell != plan.compared and ours["seed"] == run["seed"] and not paired(ours, run)
+        for ours in found.found(reference, run["bits"])
+        if cell != reference and ours["seed"] == run["seed"] and not known(ours, run)
     ]

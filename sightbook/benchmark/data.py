@@ -7,21 +7,17 @@ keeps these digests, and is taken for finished only while they are the same. Whe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from sightbook.benchmark.cell import Cell
-from sightbook.errors import PictureError
+from sightbook.evaluate.shared import digests
 from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.files import write_atomic
-from sightbook.images.pixels.guards import limits
-from sightbook.images.vectors import read_many, stored
 from sightbook.progress import Listener, Meter
 
-_AT_ONCE = 1024
 _WEIGHTS = (".json", ".safetensors", ".bin")
 _SIZE = 12  # bytes of a digest
 
@@ -83,30 +79,11 @@ def _contents(pictures: Sequence[LabelledPicture], listener: Listener) -> dict[t
     """Key → digest of the content; what cannot be read has none."""
     found: dict[tuple[str, str], str] = {}
     meter = Meter(listener, "look at the data", len(pictures))
-    for vectors, some in groupby(pictures, key=_is_vector):
-        for key, data in _vectors(list(some)) if vectors else _files(some):
-            found[key] = "" if data is None else blake2b(data, digest_size=16).hexdigest()
-            meter.advance()
+    for each, content in digests(pictures):
+        found[each.entry.key] = "" if content is None else content.hex()
+        meter.advance()
     meter.close()
     return found
-
-
-def _is_vector(picture: LabelledPicture) -> bool:
-    return picture.entry.is_vector
-
-
-def _files(pictures: Iterator[LabelledPicture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
-    for each in pictures:
-        try:
-            yield each.entry.key, each.entry.read(limits().bytes)
-        except PictureError:
-            yield each.entry.key, None
-
-
-def _vectors(pictures: Sequence[LabelledPicture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
-    for some, rows in read_many([each.entry for each in pictures], _AT_ONCE):
-        for entry, row in zip(some, rows, strict=True):
-            yield entry.key, None if isinstance(row, str) else stored(row)
 
 
 def _remembered(kept: Path) -> dict[str, Any]:

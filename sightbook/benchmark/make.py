@@ -93,7 +93,9 @@ class Making:
         """By the plan's rules."""
         plan = self.plan
         data, labels = plan.places
-        rules: dict[str, Any] = {"junk": plan.junk, "R": plan.R, "ap_definition": plan.ap_definition}
+        rules: dict[str, Any] = {
+            "junk": plan.junk, "label_column": plan.label_column, "R": plan.R, "ap_definition": plan.ap_definition,
+        }  # fmt: skip
         means: dict[str, Any] = {"jobs": plan.jobs, "listener": self.listener}
         return evaluate(model, plan.protocol, data, labels=labels, **rules, **means, **how)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from sightbook.benchmark import plots
 from sightbook.benchmark.compare import comparisons, unpaired
-from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results, every
 from sightbook.benchmark.tables import JUDGED, MISSING, by_bits, by_cell, one_table, table, tell_cores
 from sightbook.benchmark.tracking import criteria, points_of, spearman
 from sightbook.errors import ConfigError
 from sightbook.evaluate.metrics import definition
+from sightbook.evaluate.plots import check_drawing
 from sightbook.files import write_atomic
 
 _LEVELS = (0.40, 0.50)  # of mAP, whose times are told
@@ -43,6 +43,15 @@ def check_page(page: Path) -> None:
         )
 
 
+def check(results: Path, page: Path) -> None:
+    """What would else be known hours later, when the page is drawn: ConfigError for a page that is another file and for
+    results that cannot be read, MissingExtra without matplotlib."""
+    check_page(page)
+    check_drawing()
+    for _ in every(results):
+        pass
+
+
 def write_page(results: Path, page: Path) -> None:
     """Writes `page` (Markdown) and its plots from all files in the folder `results`."""
     check_page(page)
@@ -51,8 +60,7 @@ def write_page(results: Path, page: Path) -> None:
 
 
 def _section(found: Results, page: Path) -> str:
-    plan = Plan.model_validate(found.plan)
-    runs = list(found.runs.values())
+    plan, runs = found.plan, list(found.runs.values())
     one_table(runs)
     lines = [f"## {plan.title}", ""]
     if not runs:
@@ -65,13 +73,13 @@ def _section(found: Results, page: Path) -> str:
         f"{score} ({some['ap_definition']}): {definition(some['ap_definition']).sentence}. Mean ± standard deviation "
         "over seeds (their number).",
         "",
-        *by_bits(found, plan, score),
-        *by_cell(found, plan, score),
-        *_comparisons(found, plan),
+        *by_bits(found, score),
+        *by_cell(found, score),
+        *_comparisons(found),
         *_times(found),
-        *_grids(found, plan),
+        *_grids(found),
         *_tracking(found),
-        *_pictures(found, plan, page),
+        *_pictures(found, page),
         *_notes(runs),
         *_aside(found),
         *_circumstances(runs),
@@ -79,17 +87,18 @@ def _section(found: Results, page: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _comparisons(found: Results, plan: Plan) -> list[str]:
-    reference = plan.compared
+def _comparisons(found: Results) -> list[str]:
+    reference = found.plan.compared
     rows = []
-    for (cell, bits), comparison in comparisons(found, plan).items():
+    for (cell, bits), comparison in comparisons(found).items():
         seeds = "; ".join(
             f"{d.seed}: {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" for d in comparison.differences
         )
         rows.append([cell, str(bits), seeds, comparison.verdict])
-    alone = unpaired(found, plan)
+    alone = unpaired(found)
     told = [
-        f"Not compared with {reference}, since their queries may be others (cell/bits/seed): {', '.join(alone)}.",
+        f"Not compared with {reference}, since their queries may be others, or are not known one by one "
+        f"(cell/bits/seed): {', '.join(alone)}.",
         "",
     ]
     if not rows:
@@ -133,12 +142,10 @@ def _times(found: Results) -> list[str]:
     ]
 
 
-def _grids(found: Results, plan: Plan) -> list[str]:
+def _grids(found: Results) -> list[str]:
     lines = []
-    cells = plan.all_cells
-    for name, grid in plan.grids.items():
-        members = [cell for cell in cells if cell.startswith(f"{name}-")]
-        done = [(cell, run) for cell in members for run in found.found(cell)]
+    for name, grid in found.plan.grids.items():
+        done = [(cell, run) for cell, _ in found.plan.members(name) for run in found.found(cell)]
         if done:
             what = "agreement" if grid.cell.closed_form else "recall_at_1"
             judged = [
@@ -191,10 +198,10 @@ def _tracking(found: Results) -> list[str]:
     ]
 
 
-def _pictures(found: Results, plan: Plan, page: Path) -> list[str]:
+def _pictures(found: Results, page: Path) -> list[str]:
     folder = page.parent / page.stem
-    drawn = plots.draw(found, plan, folder)
-    reference = plan.compared
+    drawn = plots.draw(found, folder)
+    reference = found.plan.compared
     lines = [f"![{title}]({page.stem}/{path.name})\n" for title, path in drawn]
     for what, title in (
         ("codewords.png", "use of the codewords"),

@@ -23,28 +23,34 @@ from sightbook.benchmark.cell import Cell, Declared, Grid, check_closed, named
 from sightbook.errors import ConfigError
 from sightbook.evaluate import baselines as baseline
 from sightbook.evaluate.metrics import DEFAULT, check_cut, definition
-from sightbook.evaluate.protocols import protocol
+from sightbook.evaluate.parts import place
+from sightbook.evaluate.protocols import protocol as protocol_named
+from sightbook.learn.settings.config import setting_names
 from sightbook.learn.settings.layers import merge, parse_path, read_file
 from sightbook.learn.settings.presets import for_closed_form
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")  # for the name of a folder
+# What runs are told apart by.
+_KEYS = {"method", "bits", "seed", "epochs", "minutes"}
 
 
 class Plan(Declared):
     """One experiment under one protocol; see docs/benchmark.md for what each key means."""
 
     title: str
-    protocol: Annotated[str, named(lambda name: protocol(name).name)]
+    protocol: Annotated[str, named(protocol_named)]
     data: str
     labels: str | None = None
+    label_column: str | None = None
     junk: str | None = None
     R: int | None = Field(None, ge=1)
-    ap_definition: Annotated[str, named(lambda name: definition(name).name)] = DEFAULT
-    baselines: tuple[str, ...] = ("float", "thumbnail", "random")
+    ap_definition: Annotated[str, named(definition)] = DEFAULT
+    baselines: tuple[str, ...] = baseline.USUAL
     minutes: float | None = Field(None, gt=0)
     epochs: int | None = Field(None, ge=0)
-    bits: tuple[int, ...] = (64,)
-    seeds: tuple[int, ...] = (0,)
+    bits: tuple[int, ...] = Field((64,), min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
     device: str = "auto"
     jobs: int | None = Field(None, ge=1)
     settings: Mapping[str, Any] = Field(default_factory=dict)
@@ -69,7 +75,14 @@ class Plan(Declared):
         for name in (*self.cells, *self.grids):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"the name {name!r} becomes a folder: use letters, digits, . _ and -")
+        names = [*self.cells, *(name for grid in self.grids for name, _ in self.members(grid))]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(
+                f"two cells are called {twice!r}: rename one, or leave out a value that is there twice"
+            )
+        _check_settings("the plan", self.settings)
         for name, cell in self.all_cells.items():
+            _check_settings(name, cell.settings)
             if cell.closed_form:
                 check_closed(name, cell)
             if not cell.closed_form and (cell.minutes is None) == (cell.epochs is None):
@@ -83,15 +96,19 @@ class Plan(Declared):
     @property
     def all_cells(self) -> dict[str, Cell]:
         """Every line of the table by name, those of grids included, with what the plan says for all laid below."""
-        found = {name: self._whole(cell) for name, cell in self.cells.items()}
-        for name, grid in self.grids.items():
-            for values in itertools.product(*grid.over.values()):
-                pairs = dict(zip(grid.over, values, strict=True))
-                told = "-".join(f"{key.rpartition('.')[2]}_{value}" for key, value in pairs.items())
-                settings = merge(
-                    grid.cell.settings, *(parse_path(key, value) for key, value in pairs.items())
-                )
-                found[f"{name}-{told}"] = self._whole(grid.cell.model_copy(update={"settings": settings}))
+        members = (member for grid in self.grids for member in self.members(grid))
+        return {**{name: self._whole(cell) for name, cell in self.cells.items()}, **dict(members)}
+
+    def members(self, grid: str) -> list[tuple[str, Cell]]:
+        """The cells of a grid with their names, row by row as its heat map has them."""
+        cell, over = self.grids[grid].cell, self.grids[grid].over
+        found = []
+        for values in itertools.product(*over.values()):
+            pairs = dict(zip(over, values, strict=True))
+            told = "-".join(f"{key.rpartition('.')[2]}_{value}" for key, value in pairs.items())
+            settings = merge(cell.settings, *(parse_path(key, value) for key, value in pairs.items()))
+            made = self._whole(cell.model_copy(update={"settings": settings}))
+            found.append((f"{grid}-{_UNFIT.sub('_', told)}", made))
         return found
 
     def _whole(self, cell: Cell) -> Cell:
@@ -117,8 +134,8 @@ class Plan(Declared):
     @property
     def places(self) -> tuple[Path, Path | None]:
         """Where data and labels are here. The plan itself keeps the words of its file: results name no machine."""
-        labels = None if self.labels is None else Path(os.path.expandvars(self.labels))
-        return Path(os.path.expandvars(self.data)), labels
+        labels = None if self.labels is None else place(os.path.expandvars(self.labels))
+        return place(os.path.expandvars(self.data)), labels
 
     def with_epochs(self, epochs: int) -> Plan:
         """The same plan with this budget for every run that has one."""
@@ -161,6 +178,20 @@ class Plan(Declared):
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
+def _check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """ValueError for settings that are none, or would win over keys whose names stand beside the figures."""
+    if said := sorted(_KEYS & settings.keys()):
+        raise ValueError(
+            f"{name} has {', '.join(said)} among its settings: say it as a key of the cell or of the plan"
+        )
+    # A cell in closed form passes by what it does not know.
+    known = {key.partition(".")[0] for key in setting_names()}
+    if unknown := next((key for key in settings if key.partition(".")[0] not in known), None):
+        raise ValueError(
+            f"{name} has {unknown} among its settings, which is none: see docs/commands.md, settings"
+        )
+
+
 @dataclass(frozen=True)
 class Run:
     """One training and its evaluation. `digest` names everything declared that decides its figures."""
@@ -190,14 +221,19 @@ def read_plan(path: Path) -> Plan:
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
-        faults = []
-        for fault in error.errors():
-            where = ".".join(str(part) for part in fault["loc"])
-            message = fault["msg"].removeprefix("Value error, ")
-            if fault["type"] == "extra_forbidden":
-                message = "is no key of a plan; see docs/benchmark.md"
-            faults.append(f"{where} {message}".strip())
-        raise ConfigError(f"{path}: {'; '.join(faults)}") from None
+        raise ConfigError(f"{path}: {faults(error)}") from None
+
+
+def faults(error: ValidationError) -> str:
+    """What does not fit in a plan, in words."""
+    found = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "is no key of a plan; see docs/benchmark.md"
+        found.append(f"{where} {message}".strip())
+    return "; ".join(found)
 
 
 def dump_plan(plan: Plan) -> str:

@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.tracking import points_of
 from sightbook.evaluate.plots import new_figure, save
@@ -15,36 +14,36 @@ from sightbook.evaluate.plots import new_figure, save
 _MOST_LINES = 12
 
 
-def draw(found: Results, plan: Plan, folder: Path) -> list[tuple[str, Path]]:
+def draw(found: Results, folder: Path) -> list[tuple[str, Path]]:
     """(title, path) of each plot that was drawn."""
-    makers: dict[str, tuple[str, Callable[[Results, Plan, Path], bool]]] = {
+    makers: dict[str, tuple[str, Callable[[Results, Path], bool]]] = {
         "bits": ("mAP by length of the code", _bits),
         "precision": ("precision among the first N", _precision),
         "recall": ("precision and recall", _recall),
         "time": ("mAP over training time", _time),
         "tracking": ("view recall@1, which needs no labels, and mAP", _tracking),
     }
-    for name in plan.grids:
+    for name in found.plan.grids:
         makers[f"grid-{name}"] = (f"mAP over the grid {name}", _grid_of(name))
     drawn = []
     for name, (title, maker) in makers.items():
         path = folder / f"{found.name}-{name}.png"
-        if maker(found, plan, path):
+        if maker(found, path):
             drawn.append((title, path))
         else:
             path.unlink(missing_ok=True)
     return drawn
 
 
-def _singles(found: Results, plan: Plan) -> list[str]:
+def _singles(found: Results) -> list[str]:
     """The cells that are no members of a grid: those go into a plot of their own."""
-    grids = tuple(f"{name}-" for name in plan.grids)
-    return [cell for cell in found.cells() if not (grids and cell.startswith(grids))][:_MOST_LINES]
+    members = {name for grid in found.plan.grids for name, _ in found.plan.members(grid)}
+    return [cell for cell in found.cells() if cell not in members][:_MOST_LINES]
 
 
-def _bits(found: Results, plan: Plan, path: Path) -> bool:
+def _bits(found: Results, path: Path) -> bool:
     lines: dict[str, dict[int, float]] = {}
-    for cell in _singles(found, plan):
+    for cell in _singles(found):
         runs = found.found(cell)
         own: dict[int, list[float]] = {}
         nested: dict[int, list[float]] = {}
@@ -71,11 +70,11 @@ def _bits(found: Results, plan: Plan, path: Path) -> bool:
     return True
 
 
-def _curve(found: Results, plan: Plan, path: Path, key: str, labels: tuple[str, str]) -> bool:
+def _curve(found: Results, path: Path, key: str, labels: tuple[str, str]) -> bool:
     bits = max((run["bits"] for run in found.runs.values()), default=0)
     figure, axes = new_figure()
     some = False
-    for cell in _singles(found, plan):
+    for cell in _singles(found):
         for run in found.found(cell, bits)[:1]:
             curve = run["curves"]["model"][key]
             axes.plot([float(x) for x in curve], list(curve.values()), label=cell, linewidth=1.4)
@@ -100,15 +99,15 @@ def _curve(found: Results, plan: Plan, path: Path, key: str, labels: tuple[str, 
     return some
 
 
-def _precision(found: Results, plan: Plan, path: Path) -> bool:
-    return _curve(found, plan, path, "at", ("answers N", "mean precision among the first N"))
+def _precision(found: Results, path: Path) -> bool:
+    return _curve(found, path, "at", ("answers N", "mean precision among the first N"))
 
 
-def _recall(found: Results, plan: Plan, path: Path) -> bool:
-    return _curve(found, plan, path, "by_recall", ("recall", "mean precision"))
+def _recall(found: Results, path: Path) -> bool:
+    return _curve(found, path, "by_recall", ("recall", "mean precision"))
 
 
-def _time(found: Results, plan: Plan, path: Path) -> bool:
+def _time(found: Results, path: Path) -> bool:
     watched = [run for run in found.runs.values() if len(run["over_time"]) > 1][:_MOST_LINES]
     if not watched:
         return False
@@ -123,7 +122,7 @@ def _time(found: Results, plan: Plan, path: Path) -> bool:
     return True
 
 
-def _tracking(found: Results, plan: Plan, path: Path) -> bool:
+def _tracking(found: Results, path: Path) -> bool:
     groups = {
         title: [point for group in members for point in group if point["recall_at_1"] is not None]
         for title, members in points_of(found).items()
@@ -141,19 +140,18 @@ def _tracking(found: Results, plan: Plan, path: Path) -> bool:
     return True
 
 
-def _grid_of(name: str) -> Callable[[Results, Plan, Path], bool]:
-    def draw_grid(found: Results, plan: Plan, path: Path) -> bool:
-        over = plan.grids[name].over
+def _grid_of(name: str) -> Callable[[Results, Path], bool]:
+    def draw_grid(found: Results, path: Path) -> bool:
+        over = found.plan.grids[name].over
         keys = list(over)
-        cells = [cell for cell in plan.all_cells if cell.startswith(f"{name}-")]
-        maps = {cell: [run["map"] for run in found.found(cell)] for cell in cells}
-        if not any(maps.values()):
+        maps = [[run["map"] for run in found.found(cell)] for cell, _ in found.plan.members(name)]
+        if not any(maps):
             return False
         rows = list(over[keys[0]])
         columns = list(over[keys[1]]) if len(keys) > 1 else [""]
         table = [
             [
-                statistics.mean(values) if (values := maps[cells[i * len(columns) + j]]) else float("nan")
+                statistics.mean(values) if (values := maps[i * len(columns) + j]) else float("nan")
                 for j in range(len(columns))
             ]
             for i in range(len(rows))

@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.tracking import criteria
 from sightbook.errors import ConfigError
@@ -62,7 +61,7 @@ def _lengths(found: Results) -> list[int]:
     )
 
 
-def by_bits(found: Results, plan: Plan, score: str) -> list[str]:
+def by_bits(found: Results, score: str) -> list[str]:
     lengths = _lengths(found)
     rows = []
     for cell in found.cells():
@@ -71,7 +70,7 @@ def by_bits(found: Results, plan: Plan, score: str) -> list[str]:
         facts = (
             [told["method"], told["backbone"], told["pretraining"], told["selection"], _budget(told)]
             if told
-            else [_declared(plan, cell), *[MISSING] * 4]
+            else [_declared(found, cell), *[MISSING] * 4]
         )
         rows.append([cell, *facts, *(mean([r["map"] for r in found.found(cell, bits)]) for bits in lengths)])
         if any(run["nested"] for run in runs):
@@ -125,8 +124,8 @@ def _baseline(runs: Sequence[dict[str, Any]], name: str, bits: int) -> list[floa
     return [run["baselines"][name]["map"] for run in runs if run["bits"] == bits and name in run["baselines"]]
 
 
-def _declared(plan: Plan, cell: str) -> str:
-    cells = plan.all_cells
+def _declared(found: Results, cell: str) -> str:
+    cells = found.plan.all_cells
     return cells[cell].method if cell in cells else MISSING
 
 
@@ -144,7 +143,7 @@ def tell_cores(run: dict[str, Any]) -> str:
     return "1 core" if count == 1 else f"{count} cores"
 
 
-def by_cell(found: Results, plan: Plan, score: str) -> list[str]:
+def by_cell(found: Results, score: str) -> list[str]:
     bits = max((run["bits"] for run in found.runs.values()), default=0)
     every_run = [criteria(run["verdict"]) for run in found.runs.values()]
     shown = {name: title for name, title in JUDGED.items() if known(one[name] for one in every_run)}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightbook.cli import completion
-from sightbook.cli.options import Jobs, Json, ModelFolder, names_for
+from sightbook.cli.options import Jobs, Json, ModelFolder, named, names_for
 
 Protocol = Annotated[
     str,
@@ -24,7 +24,9 @@ Data = Annotated[
         metavar="PATH", help="Pictures or vectors, with labels or with --labels.", show_default=False
     ),
 ]
-Labels = Annotated[Path | None, typer.Option(metavar="CSV", help="Labels of the pictures, by file.")]
+Labels = Annotated[
+    Path | None, typer.Option(metavar="CSV", parser=named, help="Labels of the pictures, by file.")
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option(
@@ -37,6 +39,7 @@ Against = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="MODEL0",
+        parser=named,
         autocompletion=completion.model,
         help="Another model to stand beside it, say an untrained one; may be repeated.",
     ),
@@ -80,6 +83,7 @@ Plots = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=named,
         help="Draw into this folder: precision by rank and by recall, use of codewords, answers to look at.",
     ),
 ]

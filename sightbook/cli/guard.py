@@ -35,6 +35,11 @@ _ADVICE = {
     errno.ENAMETOOLONG: "this name is too long for the file system: choose a shorter one",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n 4096) or use fewer --jobs",
     errno.ENOMEM: "the machine is out of memory: close other programs or use fewer --jobs",
+    errno.ELOOP: "links lead in a circle: check the name",
+    **dict.fromkeys(
+        (errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN),
+        "the network drive does not answer: mount it again and run the same command again",
+    ),
 }
 
 
@@ -74,7 +79,7 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
 def sentence(error: BaseException) -> str | None:
     """What to tell the user about an error, or None when it is a bug of ours."""
     if isinstance(error, SightbookError):
-        return " ".join(str(error).split())
+        return " ".join(line.strip() for line in str(error).splitlines())  # blanks in a name stay
     if isinstance(error, MemoryError):
         return "the machine is out of memory: close other programs or use fewer --jobs"
     if isinstance(error, OSError) and error.errno in _ADVICE:

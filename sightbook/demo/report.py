@@ -111,7 +111,7 @@ class DemoReport:
         return [
             "Next:",
             f"  sightbook search {typed(self.library)} PICTURE --sheet answers.png",
-            f"  sightbook status {self.library}",
+            f"  sightbook status {typed(self.library)}",
         ]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sightbook.demo.draw import collection
 from sightbook.demo.folder import fresh
 from sightbook.demo.report import DemoReport, Few
-from sightbook.errors import MissingExtra
+from sightbook.errors import ConfigError, MissingExtra, SightbookError, SourceError
 from sightbook.evaluate.report import Report
 from sightbook.evaluate.run import evaluate
 from sightbook.images.entry import Entry
@@ -101,6 +101,10 @@ def run(
         report = _drawn(fresh(out), work, Learning(minutes, seed, settings, listener))
     else:
         entries = _entries(data)
+        if any(entry.is_vector for entry in entries):
+            raise SourceError(
+                f"{data} holds vectors, and the demo shows pictures: learn from them by `sightbook train`"
+            )
         report = _own(fresh(out), data, entries, Learning(minutes, seed, settings, listener))
     return replace(report, seconds=time.monotonic() - started)
 
@@ -160,7 +164,11 @@ def _own(folder: Path, data: str, entries: Sequence[Entry], learning: Learning) 
     if trained.steps:
         against = [folder / "untrained"]
         learning.leave_untrained(data, against[0])
-    found = learning.measure(folder / "model", data, against)
+    try:
+        found = learning.measure(folder / "model", data, against)
+    except ConfigError as error:  # copies among the pictures, say: what was learned is there all the same
+        learning.listener(Notice(f"Not judged: {error}"))
+        return report
     report = _measured(report, found)
     return replace(report, map_untrained=found.against[0].map) if against else report
 
@@ -215,8 +223,6 @@ def _entries(data: str) -> list[Entry]:
 
 def _ask_with_own(library: Library, entries: Sequence[Entry]) -> tuple[list[bytes], list[Hit]]:
     """Asks with readable pictures from all over the collection; the picture itself is left out of its answers."""
-    from sightbook.errors import SightbookError
-
     asked: list[bytes] = []
     hits: list[Hit] = []
     step = max(1, len(entries) // SHOWN)

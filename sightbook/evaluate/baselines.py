@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 from sightbook.evaluate import classic
+from sightbook.evaluate.classic import Unsuitable
 from sightbook.evaluate.ranking import Ranker, code_ranker, float_ranker
 from sightbook.evaluate.reading import Reading
 from sightbook.evaluate.thumbnails import quantize
-from sightbook.words import counted, verb
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,6 @@ class Baseline:
     ranker: Ranker
     symmetric: Ranker | None = None
     bits: int | None = None
-
-
-class Unsuitable(Exception):
-    """Why a baseline cannot be had on these pictures."""
 
 
 def exact_float(reading: Reading, bits: int) -> Baseline:
@@ -42,11 +38,7 @@ def thumbnail(reading: Reading, bits: int) -> Baseline:
     """Colour thumbnails in codes of equal length: what needs no network at all."""
     if reading.query_thumbnails is None or reading.thumbnails is None:
         raise Unsuitable("vectors have no colours")
-    made = quantize(reading.query_thumbnails, reading.thumbnails, bits)
-    if made is None:
-        N = len(reading.database)
-        raise Unsuitable(f"{counted(N, 'picture')} {verb(N, 'are')} too few to learn its codes")
-    return _of_codes(made, bits)
+    return _of_codes(quantize(reading.query_thumbnails, reading.thumbnails, bits), bits)
 
 
 def _of_codes(made: classic.Coded, bits: int) -> Baseline:
@@ -73,14 +65,7 @@ def features_pca(reading: Reading, bits: int) -> Baseline:
 
 
 def _coded(learn: Callable[[Floats, Floats, int], classic.Coded]) -> Callable[[Reading, int], Baseline]:
-    def baseline(reading: Reading, bits: int) -> Baseline:
-        try:
-            made = learn(*_features(reading), bits)
-        except ValueError as error:
-            raise Unsuitable(str(error)) from None
-        return _of_codes(made, bits)
-
-    return baseline
+    return lambda reading, bits: _of_codes(learn(*_features(reading), bits), bits)
 
 
 Make = Callable[[Reading, int], Baseline]

@@ -30,6 +30,10 @@ class Coded:
     codes: NDArray[np.uint8]
 
 
+class Unsuitable(Exception):
+    """Why a baseline cannot be had on these pictures."""
+
+
 def unit(x: Floats) -> Floats:
     """Rows of length 1."""
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
@@ -55,14 +59,14 @@ def lsh(asked: Floats, stored: Floats, bits: int) -> Coded:
 
 
 def pca_sign(asked: Floats, stored: Floats, bits: int) -> Coded:
-    """Signs of the first principal components. ValueError when there are fewer than bits."""
+    """Signs of the first principal components. Unsuitable when there are fewer than bits."""
     return _signs(*components(asked, stored, bits))
 
 
 def itq(asked: Floats, stored: Floats, bits: int) -> Coded:
     """Iterative quantization (Gong and Lazebnik 2011): principal components, turned so that signs lose least.
 
-    ValueError when there are fewer components than bits.
+    Unsuitable when there are fewer components than bits.
     """
     asked, stored = components(asked, stored, bits)
     with one_thread() as faiss:
@@ -87,7 +91,7 @@ def opq(asked: Floats, stored: Floats, bits: int) -> Coded:
     # faiss writes beyond its memory when it is to turn fewer rows than there are numbers to turn them to.
     width = min(_WIDE, stored.shape[1] // M, len(stored) // M)
     if width < 1:
-        raise ValueError(
+        raise Unsuitable(
             f"{counted(len(stored), 'picture')} of {stored.shape[1]} features cannot be cut into {M} sub-vectors"
         )
     with one_thread() as faiss:
@@ -108,9 +112,9 @@ def centre(asked: Floats, stored: Floats) -> tuple[Floats, Floats]:
 
 def components(asked: Floats, stored: Floats, count: int) -> tuple[Floats, Floats]:
     """The first principal components of stored (N, F), centred, as asked (Q, count) and stored (N, count) have them.
-    ValueError when there are fewer."""
+    Unsuitable when there are fewer."""
     if min(stored.shape[1], len(stored) - 1) < count:
-        raise ValueError(
+        raise Unsuitable(
             f"{counted(len(stored), 'picture')} of {stored.shape[1]} features {verb(len(stored), 'have')} fewer than "
             f"{count} principal components"
         )
@@ -139,7 +143,7 @@ def shape(count: int, bits: int) -> tuple[int, int]:
     else 16: a collection that is learned from and searched is told apart better by them however small it is."""
     nbits = 8 if bits % 8 == 0 and count >= 1 << 8 else 4
     if count < 1 << nbits:
-        raise ValueError(
+        raise Unsuitable(
             f"{counted(count, 'picture')} {verb(count, 'are')} too few to learn {1 << nbits} codewords"
         )
     return bits // nbits, nbits

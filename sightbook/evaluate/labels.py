@@ -43,7 +43,11 @@ def read_labels(path: Path, junk: str | None = None, column: str | None = None) 
     try:
         text, delimiter = _separated(text)
         reader = csv.DictReader(
-            io.StringIO(text, newline=""), restval="", delimiter=delimiter, skipinitialspace=delimiter != "\t"
+            io.StringIO(text, newline=""),
+            restval="",
+            delimiter=delimiter,
+            skipinitialspace=delimiter != "\t",
+            strict=True,  # else a quote that is not closed would swallow the rows behind it
         )
         columns = [name.strip() for name in reader.fieldnames or []]
         file, labels = _columns(path, columns, junk, column)
@@ -86,13 +90,12 @@ def _text(path: Path) -> str:
 
 
 def _separated(text: str) -> tuple[str, str]:
-    """The text, and what separates its columns: what a line `sep=;` of a spreadsheet says, which is no row, else what
-    the names of the columns are most separated by."""
-    header, line, rest = text.partition("\n")
+    """The text from its first row on, and what separates its columns: what a line `sep=;` of a spreadsheet says, which
+    is no row, else what the names of the columns are most separated by."""
+    text = text.lstrip("\r\n")
+    header, _, rest = text.partition("\n")
     if header.lower().startswith("sep=") and len(header.rstrip("\r")) == len("sep=;"):
         return rest, header[4]
-    while line and not header.strip():
-        header, line, rest = rest.partition("\n")
     return text, max(_DELIMITERS, key=header.count)
 
 
@@ -189,7 +192,10 @@ def match(
             )
         before = found[pictures[0]]
         if before is not None and (before.labels, before.metadata) != (row.labels, row.metadata):
-            raise ConfigError(f"{row.file!r} stands twice in {path} with different content: keep one row")
+            raise ConfigError(
+                f"{row.file!r} stands twice in {path} with different content: keep one row, with several labels in a "
+                "column `labels`, separated by ;"
+            )
         found[pictures[0]] = row
     return found, absent
 

@@ -58,8 +58,6 @@ def definition(name: str) -> Definition:
 
 def check_cut(R: int | None, name: str) -> None:
     """ConfigError when a ranking that is judged by the definition `name` cannot be cut at R."""
-    if R is not None and R < 1:
-        raise ConfigError(f"R is {R}: it counts the top pictures that are judged, give at least 1")
     if R is not None and definition(name).whole:
         raise ConfigError(f"{name} judges the full ranking: leave R out")
 

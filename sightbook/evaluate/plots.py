@@ -28,11 +28,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
         raise ConfigError("this report has no curves to draw: evaluate with details")
     check(folder)
     details = report.details
-    named = {
-        title_of(report, name): curve
-        for name, curve in details.curves.items()
-        if not name.endswith(" symmetric")
-    }
+    named = {title_of(report, name): curve for name, curve in details.curves.items()}
     precision, recall, codewords, answers = (folder / name for name in NAMES)
     draw_precision({name: curve.at for name, curve in named.items()}, precision)
     draw_recall(named, recall)
@@ -50,6 +46,11 @@ def check(folder: Path) -> None:
         raise ConfigError(f"{folder} is a file: give a folder for the plots")
     for name in NAMES:
         refuse_foreign(folder / name)
+    check_drawing()
+
+
+def check_drawing() -> None:
+    """MissingExtra without matplotlib."""
     if find_spec("matplotlib") is None:
         raise MissingExtra("drawing plots", "train")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sightbook.errors import ConfigError
 from sightbook.evaluate.labels import Row, match, read_labels, within
-from sightbook.evaluate.parts import PART_NAMES, find_parts
+from sightbook.evaluate.parts import TEST, find_parts
 from sightbook.evaluate.published import load_cifar10, load_cifar10_ii, load_flickr25k, load_nus_wide_21
 from sightbook.evaluate.split import (
     Heard,
@@ -25,6 +25,8 @@ from sightbook.evaluate.split import (
 from sightbook.words import counted, verb
 
 EVERY = 10  # each so many-th picture is a query where a source has no test part
+# Folders that are no classes. Those of `find_parts` have been found by then.
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
 # (data, labels, junk column, label column, which may be left out) → Split.
@@ -60,17 +62,20 @@ def load_labelled(data: Path, labels: Path | None, junk: str | None, column: str
     """Any labelled pictures: a source with labels, class folders, or a source and a labels CSV. column: where the
     labels are, in the source or the CSV.
 
-    Queries are the `test` part where there is one beside a `train` part, else each tenth labelled picture in key order,
-    beginning with the first.
+    Queries are the `test` part where there is one beside a `train` part, or the `val` part where there is no `test`,
+    else each tenth labelled picture in key order, beginning with the first.
     """
     if junk is not None and labels is None:
         raise ConfigError("the junk rule needs a labels file with that column: give one")
-    found = find_parts(data) or (str(data),)
+    found = find_parts(data) or {"": str(data)}
     notes: list[str] = []
     heard = Heard()
-    rooms = [with_own_labels(part, heard, column if labels is None else None) for part in found]
+    rooms = [with_own_labels(part, heard, column if labels is None else None) for part in found.values()]
     if labels is not None:
-        rooms = _with_csv(rooms, read_labels(labels, junk, column), labels, notes, [data, *map(Path, found)])
+        rows = read_labels(labels, junk, column)
+        rooms = _with_csv(
+            dict(zip(found, rooms, strict=True)), rows, labels, notes, [data, *map(Path, found.values())]
+        )
         heard.notes.clear()
     elif not any(picture.labels for room in rooms for picture in room):
         if column is None:
@@ -78,8 +83,17 @@ def load_labelled(data: Path, labels: Path | None, junk: str | None, column: str
         classes = {picture.labels for room in rooms for picture in room} - {()}
         if not classes:
             raise ConfigError(_no_labels(data, heard.columns, column))
+        names = sorted({name for some in classes for name in some})
+        if {name.lower() for name in names} <= _PARTS:
+            raise ConfigError(
+                f"the folders of {data} ({', '.join(names)}) are parts of a collection, not classes: call them train "
+                "and test, each with a folder for each class, or give a CSV file with the columns file,label"
+            )
         notes.append(f"labels are the names of the {counted(len(classes), 'folder')} the pictures lie in")
     if len(rooms) == 2:
+        asking = list(found)[1]
+        if asking != TEST:
+            notes.append(f"there is no part called {TEST}: the queries are those of {asking}")
         return labelled_only(rooms[1], rooms[0], notes, heard)
     known = [picture for picture in rooms[0] if picture.labels]
     queries = known[::EVERY]
@@ -114,14 +128,15 @@ PROTOCOLS = {
 
 
 def _with_csv(
-    rooms: list[list[LabelledPicture]],
+    rooms: dict[str, list[LabelledPicture]],
     rows: list[Row],
     labels: Path,
     notes: list[str],
     places: Sequence[Path],
 ) -> list[list[LabelledPicture]]:
+    """The pictures of each part, by its name, with what the rows say."""
     names = []
-    for room, part in zip(rooms, PART_NAMES if len(rooms) == 2 else ("",), strict=True):
+    for part, room in rooms.items():
         for picture in room:
             path = picture.entry.path
             names.append((f"{part}/{path}", path) if part else (path,))
@@ -135,7 +150,7 @@ def _with_csv(
         files = f"{counted(len(absent), 'file')} in {labels.name} {verb(len(absent), 'are')}"
         notes.append(f"{files} not among the pictures, such as {absent[0]!r}")
     row_of = iter(found)
-    return [[_described(picture, next(row_of)) for picture in room] for room in rooms]
+    return [[_described(picture, next(row_of)) for picture in room] for room in rooms.values()]
 
 
 def _described(picture: LabelledPicture, row: Row | None) -> LabelledPicture:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sightbook.errors import ConfigError, SourceError
-from sightbook.evaluate.parts import find_parts
+from sightbook.evaluate.parts import TEST, find_parts
 from sightbook.evaluate.split import (
     Heard,
     LabelledPicture,
@@ -52,7 +52,7 @@ def load_cifar10(data: Path, labels: Path | None, junk: str | None, column: str 
     if not data.exists():
         raise SourceError(f"there is nothing at {data}: check the path, or {_CIFAR10}")
     parts = find_parts(data)
-    if parts is None:
+    if parts is None or TEST not in parts:
         if any((base / "data_batch_1").exists() for base in (data, data / "cifar-10-batches-py")):
             raise ConfigError(
                 f"{data} holds the Python version of CIFAR-10, which is pickled, and pickles can run programs: "
@@ -60,7 +60,7 @@ def load_cifar10(data: Path, labels: Path | None, junk: str | None, column: str 
             )
         raise ConfigError(f"{data} holds no train and test parts: {_CIFAR10}")
     heard = Heard()
-    database, queries = (with_own_labels(part, heard) for part in parts)
+    database, queries = (with_own_labels(part, heard) for part in parts.values())
     if not any(picture.labels for picture in (*database, *queries)):
         database, queries = with_folders_as_labels(database), with_folders_as_labels(queries)
     return labelled_only(queries, database, (), heard)
@@ -94,7 +94,7 @@ def load_flickr25k(data: Path, labels: Path | None, junk: str | None, column: st
     heard = Heard()
     for entry in _entries(images, heard):
         stem, _, _ = entry.path.rpartition("/")[2].removeprefix("im").rpartition(".")
-        if stem.isdigit():
+        if stem.isdecimal():
             pictures.append(LabelledPicture(entry, tuple(named.pop(int(stem), []))))
     notes = (
         []
@@ -121,12 +121,10 @@ def load_nus_wide_21(data: Path, labels: Path | None, junk: str | None, column: 
     truth = _file(data, ("Groundtruth/AllLabels", "AllLabels", "Groundtruth"), _NUS_WIDE)
     counts: dict[str, list[int]] = {}
     for path in sorted(truth.glob("Labels_*.txt")):
-        rows = [i for i, line in enumerate(_lines(path)) if line == "1"]
-        if len(_lines(path)) != len(listed):
-            raise SourceError(
-                f"{path} has {len(_lines(path))} lines, the image list {len(listed)}: {_NUS_WIDE}"
-            )
-        counts[path.stem.removeprefix("Labels_")] = rows
+        said = _lines(path)
+        if len(said) != len(listed):
+            raise SourceError(f"{path} has {len(said)} lines, the image list {len(listed)}: {_NUS_WIDE}")
+        counts[path.stem.removeprefix("Labels_")] = [i for i, line in enumerate(said) if line == "1"]
     if len(counts) < NUS_CLASSES:
         raise SourceError(
             f"{truth} holds {counted(len(counts), 'file')} Labels_*.txt, 21 are needed: {_NUS_WIDE}"

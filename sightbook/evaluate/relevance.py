@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,9 @@ Labels = Collection[str]  # of one picture, at least one
 class Truth:
     """What the labels say about Q queries and N database pictures in id order.
 
-    query, database: class numbers (Q,), (N,) int64, or bit sets (Q, W), (N, W) uint64. query_group, database_group:
-    numbers of the junk column's values, (Q,), (N,) int64, -1 for "no value", or None without a junk rule.
+    query, database: class numbers (Q,), (N,) int64, or bit sets (Q, W), (N, W) uint64, word by word in
+    memory. query_group, database_group: numbers of the junk column's values, (Q,), (N,) int64, -1 for "no value", or
+    None without a junk rule.
     """
 
     query: NDArray[np.int64] | NDArray[np.uint64]
@@ -59,8 +59,7 @@ class Truth:
 
     def hits(self, start: int, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each ranked picture is relevant: ids (q, depth) of the queries from `start` on; -1 is not."""
-        query = self.query[start : start + len(ids), None]
-        return self._same(query, self.database[np.maximum(ids, 0)]) & (ids >= 0)
+        return self._same(slice(start, start + len(ids)), np.maximum(ids, 0)) & (ids >= 0)
 
     def junk(self, start: int, stop: int) -> NDArray[np.bool_] | None:
         """The junk of the queries start … stop-1, (stop - start, N) bool, or None when there is no junk rule."""
@@ -83,21 +82,25 @@ class Truth:
         _, first, kind = np.unique(np.hstack(facts), axis=0, return_index=True, return_inverse=True)
         relevant, ranked = np.zeros(len(first), np.int64), np.full(len(first), N, np.int64)
         for number, q in enumerate(first.tolist()):
-            same = self._same(self.query[q], self.database)
+            same = self._same(slice(q, q + 1), slice(None))
             junk = self.junk(q, q + 1)
             if junk is not None:
-                same &= ~junk[0]
+                same &= ~junk
                 ranked[number] -= junk.sum()
             relevant[number] = same.sum()
         return relevant[kind.ravel()], ranked[kind.ravel()]
 
-    def _same(self, query: NDArray[Any], database: NDArray[Any]) -> NDArray[np.bool_]:
-        """Whether pictures share a label; class numbers (…) or bit sets (…, W)."""
+    def _same(self, queries: slice, places: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
+        """Whether queries (q,) share a label with the pictures at places, (q, n) or all. One word of the bit sets after
+        the other: thousands of labels then take no more memory than a few."""
         same: NDArray[np.bool_]
         if self.query.ndim == 1:
-            same = query == database
+            same = self.query[queries, None] == self.database[places]
         else:
-            same = ((query & database) != 0).any(axis=-1)
+            words = zip(self.query.T, self.database.T, strict=True)
+            same = reduce(
+                np.logical_or, ((asked[queries, None] & stored[places]) != 0 for asked, stored in words)
+            )
         return same
 
 
@@ -106,8 +109,8 @@ def _class_numbers(rows: Sequence[Labels], numbers: dict[str, int]) -> NDArray[n
 
 
 def _bit_sets(rows: Sequence[Labels], numbers: dict[str, int]) -> NDArray[np.uint64]:
-    bits = np.zeros((len(rows), (len(numbers) + 63) // 64), np.uint64)
-    for row, names in zip(bits, rows, strict=True):
+    words = np.zeros(((len(numbers) + 63) // 64, len(rows)), np.uint64)
+    for place, names in enumerate(rows):
         for name in names:
-            row[numbers[name] // 64] |= np.uint64(1 << (numbers[name] % 64))
-    return bits
+            words[numbers[name] // 64, place] |= np.uint64(1 << (numbers[name] % 64))
+    return words.T

@@ -9,20 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.arguments import flag, function, model_like, optional, path_like, takes, text, texts, whole
+from sightbook.arguments import count, flag, function, model_like, optional, path_like, takes, text, texts
 from sightbook.codes.oracle import score
 from sightbook.codes.scale import Scale
 from sightbook.cores import cores
 from sightbook.errors import ConfigError
-from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, Unsuitable, named
+from sightbook.evaluate.baselines import BASELINES, CHANCE, CLASSIC, USUAL, Baseline, named
+from sightbook.evaluate.classic import Unsuitable
 from sightbook.evaluate.details import QUERIES, Details, Sample, samples, usage
 from sightbook.evaluate.metrics import DEFAULT, check_cut, definition
+from sightbook.evaluate.parts import place
 from sightbook.evaluate.protocols import Protocol
 from sightbook.evaluate.protocols import protocol as protocol_named
 from sightbook.evaluate.ranking import code_ranker
@@ -48,8 +49,8 @@ def _models(value: Any, name: str) -> list[Any]:
 
 @takes(
     model=model_like, protocol=text, data=path_like, labels=optional(path_like), against=_models,
-    R=optional(whole), junk=optional(text), ap_definition=text, baselines=texts, validation=flag, jobs=optional(whole),
-    details=flag, listener=function,
+    R=optional(count), junk=optional(text), label_column=optional(text), ap_definition=text, baselines=texts,
+    validation=flag, jobs=optional(count), details=flag, listener=function,
 )  # fmt: skip
 def evaluate(
     model: Model | AnyPath,
@@ -87,12 +88,10 @@ def evaluate(
     whole = definition(ap_definition).whole
     baselines = named(baselines)
     check_cut(R, ap_definition)
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs is {jobs}: give at least 1")
     models = [each if isinstance(each, Model) else Model.open(each) for each in (model, *against)]
     for each in models:
         each.check()
-    split = rule.load(Path(data), None if labels is None else Path(labels), junk, label_column)
+    split = rule.load(place(data), None if labels is None else place(labels), junk, label_column)
     if not rule.official:
         refuse_shared(split)
     if validation:

@@ -69,13 +69,18 @@ class Split:
 
 
 def by_chance(pictures: Iterable[LabelledPicture]) -> list[LabelledPicture]:
-    """A fixed random order: that of a hash of the picture's own name, which is the same wherever it lies."""
+    """A fixed random order: that of a hash of the picture's own name, which is the same wherever it lies. Pictures of
+    one name, as numbered ones in class folders, follow a hash of their path: else each tenth could be of one class."""
 
-    def drawn(picture: LabelledPicture) -> bytes:
-        name = picture.entry.path.rpartition("/")[2].lower()
-        return blake2b(name.encode("utf-8", "surrogatepass")).digest()
+    def drawn(picture: LabelledPicture) -> tuple[bytes, bytes]:
+        path = picture.entry.path.lower()
+        return _hash(path.rpartition("/")[2]), _hash(path)
 
     return sorted(pictures, key=drawn)
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def each_class(
@@ -165,7 +170,8 @@ def labelled_only(
                 f"there is no labelled {name}: at least two labelled pictures are needed, better hundreds"
             )
     notes = [*notes, *heard.notes, *empty_classes(*kept)]
-    common = set.intersection(*(set(picture.labels) for part in kept for picture in part))
+    first, *others = (picture.labels for part in kept for picture in part)
+    common = set(first).intersection(*others)
     if common:
         notes.append(f"every picture has the label {min(common)}: any order of the answers is right")
     left_out = LeftOut(heard.left_out.groups)

@@ -17,18 +17,15 @@ from sightbook.evaluate.classic import Coded, centre, products, shape
 _SAMPLE = 1 << 14  # pictures that k-means learns from: 64 a codeword
 
 
-def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int) -> Coded | None:
-    """Thumbnails (Q, 192), (N, 192) uint8 → codes of `bits` bits; None when the database is too small to learn them.
+def quantize(queries: NDArray[np.uint8], database: NDArray[np.uint8], bits: int) -> Coded:
+    """Thumbnails (Q, 192), (N, 192) uint8 → codes of `bits` bits. Unsuitable when the
+    database is too small to learn them.
 
     Of length 1, less the database's mean, and of length 1 again (the cosine of centred thumbnails); rotated and cut by
     PCA.
     """
     N = len(database)
-    if N < 16 or bits % 4:
-        return None
     M, nbits = shape(N, bits)
-    if database.shape[1] < M:
-        return None
     asked, stored = centre(queries.astype(np.float32), database.astype(np.float32))
     axes = _axes(stored, M, min(bits, database.shape[1]) // M)
     chosen = np.sort(np.random.default_rng(SEED).choice(N, min(N, _SAMPLE), replace=False))

@@ -123,6 +123,9 @@ class ModelConfig:
             content["mean"], content["std"] = tuple(content["mean"]), tuple(content["std"])
             content["nested"] = tuple(content.get("nested", ()))
             config = cls(**{key: value for key, value in content.items() if key in known})
+            for name in ("network", "trained", "verdict", "files"):
+                if not isinstance(getattr(config, name), dict):
+                    raise ValueError(f"{name} is {getattr(config, name)!r}, no section of facts")
             for name in ("M", "K", "D"):
                 if type(getattr(config, name)) is not int or getattr(config, name) < 1:
                     raise ValueError(f"{name} is {getattr(config, name)!r}, no number of 1 or more")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sightbook.benchmark import plots
 from sightbook.benchmark.cell import Cell
 from sightbook.benchmark.plan import Plan, read_plan
+from sightbook.benchmark.results import Results
 from sightbook.errors import ConfigError
+from sightbook.learn import resolve
 
 PLAN = """
 title: A comparison
@@ -161,3 +165,124 @@ def test_what_a_cell_in_closed_form_may_not_say(cell: str, says: str, tmp_path: 
     with pytest.raises(ConfigError) as caught:
         read_plan(write(tmp_path, CLOSED.replace("{backbone: builtin}", cell)))
     assert says in str(caught.value)
+
+
+GRIDS = """
+title: Names that begin alike
+protocol: labelled
+data: somewhere
+bits: [16]
+cells:
+  own-x: {backbone: builtin}
+grids:
+  own:
+    cell: {backbone: builtin}
+    over: {strength.own: [0.1, 0.3]}
+  own-two:
+    cell: {backbone: builtin}
+    over: {strength.own: [0.5, 0.7]}
+"""
+
+
+def test_a_grid_holds_its_own_cells_and_no_others_whatever_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = read_plan(write(tmp_path, GRIDS))
+    members = {grid: [name for name, _ in plan.members(grid)] for grid in plan.grids}
+    assert members == {
+        "own": ["own-own_0.1", "own-own_0.3"],
+        "own-two": ["own-two-own_0.5", "own-two-own_0.7"],
+    }
+    assert list(plan.all_cells) == ["own-x", *members["own"], *members["own-two"]]
+    shares = {
+        "own-x": 0.9,
+        "own-own_0.1": 0.1,
+        "own-own_0.3": 0.3,
+        "own-two-own_0.5": 0.5,
+        "own-two-own_0.7": 0.7,
+    }
+    runs = {name: {"cell": name, "bits": 16, "seed": 0, "map": share} for name, share in shares.items()}
+    drawn: dict[str, list[str]] = {}
+
+    def note(figure: Any, path: Path) -> None:
+        drawn[path.name] = [text.get_text() for text in figure.axes[0].texts]
+
+    monkeypatch.setattr(plots, "save", note)
+    found = Results(tmp_path / "r.json", plan, runs)
+    for grid in plan.grids:
+        assert plots._grid_of(grid)(found, tmp_path / grid)
+    assert drawn == {"own": ["0.100", "0.300"], "own-two": ["0.500", "0.700"]}
+    assert plots._singles(found) == ["own-x"]
+
+
+def test_values_of_a_grid_become_names_of_folders(tmp_path: Path) -> None:
+    over = "over: {features.folder: [/a b/c, 'd/e'], size: [[32], {x: 1}]}"
+    plan = read_plan(write(tmp_path, GRIDS.replace("over: {strength.own: [0.5, 0.7]}", over)))
+    assert [name for name, _ in plan.members("own-two")] == [
+        "own-two-folder__a_b_c-size__32_", "own-two-folder__a_b_c-size__x_1_", "own-two-folder_d_e-size__32_",
+        "own-two-folder_d_e-size__x_1_",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("[0.1, 0.3]", "[0.1, 0.10]"), "two cells are called 'own-own_0.1': rename one"),
+        (("own-x:", "own-own_0.3:"), "two cells are called 'own-own_0.3': rename one"),
+        (
+            ("over: {strength.own: [0.1, 0.3]}", "over: {seed: [1, 2]}"),
+            "own-seed_1 has seed among its settings",
+        ),
+        (
+            ("own-x: {", "own-x: {settings: {bits: 32, method: rcq}, "),
+            "own-x has bits, method among its settings",
+        ),
+        (
+            ("own-x: {", "own-x: {settings: {epochs: 3}, "),
+            "own-x has epochs among its settings: say it as a key",
+        ),
+        (
+            ("bits: [16]", "bits: [16]\nsettings: {seed: 3}"),
+            "the plan has seed among its settings: say it as a key",
+        ),
+        (
+            ("bits: [16]", "bits: [16]\nsettings: {bacth: 3}"),
+            "the plan has bacth among its settings, which is none",
+        ),
+        (
+            ("own-x: {", "own-x: {settings: {strenght.own: 1}, "),
+            "own-x has strenght.own among its settings, which is none",
+        ),
+        (("bits: [16]", "bits: []"), "bits Tuple should have at least 1 item"),
+    ],
+)
+def test_names_and_settings_that_would_mislabel_a_figure_are_refused(
+    change: tuple[str, str], says: str, tmp_path: Path
+) -> None:
+    assert change[0] in GRIDS
+    with pytest.raises(ConfigError) as caught:
+        read_plan(write(tmp_path, GRIDS.replace(*change)))
+    assert says in str(caught.value)
+
+
+def test_a_cell_with_nothing_said_is_one(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path, PLAN.replace("${PLACE}", "x").replace("ours: {}", "ours:")))
+    assert plan.all_cells["ours"].method == "rcq"
+
+
+@pytest.mark.parametrize("text", ["title: 2024-99-99", "title: 0b_", "title: [", "title: \ud800"])
+def test_what_is_no_yaml_is_said(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(ConfigError, match=r"plan\.yaml is not YAML"):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("text", ["- a", "yes: 1", "1: 2", "a"])
+def test_keys_that_are_no_names_are_said(text: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"plan\.yaml must hold settings as key: value lines, each key a name"
+    ):
+        read_plan(write(tmp_path, text))
+    with pytest.raises(ConfigError, match="each key a name"):
+        resolve("nowhere", config=tmp_path / "plan.yaml")

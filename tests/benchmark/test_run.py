@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sightbook
 from sightbook.benchmark import make, tables
 from sightbook.benchmark.circumstances import circumstances
 from sightbook.benchmark.page import write_page
@@ -18,7 +20,9 @@ from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
 from sightbook.benchmark.tables import mean, one_table
 from sightbook.catalogue.lock import writer_lock
-from sightbook.errors import ConfigError, LibraryError
+from sightbook.cli.benchmark import benchmark as command
+from sightbook.cli.guard import guarded
+from sightbook.errors import ConfigError, LibraryError, MissingExtra
 from tests.evaluate.collections import draw, write_parquet
 
 PLAN = """
@@ -375,3 +379,43 @@ def test_baselines_of_features_stand_once_where_they_agree_and_by_cell_where_not
 )
 def test_a_gpu_is_named_where_there_is_none(trained: dict[str, Any], accelerator: str | None) -> None:
     assert circumstances(trained)["machine"]["accelerator"] == accelerator
+
+
+def test_a_commit_is_that_of_the_program_not_of_a_repository_it_is_installed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in ("init -q", "-c user.name=n -c user.email=e commit -q --allow-empty -m theirs"):
+        subprocess.run(["git", "-C", str(tmp_path), *words.split()], check=True)
+    installed = tmp_path / ".venv" / "sightbook"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    monkeypatch.setattr(sightbook, "__file__", str(installed / "__init__.py"))
+    found = circumstances({"device": "cpu"})
+    assert (found["commit"], found["changed"]) == (None, None)
+    subprocess.run(["git", "-C", str(tmp_path), "add", "-f", str(installed)], check=True)
+    found = circumstances({"device": "cpu"})
+    assert len(found["commit"]) == 40 and found["changed"], "a checkout of the program, with changes"
+
+
+def test_with_a_failed_run_json_is_one_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Summary(
+        tmp_path / "r.json", tmp_path / "p.md", ("a-16-seed0",), (), (("b-16-seed0", "no such network"),)
+    )
+    monkeypatch.setattr("sightbook.benchmark.run.benchmark", lambda *rest, **options: made)
+    with pytest.raises(SystemExit) as leaving:
+        guarded(command)(plan=Path("x.yaml"), as_json=True)
+    out, err = capsys.readouterr()
+    assert (leaving.value.code, json.loads(out)["ran"]) == (1, ["a-16-seed0"])
+    assert err == "sightbook: 1 run failed, such as b-16-seed0: no such network\n"
+
+
+def test_a_missing_package_for_the_plots_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path / "p")
+    monkeypatch.setattr("sightbook.evaluate.plots.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="drawing plots needs packages"):
+        place.run()
+    assert not (place.folder / "runs").exists()

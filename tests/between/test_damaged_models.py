@@ -65,6 +65,9 @@ def test_one_other_bit_is_found_before_anything_is_made(
         ({"M": 0}, "config.json is damaged .M is 0, no number of 1 or more.: restore it or train again"),
         ({"D": "x"}, "config.json is damaged .D is 'x', no number of 1 or more."),
         ({"K": True}, "config.json is damaged .K is True"),
+        ({"files": []}, r"config.json is damaged .files is \[\], no section of facts"),
+        ({"network": None}, "config.json is damaged .network is None"),
+        ({"verdict": "x"}, "config.json is damaged .verdict is 'x'"),
         ({"frame": {"size": -1, "resize": 16}}, "config.json is damaged .The frame's size .-1. must be"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sightbook.benchmark import make
 from sightbook.benchmark.cell import Cell
 from sightbook.benchmark.compare import comparisons, paired, unpaired
 from sightbook.benchmark.data import digest_of, weights_of
@@ -16,7 +17,7 @@ from sightbook.benchmark.page import write_page
 from sightbook.benchmark.plan import Plan
 from sightbook.benchmark.results import Results
 from sightbook.benchmark.run import Summary, benchmark
-from sightbook.errors import SourceError
+from sightbook.errors import ConfigError, SourceError
 from sightbook.evaluate.protocols import protocol
 from sightbook.progress import Notice, silent
 from tests.pictures import write_photos
@@ -185,20 +186,17 @@ def test_results_of_before_digests_count_and_say_so(place: Place) -> None:
         "- do not tell which pictures they are of, their numbers are the same: far/16/0, near/16/0"
         in (place.folder / "page.md").read_text()
     )
-    assert set(comparisons(place.results(), Plan.model_validate(content["plan"]))) == {("far", 16)}
+    assert set(comparisons(place.results())) == {("far", 16)}
     place.plan.write_text(
         place.plan.read_text() + "  third: {backbone: builtin, settings: {strength.own: 0.7}}\n"
     )
     assert place.run().ran == ("third-16-seed0",)
     found = place.results()
-    plan = Plan.model_validate(found.plan)
-    assert set(comparisons(found, plan)) == {("far", 16)}, (
-        "an unknown collection is not paired with a known one"
-    )
-    assert unpaired(found, plan) == ["third/16/0"]
+    assert set(comparisons(found)) == {("far", 16)}, "an unknown collection is not paired with a known one"
+    assert unpaired(found) == ["third/16/0"]
     assert (
-        "Not compared with near, since their queries may be others (cell/bits/seed): third/16/0."
-        in (place.folder / "page.md").read_text()
+        "Not compared with near, since their queries may be others, or are not known one by one "
+        "(cell/bits/seed): third/16/0." in (place.folder / "page.md").read_text()
     )
     more_pictures(place)
     place.run(only="near")
@@ -244,8 +242,9 @@ def test_weights_of_a_local_backbone_count(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"two")
     assert weights_of(cell) != first
     assert weights_of(Cell(backbone="builtin")) is None and weights_of(Cell()) is None
+    plan = Plan(title="x", protocol="labelled", data="d", cells={"a": {"backbone": "builtin"}})
     results = Results(
-        tmp_path / "x.json", {}, {"d": {"cell": "a", "data": "1", "weights": first, "digest": "d"}}
+        tmp_path / "x.json", plan, {"d": {"cell": "a", "data": "1", "weights": first, "digest": "d"}}
     )
     assert results.settle("1", (1, 1), {"a": weights_of(cell)}) == (1, 0) and results.runs == {}
     assert results.settle("1", (1, 1), {"a": first}) == (0, 0) and list(results.runs) == ["d"]
@@ -262,8 +261,85 @@ def test_the_projects_own_results_are_read_and_count_as_finished(
     for name in ("cifar10-cpu", "cifar10-cpu-30", "clip-batch"):
         found = Results.open(RESULTS / f"{name}.json")
         count = len(found.runs)
-        declared = {run.digest for run in Plan.model_validate(found.plan).runs()}
+        declared = {run.digest for run in found.plan.runs()}
         assert count > 0
         assert found.settle("new", (10_000, 50_000), {}) == (0, count)
         assert declared & set(found.runs), "declared anew, they are the same runs"
         assert found.settle("new", (9_999, 50_000), {}) == (count, 0)
+
+
+def test_pictures_that_change_while_a_run_is_made_end_the_experiment(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.plan.write_text(
+        place.plan.read_text() + "  third: {backbone: builtin, settings: {strength.own: 0.7}}\n"
+    )
+    original = make.evaluate
+
+    def changing(*rest: Any, **options: Any) -> Any:
+        another_label(place)
+        return original(*rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "evaluate", changing)
+        with pytest.raises(SourceError, match=r"pictures or labels of .* changed while the experiment ran"):
+            place.run()
+    assert {run["cell"] for run in place.results().runs.values()} == {"near", "far"}, (
+        "no figure of mixed data"
+    )
+    assert place.run().ran == ("near-16-seed0", "far-16-seed0", "third-16-seed0")
+    assert len({run["data"] for run in place.results().runs.values()}) == 1
+
+
+@pytest.mark.parametrize("labels", ["the same", "others"])
+def test_runs_that_another_call_made_meanwhile_are_kept(place: Place, labels: str) -> None:
+    ours = place.results()
+    place.plan.write_text(
+        place.plan.read_text() + "  third: {backbone: builtin, settings: {strength.own: 0.7}}\n"
+    )
+    if labels == "others":
+        another_label(place)
+    place.run(only="third")
+    ours.save()
+    found = place.results()
+    third = found.runs if labels == "the same" else found.aside
+    assert [run["cell"] for run in third.values()][-1] == "third"
+    assert len(found.runs) + len(found.aside) == 3 == len(found.ap)
+
+
+def test_a_baseline_that_came_later_is_told(place: Place) -> None:
+    place.plan.write_text(place.plan.read_text().replace("baselines: []", "baselines: [float, itq]"))
+    assert place.run().ran == ()
+    assert place.heard("2 finished runs have no baseline itq: delete") and place.heard("no baseline float")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
+def test_figures_by_query_that_are_damaged_cost_the_comparison_and_it_is_told(
+    place: Place, content: bytes
+) -> None:
+    (place.folder / "r" / "toy.npz").write_bytes(content)
+    assert place.run().kept == ("near-16-seed0", "far-16-seed0")
+    assert "or are not known one by one (cell/bits/seed): far/16/0." in (place.folder / "page.md").read_text()
+
+
+def test_results_that_cannot_be_drawn_are_named_before_anything_is_made(place: Place) -> None:
+    content = json.loads((place.folder / "r" / "toy.json").read_text())
+    content["plan"]["cells"]["far"]["method"] = "uninstalled"
+    (place.folder / "r" / "other.json").write_text(json.dumps(content))
+    place.plan.write_text(
+        place.plan.read_text() + "  third: {backbone: builtin, settings: {strength.own: 0.7}}\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"the plan in .*other\.json does not fit .*'uninstalled' is unknown"
+    ):
+        place.run()
+    assert len(place.results().runs) == 2
+
+
+def test_labels_in_a_column_that_the_plan_names(place: Place) -> None:
+    text = (place.folder / "labels.csv").read_text().replace("file,label", "file,kind")
+    (place.folder / "labels.csv").write_text(text)
+    place.plan.write_text(place.plan.read_text() + "label_column: kind\n")
+    assert place.run().kept == ("near-16-seed0", "far-16-seed0"), "the labels are the same"
+    (place.folder / "labels.csv").write_text(text.replace("rows", "lines"))
+    assert place.run().ran == ("near-16-seed0", "far-16-seed0")

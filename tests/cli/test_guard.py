@@ -55,6 +55,12 @@ def ending(
             ModuleNotFoundError("No module", name="torch"),
             'torch is not installed: pip install "sightbook[train]"',
         ),
+        (LibraryError("lib/two  blanks.jpg is no picture"), "lib/two  blanks.jpg is no picture"),
+        (
+            OSError(errno.ESTALE, "Stale file handle", "nfs/a"),
+            "nfs/a: the network drive does not answer: mount it again and run the same command again",
+        ),
+        (OSError(errno.ELOOP, "Too many levels", "l"), "l: links lead in a circle: check the name"),
         (MemoryError(), "the machine is out of memory: close other programs or use fewer --jobs"),
     ],
 )

@@ -127,6 +127,21 @@ def test_own_pictures_with_labels_are_measured_by_them(own: Path, tmp_path: Path
     assert "query's label" in report.text()
 
 
+def test_own_pictures_that_cannot_be_judged_end_in_the_verdict(own: Path, tmp_path: Path) -> None:
+    rows = [
+        {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": number % 12}
+        for number, path in enumerate(sorted(own.glob("*.png")))
+    ]
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0]]), tmp_path / "own.parquet")
+    heard: list[str] = []
+    report = run(
+        tmp_path / "demo", data=str(tmp_path / "own.parquet"), minutes=0.005, settings=QUICK,
+        listener=lambda event: heard.append(getattr(event, "text", "")),
+    )  # fmt: skip
+    assert report.map is None and report.verdict in report.text() and report.sheet.is_file()
+    assert any("Not judged: 1 query picture is in the database as well" in text for text in heard)
+
+
 def test_own_photos_are_learned_from_as_train_would(tmp_path: Path) -> None:
     """By the built-in network, in closed form: there is no untrained network to stand beside it."""
     write_photos(tmp_path / "photos", 24, side=96)
@@ -155,6 +170,13 @@ def test_a_source_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         run(tmp_path / "demo", data=str(tmp_path / "nowhere"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_vectors_are_named_and_leave_no_folder(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.eye(4))
+    with pytest.raises(SourceError, match="holds vectors, and the demo shows pictures: learn from them by"):
+        run(tmp_path / "demo", data=str(tmp_path / "x.npy"))
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:

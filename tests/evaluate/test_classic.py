@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sightbook.evaluate import classic
-from sightbook.evaluate.classic import Coded, itq, lsh, opq, pca_sign, pq, unit, whitened
+from sightbook.evaluate.classic import Coded, Unsuitable, itq, lsh, opq, pca_sign, pq, unit, whitened
 from sightbook.evaluate.ranking import code_scorer, rank
 
 CODES = {"lsh": lsh, "pca-sign": pca_sign, "itq": itq, "pq": pq, "opq": opq}
@@ -152,7 +152,7 @@ def test_a_rotation_is_learned_from_fewer_pictures_than_features() -> None:
     ],
 )
 def test_what_cannot_be_learned_says_why(learn: object, count: int, bits: int, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(Unsuitable, match=reason):
         learn(features(3, 1), features(count), bits)  # type: ignore[operator]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,62 @@ def test_an_unknown_protocol_is_refused_with_the_names() -> None:
         ("nus-wide-21", 5000, (2_100, 193_734)),
         ("labelled", 100, None),
     ]
+
+
+@pytest.mark.parametrize(("name", "told"), [("test", False), ("val", True), ("validation", True)])
+def test_a_part_called_val_asks_where_there_is_no_test(tmp_path: Path, name: str, told: bool) -> None:
+    for part, some in (("train", DRAWN[:20]), (name, DRAWN[20:])):
+        write_files(tmp_path / part, {f"{KINDS[k]}/{i}.png": data for i, (data, k) in enumerate(some)})
+    split = load_labelled(tmp_path, None, None)
+    assert (len(split.queries), len(split.database)) == (10, 20)
+    assert {label for picture in split.database for label in picture.labels} == set(KINDS)
+    assert (f"there is no part called test: the queries are those of {name}" in split.notes) == told
+    labels = [[f"{name}/{p.entry.path}", "x"] for p in split.queries] + [
+        [p.entry.path, "y"] for p in split.database
+    ]
+    listed = load_labelled(tmp_path, write_csv(tmp_path / "l.csv", ["file", "label"], labels), None)
+    assert {p.labels for p in listed.queries} == {("x",)}
+    with pytest.raises(ConfigError, match="holds no train and test parts") if told else nullcontext():
+        load_cifar10(tmp_path, None, None)
+
+
+@pytest.mark.parametrize("names", [("Training", "Test"), ("train",), ("training", "dev", "Validation")])
+def test_folders_that_are_parts_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        write_files(
+            tmp_path / "p" / name, {f"{KINDS[k]}/{i}.png": data for i, (data, k) in enumerate(DRAWN[:6])}
+        )
+    with pytest.raises(
+        ConfigError, match=rf"\({', '.join(sorted(names))}\) are parts of a collection, not classes"
+    ):
+        load_labelled(tmp_path / "p", None, None)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_a_validation_cut_of_numbered_class_folders_asks_for_every_class(
+    tmp_path: Path, classes: int
+) -> None:
+    for kind in KINDS[:classes]:
+        write_files(tmp_path / kind, {f"{i:03d}.png": DRAWN[i % 30][0] + bytes([i]) for i in range(60)})
+    split = load_labelled(tmp_path, None, None).validation()
+    assert {p.labels for p in split.queries} == {(kind,) for kind in KINDS[:classes]}
+    assert len(split.queries) == -(-(60 * classes - 6 * classes) // 10)
+
+
+def test_a_quote_that_is_not_closed_loses_no_row_silently_and_lines_before_the_names_are_nothing(
+    tmp_path: Path,
+) -> None:
+    write_files(tmp_path / "p", FILES)
+    rows = "".join(f"{name},a\n" for name in FILES)
+    listed = tmp_path / "l.csv"
+    for text in (f'file,label\n00.png,"a\n{rows}', f'file,label\n"00.png,a\n{rows}'):
+        listed.write_text(text)
+        with pytest.raises(SourceError, match=r"l\.csv is damaged at line \d+ \(unexpected end of data\)"):
+            load_labelled(tmp_path / "p", listed, None)
+    for text in (
+        f"\n\r\nfile,label\n{rows}",
+        "file,label\n" + rows.replace(",a", ',5" inch'),
+        f"\nfile;label\n{rows}",
+    ):
+        listed.write_text(text.replace(",", ";") if ";" in text else text)
+        assert len(load_labelled(tmp_path / "p", listed, None).database) == 27

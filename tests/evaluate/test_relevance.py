@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 
 from sightbook.evaluate.relevance import Truth
@@ -34,3 +36,20 @@ def test_junk_shares_the_querys_value_and_no_value_is_no_group() -> None:
     assert truth.counts[0].tolist() == [1, 2, 2]
     assert truth.counts[1].tolist() == [1, 3, 3]
     assert Truth.of([["a"]], [["a"]]).junk(0, 1) is None
+
+
+def test_thousands_of_labels_take_no_more_memory_than_a_few() -> None:
+    def peak(labels: int) -> int:
+        names = [[f"{i % labels}", f"{(7 * i + 1) % labels}"] for i in range(labels)]
+        truth = Truth.of(names, names)
+        ids = np.tile(np.arange(500), (100, 1))
+        tracemalloc.start()
+        try:
+            hits = truth.hits(0, ids)
+            found = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert hits.sum() == sum(bool(set(a) & set(b)) for a in names[:100] for b in names[:500])
+        return found
+
+    assert peak(6400) < 1.5 * peak(640)

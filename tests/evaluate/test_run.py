@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -279,12 +280,13 @@ def test_a_query_without_relevant_pictures_counts_zero_and_is_told(model: Model,
     ("arguments", "says"),
     [
         ({"R": 49}, "R is 49, but the database holds 48 pictures"),
-        ({"R": 0}, "R is 0: .* at least 1"),
+        ({"R": 0}, "R is 0: give a whole number, 1 or more"),
         ({"R": 5, "ap_definition": "trapezoid"}, "judges the full ranking: leave R out"),
         ({"ap_definition": "iv"}, "unknown definition of average precision 'iv'"),
         ({"baselines": ["simhash"]}, "unknown baseline 'simhash': use any of float, thumbnail, features"),
         ({"protocol": "cifar"}, "unknown protocol 'cifar'"),
-        ({"jobs": 0}, "jobs is 0"),
+        ({"jobs": 0}, "jobs is 0: give a whole number, 1 or more"),
+        ({"label_column": 3}, "label_column is 3 .int.: give a text"),
         ({"junk": "sender"}, "leave the labels file and the junk rule out"),
     ],
 )
@@ -319,7 +321,9 @@ def test_too_few_pictures_leave_the_thumbnail_baseline_out(model: Model, tmp_pat
     report = evaluate(model, "labelled", tmp_path / "p.parquet", jobs=1)
     assert (report.queries, report.database) == (2, 10)
     assert set(report.baselines) == {"float", "random"}
-    assert "the baseline thumbnail was left out: 10 pictures are too few to learn its codes" in report.notes
+    assert (
+        "the baseline thumbnail was left out: 10 pictures are too few to learn 16 codewords" in report.notes
+    )
 
 
 def test_equal_frames_are_decoded_once(
@@ -365,3 +369,52 @@ def test_shorter_codes_inside_a_code_are_judged_beside_it(cifar: Path, tmp_path:
     )
     assert "its first bits alone" in report.text()
     assert Report.from_json(json.loads(json.dumps(report.to_json()))).nested == report.nested
+
+
+def test_parts_are_found_at_home_and_under_a_name_of_another_normalization(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / unicodedata.normalize("NFD", "Bücher")
+    folder.mkdir()
+    write_parquet(folder / "test.parquet", QUERIES)
+    write_parquet(folder / "train.parquet", DATABASE)
+    for written in (folder, tmp_path / unicodedata.normalize("NFC", "Bücher"), "~/Bücher"):
+        report = evaluate(model, "labelled", written, baselines=(), jobs=1)
+        assert (report.queries, report.database) == (18, 48), "the test part asks, no tenth of both"
+    rows = [[f"{part}/{i}", "a"] for part, count in (("train", 48), ("test", 18)) for i in range(count)]
+    write_csv(tmp_path / "l.csv", ["file", "label"], rows)
+    assert evaluate(model, "labelled", folder, labels="~/l.csv", baselines=(), jobs=1).classes == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_vectors_that_are_no_numbers_are_left_out_and_no_copies_of_each_other(
+    tmp_path: Path, value: float
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(80, 8))
+    made = Model.fit(vectors, tmp_path / "model", bits=16)
+    vectors[[0, 1, 2, 70]] = value
+    np.save(tmp_path / "x.npy", vectors)
+    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [[i, i % 3] for i in range(80)])
+    report = evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
+    assert (report.queries, report.database, len(report.failed)) == (6, 70, 4)
+    vectors[[0, 10, 20]] = vectors[3]
+    np.save(tmp_path / "x.npy", vectors)
+    with pytest.raises(
+        ConfigError, match=r"3 query pictures are in the database as well, such as .*row 0 \(again .*row 3\)"
+    ):
+        evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=(), jobs=1)
+
+
+@pytest.mark.parametrize("count", [12, 80, 128, 300])
+def test_each_vector_is_judged_by_its_own_label_though_queries_are_read_first(
+    tmp_path: Path, count: int
+) -> None:
+    random = np.random.default_rng(0)
+    kinds = random.integers(0, 3, count)
+    vectors = 10 * np.eye(8)[kinds] + random.normal(size=(count, 8))  # told apart by a glance
+    np.save(tmp_path / "x.npy", vectors)
+    made = Model.fit(random.normal(size=(300, 8)), tmp_path / "model", bits=32)
+    labels = write_csv(tmp_path / "l.csv", ["file", "label"], [[i, kind] for i, kind in enumerate(kinds)])
+    report = evaluate(made, "labelled", tmp_path / "x.npy", labels=labels, baselines=["features"], jobs=1)
+    assert report.baselines["features"].map > 0.99

@@ -57,7 +57,7 @@ class _Array:
 
     def take(self, rows: Sequence[int]) -> list[Vector | str]:
         first, last = rows[0], rows[-1]
-        if last - first == len(rows) - 1 and first >= 0 and last < len(self._file):
+        if list(rows) == list(range(first, last + 1)) and first >= 0 and last < len(self._file):
             return list(_narrow(self._file.read(first, last + 1)))
         return [
             _narrow(self._file.read(row, row + 1)[0])

@@ -20,7 +20,7 @@ def parse_setting(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text!r} is not of the form key=value, for example --set tau=0.2")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(
             f"--set {text!r}: the value cannot be read, write it as in YAML, for example 0.2 or frozen"
         ) from None
@@ -41,12 +41,12 @@ def read_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none, text that is not UTF-8
         raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]}): correct it") from None
     if content is None:
         return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold settings as key: value lines")
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path} must hold settings as key: value lines, each key a name")
     return content
 
 
