@@ -26,9 +26,7 @@ from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 
 AT_ONCE = 1 << 16  # candidates re-scored at once (queries × candidates), 8 MiB of look-ups at M = 16
-QUERIES = (
-    32  # queries in one block at most: should all need every row scored, 1 MiB of look-ups each at 64 bits
-)
+QUERIES = 32  # in one block at most: should all need every row scored, 1 MiB of look-ups each at 64 bits
 
 
 class Engine:
