@@ -56,7 +56,7 @@ def occupying(folder: Path, resume: bool) -> Iterator[None]:
 
 def _empty(folder: Path) -> None:
     """Removes what the folder holds. It stays itself: it may be a link, or a disk."""
-    for each in list(folder.iterdir()):
+    for each in list(folder.iterdir()) if folder.is_dir() else []:
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each, ignore_errors=True)
         else:
