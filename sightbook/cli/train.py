@@ -167,7 +167,7 @@ def train(
     from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.learn.place import first_rank
-    from sightbook.learn.settings.config import dump
+    from sightbook.learn.settings.config import dump, plain
     from sightbook.learn.train import resolve
     from sightbook.learn.train import train as learn
 
@@ -179,7 +179,7 @@ def train(
     if show:
         with showing() as listener:
             resolved = resolve(source, out, **asked, listener=listener)
-        answer(resolved.model_dump(mode="json"), dump(resolved).rstrip(), as_json=as_json)
+        answer(plain(resolved), dump(resolved).rstrip(), as_json=as_json)
         return
     assert out is not None, "its callback has seen to that"
     with showing() as listener:

@@ -26,7 +26,7 @@ MOST = (1 << 24) // STEPS**2  # numbers of a fine code: more could sum to what f
 
 CANDIDATES = 400  # at least
 _PER_ANSWER = 2
-_AT_ONCE = 1 << 21  # numbers of fine codes multiplied at once: 8 MiB as float32
+_AT_ONCE = 1 << 21  # numbers of fine codes multiplied at once, of one query: 8 MiB as float32
 
 
 def quantize(y: Floats, limit: float) -> Fines:
@@ -61,14 +61,12 @@ def candidates(k: int) -> int:
 
 def sums(queries: Fines, fine: Fines, rows: NDArray[np.int64]) -> Floats:
     """Σ_j q8_j · i8_j, whole numbers as float32 (Q, c), of queries (Q, d) with the rows (Q, c) of fine (N, d)."""
-    Q, c = rows.shape
-    found = np.empty((Q, c), np.float32)
-    step = max(1, _AT_ONCE // max(1, c * fine.shape[1]))
-    for start in range(0, Q, step):
-        some = slice(start, start + step)
-        stored = fine.take(rows[some].reshape(-1), axis=0).astype(np.float32)
-        asked = queries[some].astype(np.float32)
-        found[some] = np.matmul(stored.reshape(len(asked), c, -1), asked[:, :, None])[:, :, 0]
+    found = np.empty(rows.shape, np.float32)
+    step = max(1, _AT_ONCE // max(1, fine.shape[1]))
+    for query, places, products in zip(queries.astype(np.float32), rows, found, strict=True):
+        for start in range(0, len(places), step):
+            some = slice(start, start + step)
+            products[some] = fine.take(places[some], axis=0).astype(np.float32) @ query
     return found
 
 

@@ -27,9 +27,8 @@ def search(
     for q, table in enumerate(tables):
         total = score(table, codes)
         near = np.arange(len(codes))
-        if k < len(
-            codes
-        ):  # sorting only those that reach the k-th score: ten times faster at 1M, same answer
+        # Only those that reach the k-th score are sorted: ten times faster at 1M, the same answer.
+        if k < len(codes):
             near = np.flatnonzero(total >= np.partition(total, len(codes) - k)[len(codes) - k])
         best = near[np.lexsort((ids[near], -total[near]))[:k]]
         found[q], scores[q] = ids[best], total[best]

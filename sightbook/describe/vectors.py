@@ -14,7 +14,7 @@ from sightbook.errors import ConfigError
 _LOUDEST = 5.0
 ROWS = 16_384  # looked at at once
 LARGEST = 65504.0  # of float16
-_LARGEST_SQUARED = 1e18  # of float32, with room for a sum
+_LARGEST_SQUARED = 1e15  # of float32, with room for a sum of a hundred million
 _HALF = 2  # bytes of a float16
 
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sightbook.errors import ConfigError
+from sightbook.learn.settings.layers import SECTIONS
 from sightbook.learn.settings.presets import CLOSED_FORM, DEFAULT_METHOD, SMALL_UP_TO
 from sightbook.model.builtin import BUILTIN
 
@@ -44,8 +45,7 @@ def choose(asked: Mapping[str, Any], preset: str | None, backbone: str | None, s
         backbone, why = _automatic()
         return _fit(Choice(backbone, dict(asked), [why]))
     preset = preset if preset is not None else asked.get("preset")
-    section = asked.get("backbone")
-    if backbone == BUILTIN or (isinstance(section, Mapping) and section.get("name") == BUILTIN):
+    if BUILTIN in (backbone, asked.get("backbone", {}).get("name")):
         return _fit(Choice(backbone, dict(asked)))
     shaped = "size" in asked or bool(
         {key for key in flat(asked) if key.startswith("backbone.")} - _OF_PRETRAINED
@@ -65,12 +65,8 @@ def choose(asked: Mapping[str, Any], preset: str | None, backbone: str | None, s
 
 def flat(asked: Mapping[str, Any]) -> set[str]:
     """Names of settings as --set has them, sections opened."""
-    sections = ("backbone", "features", "optimizer", "views", "terms")
-    return {
-        f"{key}.{name}" if key in sections and isinstance(value, Mapping) else key
-        for key, value in asked.items()
-        for name in (value if isinstance(value, Mapping) else [""])
-    }
+    opened = {f"{section}.{name}" for section in SECTIONS for name in asked.get(section, {})}
+    return opened | (set(asked) - set(SECTIONS))
 
 
 def by_steps(asked: Mapping[str, Any]) -> set[str]:
@@ -82,8 +78,7 @@ def _fit(choice: Choice) -> Choice:
     """A network that was chosen stays as it is, unless asked otherwise; and is learned over in closed form, unless a
     method, a part to train or a setting asks for steps. A budget is the most that may be spent, so it asks for none."""
     asked, why = choice.asked, choice.why
-    given = asked.get("backbone")
-    section: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    section = asked.get("backbone", {})
     part, method = section.get("train"), asked.get("method")
     if part is None:
         asked["backbone"] = {**section, "train": "head"}

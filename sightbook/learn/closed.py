@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -58,6 +57,7 @@ def run_closed(
     keep_freed_memory(TRAINING)
     folder, listener = sitting.folder, sitting.listener
     opened, entries = open_entries(sitting.sources, sitting.only)
+    refuse_none(sitting.sources, entries, [])
     listener(
         Notice(
             f"{network.name} (pretraining: {network.told}; licence: {network.licence}; none of it is trained) "
@@ -67,7 +67,10 @@ def run_closed(
     )
     difference = network.write(folder / ENCODER)
     forward = network.forward(folder / ENCODER)
-    made = _see(sitting, entries, network, forward, features)
+    made = fixed.fill(
+        entries, network.frame, forward, network.features, network.digest,
+        settings=features, work=sitting.work, jobs=sitting.jobs, listener=listener,
+    )  # fmt: skip
     failures = [Failed(entry, reason) for entry, reason in made.failed]
     tell_failures(failures, sitting.work, listener)
     refuse_none(sitting.sources, entries, failures)
@@ -94,28 +97,6 @@ def run_closed(
     )
     made.discard()
     return TrainReport.of(folder, model, sentence(model), opened.left_out)
-
-
-def _see(
-    sitting: Sitting,
-    entries: Sequence[Entry],
-    network: FrozenNetwork,
-    forward: Forward,
-    settings: FeaturesConfig,
-) -> fixed.Fixed:
-    """The network's features of all pictures, as far as they are not in a file already."""
-    return fixed.fill(
-        entries,
-        network.frame,
-        forward,
-        network.features,
-        network.digest,
-        folder=sitting.work if settings.folder is None else Path(settings.folder),
-        keep=settings.folder is not None,
-        limit_gib=settings.limit_gib,
-        jobs=sitting.jobs,
-        listener=sitting.listener,
-    )
 
 
 def _facts(made: fixed.Fixed, network: FrozenNetwork, difference: float) -> dict[str, Any]:

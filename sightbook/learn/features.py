@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sightbook.errors import ConfigError
 from sightbook.files import write_atomic
+from sightbook.images.pixels.versions import VERSION
+from sightbook.learn.mapped import RECORD_SECONDS, check_room, holds, place_of, read_record, reserve
 from sightbook.learn.precision import PICTURES, autocast, faster
 from sightbook.learn.settings.sections import FeaturesConfig
 from sightbook.learn.store import Store
@@ -40,7 +40,6 @@ DATA, STATE = ".f16", ".json"
 NAME = "features"
 CHUNK = 64  # pictures whose views are drawn together
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16}
-RECORD_SECONDS = 5.0  # between two records of how far it is
 
 
 @dataclass(frozen=True)
@@ -89,53 +88,24 @@ class _File:
         return self.path.with_suffix(DATA)
 
     @property
-    def state(self) -> Path:
-        return self.path.with_suffix(STATE)
-
-    @property
     def size(self) -> int:
         count, views, features = self.shape
         return count * views * features * 2
 
     def done(self) -> int | None:
         """Chunks that are in the file already; None when there is no file, or one of something else."""
-        try:
-            said = json.loads(self.state.read_text(encoding="utf-8"))
-            if said["key"] == self.key and self.data.stat().st_size == self.size:
-                return int(said["done"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return None
+        said = read_record(self.path.with_suffix(STATE), self.key)
+        return said["done"] if said and holds(self.data, self.size) else None
 
-    def open(self, done: int | None) -> np.memmap[Any, np.dtype[np.float16]]:
-        """The rows to write to: those that are there, or, done None, empty ones."""
-        if done is None:
-            self.state.unlink(missing_ok=True)  # before the data changes: it must not speak for other data
-        return np.memmap(self.data, np.float16, "w+" if done is None else "r+", shape=self.shape)
+    def open(self) -> np.memmap[Any, np.dtype[np.float16]]:
+        """The rows to write to."""
+        if self.done() is None:
+            # Before the data changes: it must not speak for other data.
+            self.path.with_suffix(STATE).unlink(missing_ok=True)
+        return reserve(self.data, np.float16, self.shape)
 
     def record(self, done: int) -> None:
-        write_atomic(self.state, json.dumps({"key": self.key, "done": done}))
-
-
-def check_size(count: int, features: int, settings: FeaturesConfig, data: Path) -> int:
-    """Bytes that the file of `count` pictures will take. ConfigError above the limit or the free disk space."""
-    size = count * (1 + settings.views) * features * 2
-    limit = settings.limit_gib * 2**30
-    free = shutil.disk_usage(data.parent).free
-    needed = (
-        f"{count:,} pictures × {1 + settings.views} views × {features} features need {size / 2**30:.2f} GiB"
-    )
-    if size > limit:
-        raise ConfigError(
-            f"{needed}, above features.limit_gib {settings.limit_gib:g}: raise it, or lower features.views"
-        )
-    already = data.stat().st_size if data.exists() else 0
-    if size - already > free:
-        raise ConfigError(
-            f"{needed}, but the disk of {data.parent} has {free / 2**30:.2f} GiB left: free some, lower features.views "
-            "or give --out on another disk"
-        )
-    return size
+        write_atomic(self.path.with_suffix(STATE), json.dumps({"key": self.key, "done": done}))
 
 
 def fill(
@@ -158,12 +128,13 @@ def fill(
     """
     count, V = len(store.train), settings.views
     kept = settings.folder is not None
-    folder = folder if settings.folder is None else Path(settings.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = place_of(settings, folder)
     digest = _digest(backbone, views, store, seed=seed, copies=1 + V, held_out=held_out)
     shape = (count, 1 + V, backbone.features)
     files = _files(digest, shape, folder, list(_DTYPES) if precision == "auto" else [precision], keyed=kept)
-    check_size(count, backbone.features, settings, next(iter(files.values())).data)
+    first = next(iter(files.values()))
+    what = f"{count:,} pictures × {1 + V} views × {backbone.features} features"
+    check_room(first.size, what, settings, first.data, "lower features.views")
     with evaluating(backbone):
         begun = [name for name, file in files.items() if file.done() is not None]
         if begun or len(files) == 1:
@@ -172,9 +143,8 @@ def fill(
             pictures = np.ascontiguousarray(store.pixels[store.train[:PICTURES]])
             name = _faster(backbone, views.fixed(torch.from_numpy(pictures).to(device)), listener)
         file = files[name]
-        done = file.done()
-        rows = file.open(done)
-        left = range(done or 0, -(-count // CHUNK))
+        left = range(file.done() or 0, -(-count // CHUNK))
+        rows = file.open()
         if not left:
             return Features(rows, file.path, kept)
         listener(
@@ -262,11 +232,13 @@ def _digest(
             "size": views.size,
             "resize": store.pixels.shape[1],
             "side": views.side,
+            "scaling": [views.mean.flatten().tolist(), views.std.flatten().tolist()],
             "copies": copies,
             "held_out": held_out,
         },
         "seed": seed,
         "pool": backbone.how,
+        "decoding": VERSION,
         "torch": torch.__version__,
     }
     digest.update(json.dumps(facts, sort_keys=True).encode())

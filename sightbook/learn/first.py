@@ -54,7 +54,8 @@ def first_model(
     folder, features = place / "model", place / "seen"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        if hold_vectors(sources):
+        vectors = hold_vectors(sources)
+        if vectors:
             train(sources, folder, bits=bits, listener=listener)
         else:
             _learn(sources, folder, features, bits=bits, exclude=exclude, jobs=jobs, listener=listener)
@@ -62,7 +63,7 @@ def first_model(
         shutil.rmtree(place, ignore_errors=True)
         raise
     try:
-        yield First(folder, fixed.read_kept(features) if features.exists() else None)
+        yield First(folder, None if vectors else fixed.read_kept(features))
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -48,5 +48,16 @@ def occupying(folder: Path, resume: bool) -> Iterator[None]:
     except BaseException:
         begun = any((work / name).exists() for name in _WORTH_KEEPING)
         if first_rank() and not resume and not begun:
-            shutil.rmtree(work if existed else folder, ignore_errors=True)
+            _empty(folder)
+            if not existed:
+                shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _empty(folder: Path) -> None:
+    """Removes what the folder holds. It stays itself: it may be a link, or a disk."""
+    for each in list(folder.iterdir()) if folder.is_dir() else []:
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)

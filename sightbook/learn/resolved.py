@@ -17,7 +17,14 @@ from sightbook.learn.choice import Choice, by_steps
 from sightbook.learn.methods.method import Method
 from sightbook.learn.methods.registry import find, names
 from sightbook.learn.settings.config import TrainConfig, build
-from sightbook.learn.settings.layers import Settings, merge, parse_path, parse_setting, read_file
+from sightbook.learn.settings.layers import (
+    Settings,
+    check_sections,
+    merge,
+    parse_path,
+    parse_setting,
+    read_file,
+)
 from sightbook.learn.settings.presets import (
     DEFAULT_FROZEN_METHOD,
     DEFAULT_METHOD,
@@ -41,17 +48,20 @@ def overlay(
     **named: Any,
 ) -> dict[str, Any]:
     """The user's own settings as one nested mapping; named arguments stand above the file, --set above all."""
-    one_by_one = [
+    each = [
         parse_setting(f"{key}={value}") if isinstance(value, str) else parse_path(key, value)
         for key, value in (settings or {}).items()
     ]
+    for setting in each:  # one by one: laid over each other, a section would hide a word in its place
+        check_sections(setting)
+    one_by_one = merge(*each)
     file = _file_layer(Path(config), named.get("bits")) if config is not None else {}
     given = {key: value for key, value in named.items() if value is not None}
-    method = merge(given, *one_by_one).get("method", file.get("method"))
+    method = merge(given, one_by_one).get("method", file.get("method"))
     if method != file.get("method"):
         file.pop("terms", None)  # those of the file's method, which another one does not have
     asked: dict[str, Any] = {}
-    for layer in (file, given, merge(*one_by_one)):
+    for layer in (file, given, one_by_one):
         budget = {"epochs", "minutes"} & set(layer)
         if len(budget) == 2:
             raise ConfigError("the budget is either epochs or minutes: give one of them")
@@ -86,15 +96,14 @@ def complete(
     bits = asked.pop("bits", None)
     preset = _one_of("preset", preset, asked.pop("preset", None))
     backbone = _one_of("backbone", backbone, name_backbone(asked))
-    section = asked.get("backbone")
-    frozen = isinstance(section, Mapping) and section.get("train") == "head"
+    section = asked.get("backbone", {})
+    frozen = section.get("train") == "head"
     pretrained = backbone not in (None, "vit", "resnet")
     usual = DEFAULT_PAPER_METHOD if preset == "paper" else DEFAULT_METHOD
     method = str(asked.get("method", DEFAULT_FROZEN_METHOD if frozen and pretrained else usual))
     if method == "neighbours":
         _refuse_steps(asked)
-        section = {**section, "train": "head"} if isinstance(section, Mapping) else {"train": "head"}
-        asked["backbone"] = section
+        asked["backbone"] = {**section, "train": "head"}
     # 256 codewords need pictures to be learned from, and a code of whole bytes; whoever gives M means K = 16.
     suits = pictures >= WIDE_FROM and "M" not in asked and (not isinstance(bits, int) or bits % 8 == 0)
     wide = asked.get("K", 256 if suits else 16) == 256
@@ -170,9 +179,7 @@ def _one_of(what: str, option: str | None, setting: str | None) -> str | None:
 
 def name_backbone(asked: Mapping[str, Any]) -> str | None:
     """The backbone that the settings ask for, in the words of --backbone: a preset's rates and sizes depend on it."""
-    section = asked.get("backbone")
-    if not isinstance(section, Mapping):
-        return None
+    section = asked.get("backbone", {})
     kind = section.get("kind", "pretrained" if section.get("name") else None)
     if kind == "pretrained" and section.get("name"):
         return str(section["name"])
@@ -239,7 +246,6 @@ def reasons(
     """What `choice`, which has its own sentences, leaves open. preset: as the command named it; shorter: median shorter
     side of the pictures in pixels; pictures: how many there are; gpu: as of `complete`."""
     asked = choice.asked
-    section = asked.get("backbone")
     network = config.backbone.name or config.backbone.kind
     found = []
     if preset is None and "preset" not in asked and not config.closed_form:
@@ -251,7 +257,7 @@ def reasons(
         kept = config.backbone.train == "head"
         why = "nothing of the backbone is trained" if kept else "the default where a network learns"
         found.append(f"method {config.method}: {why}")
-    elif config.closed_form and not (isinstance(section, Mapping) and "train" in section):
+    elif config.closed_form and "train" not in asked.get("backbone", {}):
         found.append(f"backbone.train head: method {config.method} trains nothing of the backbone")
     frozen = config.backbone.train == "head" and not config.closed_form
     if frozen and not {"K", "M"} & set(asked) and config.quantizer == "kmeans":

@@ -41,9 +41,8 @@ class Run:
     resident: Tensor | None = None  # all pixels (N, R, R, 3) uint8 on the device, where they fit
     first_views: Views | None = None  # those of the first part of the budget, where they are others
     local_views: Views | None = None  # those of small parts, where there are some
-    terms: dict[str, float] = field(
-        default_factory=dict
-    )  # of the last step's loss, weighted: it is their sum
+    # Of the last step's loss, weighted: it is their sum.
+    terms: dict[str, float] = field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -99,12 +98,11 @@ def collect(usage: Usage, memory: Memory | None) -> dict[str, Tensor]:
     return found
 
 
-def rows_of(step: int, steps_per_epoch: int, batch: int, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Which pictures make up a step: each epoch is a new permutation of `rows`, drawn from (seed, epoch) alone."""
+def rows_of(step: int, steps_per_epoch: int, batch: int, count: int, seed: int) -> np.ndarray:
+    """Which of `count` pictures make up a step: each epoch is a new permutation, drawn from (seed, epoch) alone."""
     epoch, place = divmod(step, steps_per_epoch)
-    order = _permutation(len(rows), seed, epoch)
-    chosen: np.ndarray = rows[np.sort(order[place * batch : (place + 1) * batch])]
-    return chosen
+    order = _permutation(count, seed, epoch)
+    return np.sort(order[place * batch : (place + 1) * batch])
 
 
 @functools.lru_cache(maxsize=1)  # drawing it takes as long as a step where there are a million pictures
@@ -116,8 +114,8 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 def places_of(run: Run) -> np.ndarray:
     """This rank's pictures of the coming step, as places in `Store.train`."""
-    every = np.arange(len(run.store.train))
-    return run.ranks.part(rows_of(run.at.step, run.steps_per_epoch, run.batch, every, run.config.seed))
+    count = len(run.store.train)
+    return run.ranks.part(rows_of(run.at.step, run.steps_per_epoch, run.batch, count, run.config.seed))
 
 
 def pictures_of(run: Run) -> Tensor:

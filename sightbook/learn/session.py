@@ -116,14 +116,13 @@ def _sentence(model: ModelConfig) -> str:
 
 
 def find_device(name: str) -> torch.device:
-    """The device that --device names; ConfigError when it is not usable here."""
+    """The device that --device names; under torchrun each process of a machine has a GPU of its own. ConfigError when
+    it is not usable here."""
     if name == "auto":
-        if torch.cuda.is_available():
-            # Under torchrun each process of a machine has a GPU of its own.
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        others = "mps" if torch.backends.mps.is_available() else "cpu"
+        return find_device("cuda" if torch.cuda.is_available() else others)
     try:
-        device = torch.device(name)
+        device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise ConfigError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from sightbook.images.left_out import Group
 from sightbook.images.load.pool import Failed, load
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.sources import Sources, open_sources
+from sightbook.learn.mapped import reserve
 from sightbook.progress import Listener, Meter, Notice
 from sightbook.words import counted, none_read
 
@@ -80,7 +80,9 @@ def fill(
     if mapped is None:
         pixels = np.empty((len(entries), side, side, 3), np.uint8)
     else:
-        pixels = _reserve(mapped, (len(entries), side, side, 3))
+        pixels = reserve(mapped, np.uint8, (len(entries), side, side, 3))
+        if os.name == "posix":
+            mapped.unlink()  # its space is free again however the run ends
     digests: list[bytes] = []
     failures: list[Failed] = []
     meter = Meter(listener, "decode", len(entries))
@@ -127,29 +129,11 @@ def refuse_none(sources: Sequence[Path_], entries: Sequence[Entry], failures: Se
         )
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A memory-mapped array whose disk space is taken at once: a disk that fills up later would kill the process.
-
-    Where the system allows it the file loses its name here, so that its space is free again however the run ends.
-    """
-    with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
-            except OSError as error:
-                path.unlink()
-                raise OSError(error.errno, error.strerror, str(path)) from None
-        else:
-            file.truncate(math.prod(shape))
-    pixels = np.memmap(path, np.uint8, "r+", shape=shape)
-    if os.name == "posix":
-        path.unlink()
-    return pixels
-
-
 def tell_failures(failures: list[Failed], folder: Path, listener: Listener) -> None:
-    """Writes the pictures that cannot be read to `folder`/failures.jsonl and names the first of them."""
+    """Writes the pictures that cannot be read to `folder`/failures.jsonl, which speaks of this sitting alone, and names
+    the first of them."""
     if not failures:
+        (folder / "failures.jsonl").unlink(missing_ok=True)
         return
     lines = [
         json.dumps({"key": list(f.entry.key), "where": f.entry.locator, "reason": f.reason}) for f in failures

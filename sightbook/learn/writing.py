@@ -31,9 +31,8 @@ from sightbook.model.torch.backbone import Spec
 from sightbook.model.torch.network import Network, PixelEncoder
 from sightbook.model.torch.onnx import export
 
-Scaling = tuple[
-    tuple[float, float, float], tuple[float, float, float]
-]  # mean and deviation of the pixels, 0 … 1
+# Mean and deviation of the pixels, 0 … 1.
+Scaling = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 _CHECKED_PICTURES = 64
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -55,6 +57,19 @@ def test_the_largest_sum_of_products_is_exact() -> None:
     assert sums(most, np.concatenate([most, odd]), rows).tolist() == [
         [1040 * 127**2, 1039 * 127**2 - 126 * 127]
     ]
+
+
+def test_the_memory_of_a_search_does_not_grow_with_the_answers_asked_for() -> None:
+    random = np.random.default_rng(0)
+    queries, fine = (random.integers(-127, 128, (n, 256)).astype(np.int8) for n in (2, 30_000))
+    rows = np.stack([random.permutation(30_000), np.arange(30_000)])
+    tracemalloc.start()
+    found = sums(queries, fine, rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 << 20, "30,000 rows as float32 would be 30 MiB for each query"
+    every = queries.astype(np.int64) @ fine.astype(np.int64).T
+    assert (found == np.take_along_axis(every, rows, 1)).all()
 
 
 @pytest.mark.parametrize("N", [1, 7, 399, 400, 401, 5000])

@@ -8,6 +8,7 @@ import pytest
 from sightbook.codes import oracle
 from sightbook.codes.engine import Engine, Staged
 from sightbook.codes.pack import pack
+from sightbook.errors import ConfigError
 
 
 def made(N: int, M: int, K: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +55,17 @@ def test_the_default_finds_nearly_all_of_the_exact_answers_where_the_prefix_tell
     found, _ = Staged(pack(codes, 16), 16, 16, 8).search(tables, 10)
     shared = [len(set(a.tolist()) & set(b.tolist())) for a, b in zip(exact, found, strict=True)]
     assert sum(shared) >= 48
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_the_scan_does_not_look_at_is_checked_too(wrong: float) -> None:
+    codes, tables = made(500, 8, 16)
+    staged = Staged(pack(codes, 16), 8, 16, 4)
+    tables[3, 6, 2] = wrong  # of a codebook behind the first four
+    with pytest.raises(ConfigError, match="query 3 has values that are not finite"):
+        staged.search(tables, 10)
+    with pytest.raises(ConfigError, match=r"must be \(Q, 8, 16\) float32"):
+        staged.search(tables[:, :4], 10)
+    for k, threads in ((0, 1), (1, 0)):
+        with pytest.raises(ConfigError, match="both must be at least 1"):
+            staged.search(tables[:1], k, threads)

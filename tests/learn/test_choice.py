@@ -9,8 +9,9 @@ import pytest
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import choice
+from sightbook.learn import choice, resolve
 from sightbook.learn.choice import choose
+from sightbook.learn.settings.config import dump
 from sightbook.model import hub, known
 from sightbook.model.builtin import BUILTIN
 from sightbook.model.model import Model
@@ -103,6 +104,37 @@ def test_photos_and_minutes_are_all_it_takes(tmp_path: Path) -> None:
     assert model.config.network["backbone"]["kind"] == BUILTIN and report.pictures == 14
     assert [text for text in said if "--backbone resnet or vit" in text]
     assert [text for text in said if "--minutes is not spent" in text]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"settings": {"backbone": "resnet"}}, "^backbone is a section of settings: .* or --backbone vit"),
+        ({"settings": {"backbone": "vit"}, "method": "neighbours"}, "^backbone is a section"),
+        ({"settings": {"backbone": "vit", "backbone.train": "head"}}, "^backbone is a section"),
+        (
+            {"settings": {"nested": [24]}, "method": "neighbours"},
+            "^nested would do nothing in method neighbours",
+        ),
+    ],
+    ids=str,
+)
+def test_for_photos_too_no_setting_is_lost_without_a_word(
+    options: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "photos", 3, side=96)
+    with pytest.raises(ConfigError, match=sentence):
+        resolve(tmp_path / "photos", **options)
+
+
+def test_the_settings_that_closed_form_wrote_down_are_taken_again(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 3, side=96)
+    sightbook.train(tmp_path / "photos", tmp_path / "m", bits=32, settings={"strength.own": 0.2}, jobs=1)
+    file = tmp_path / "m" / "train" / "config.yaml"
+    again = resolve(tmp_path / "photos", config=file)
+    assert dump(again) == file.read_text() and "tau" not in file.read_text()
+    assert (again.method, again.bits, again.strength and again.strength.own) == ("neighbours", 32, 0.2)
+    assert resolve(tmp_path / "photos", config=file, bits=64).bits == 64
 
 
 def test_a_stopped_one_goes_on_with_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 
 import sightbook
 from sightbook.errors import ConfigError, SourceError
-from sightbook.learn import fixed, pretrained
+from sightbook.images.load.pool import Failed, Loaded, load
+from sightbook.images.pixels.frame import Frame
+from sightbook.images.sources import open_sources
+from sightbook.learn import fixed, mapped, pretrained
 from sightbook.learn.neighbours import sentence
 from sightbook.model.config import ModelConfig
 from sightbook.model.fit import fit
@@ -140,6 +144,81 @@ def test_kept_features_are_not_computed_again(
             train(source, tmp_path / "three", folder, settings=kept)
     finally:
         (source / "new.png").unlink()
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again(
+    trained: Path, source: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"features.folder": str(tmp_path / "kept")}
+    real, asked = fixed.load, []
+
+    def refusing(entries: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(len(entries))
+        for each in real(entries, *arguments, **options):
+            yield (
+                Failed(each.entry, "no right to read it")
+                if len(asked) == 1 and each.entry.path < "03"
+                else each
+            )
+
+    monkeypatch.setattr(fixed, "load", refusing)
+    report = train(source, tmp_path / "one", folder, bits=32, settings=kept)
+    left_out = report.failed
+    assert left_out > 1 and report.pictures == GOOD + 1 - left_out
+    assert (tmp_path / "one" / "train" / "failures.jsonl").read_text().count("no right") == left_out
+    report = train(source, tmp_path / "two", folder, bits=32, settings=kept)
+    assert (report.pictures, report.failed, asked) == (GOOD, 1, [GOOD + 1, left_out])
+    for name in ("description.safetensors", "codebooks.safetensors"):
+        assert (tmp_path / "two" / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_second_run_on_the_same_pictures_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    """Both began before either had recorded anything: the file is of the right size, and is not cut."""
+    write_photos(tmp_path / "p", 3, side=32)
+    entries = list(open_sources([tmp_path / "p"]).entries())
+    loaded = [each for each in load(entries, Frame(32, 32), jobs=1) if isinstance(each, Loaded)]
+    pixels = {3: 1.0, 2: 2.0, 1: 3.0}  # by how many come at once
+
+    def forward(some: Any) -> Any:
+        return np.full((len(some), 5), pixels[len(some)], np.float32)
+
+    one = fixed.File.open(tmp_path / "fixed", "key", 3, 5)
+    one.add([(0, loaded[0])], forward)
+    other = fixed.File.open(tmp_path / "fixed", "key", 3, 5)
+    assert other.left == [0, 1, 2] and other.rows[0].tolist() == [3.0] * 5
+    other.add([(0, Failed(entries[0], "busy")), (1, loaded[1]), (2, loaded[2])], forward)
+    assert (other.left, other.rows[:, 0].tolist()) == ([0], [3.0, 2.0, 2.0])
+    other.record()
+    again = fixed.File.open(tmp_path / "fixed", "key", 3, 5)
+    assert (again.left, again.done, again.failed) == ([0], 3, {0: "busy"})
+    assert fixed.File.open(tmp_path / "fixed", "another", 3, 5).left == [0, 1, 2]
+    assert not (tmp_path / "fixed.json").exists()
+
+
+def test_disk_space_is_taken_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = mapped.reserve(tmp_path / "a.f16", np.float16, (1000, 512))
+    assert rows.shape == (1000, 512) and (tmp_path / "a.f16").stat().st_blocks * 512 >= rows.nbytes
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mapped.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*b\.f16"):
+        mapped.reserve(tmp_path / "b.f16", np.float16, (1000, 512))
+    assert not (tmp_path / "b.f16").exists()
+
+
+def test_a_mistake_leaves_an_empty_folder_empty_for_the_corrected_command(
+    source: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match=r"features\.folder .*file is a file: give a folder"):
+        train(source, tmp_path / "m", folder, settings={"features.folder": str(tmp_path / "file")})
+    assert list((tmp_path / "m").iterdir()) == []
+    assert train(source, tmp_path / "m", folder).pictures == GOOD
 
 
 @pytest.mark.parametrize(

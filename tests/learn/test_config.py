@@ -172,6 +172,27 @@ def test_a_file_that_holds_no_settings_is_said(content: bytes, sentence: str, tm
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            "backbone: resnet",
+            "backbone is a section of settings: write backbone.NAME=VALUE, or --backbone vit, ",
+        ),
+        ("views:", "views is a section of settings: write views.NAME=VALUE"),
+        ("1: 2", "1 is not a setting: their names are texts"),
+        ("views: {on: 0.3}", "True is not a setting: their names are texts"),
+    ],
+)
+def test_a_word_in_place_of_a_section_and_a_name_that_is_no_text_are_said(
+    content: str, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        read_file(tmp_path / "run.yaml")
+    assert str(caught.value).startswith(f"{tmp_path / 'run.yaml'}: {sentence}")
+
+
 def test_an_empty_file_changes_nothing_and_a_missing_one_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert read_file(tmp_path / "empty.yaml") == {}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import sightbook
 from sightbook.errors import ConfigError
-from sightbook.learn import begin, features, statistics, trainer, writing
+from sightbook.learn import begin, features, mapped, statistics, trainer, writing
 from sightbook.learn.forward import features_loss
 from sightbook.learn.optimizers import schedule
 from sightbook.learn.run import Run, places_of
@@ -246,7 +246,7 @@ def test_the_size_is_told_before_anything_is_computed(
     ):
         train(source, tmp_path / "m", folder, settings={"features.limit_gib": 1e-9})
     assert not (tmp_path / "m").exists()
-    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    monkeypatch.setattr(mapped.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(ConfigError, match=r"but the disk of .* has 0\.00 GiB left"):
         train(source, tmp_path / "m", folder)
 

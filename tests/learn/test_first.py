@@ -316,6 +316,7 @@ def test_nothing_to_learn_from_leaves_nothing(tmp_path: Path) -> None:
 
 def test_vectors_are_learned_from_as_they_are(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32))
+    (tmp_path / "l" / "seen").mkdir(parents=True)  # as a run on pictures leaves it that was stopped early
     with first_model([str(tmp_path / "v.npy")], tmp_path / "l") as found:
         assert Model.open(found.folder).takes_vectors and found.seen is None
 

@@ -226,6 +226,7 @@ def test_what_is_no_method_is_refused(made: Any, says: str) -> None:
             "mine.py cannot be run (ModuleNotFoundError: No module named 'nowhere'): correct",
         ),
         ("def (", "pull", "mine.py cannot be run (SyntaxError"),
+        ("import sys\nsys.exit(3)", "pull", "mine.py cannot be run (SystemExit: 3): correct it"),
         (FILE.replace("pull = M", "rcq = M"), "rcq", "mine.py has the name of a built-in one: rename it"),
     ],
 )

@@ -111,3 +111,20 @@ def test_only_the_first_rank_makes_the_folder(
     monkeypatch.setattr(session, "run_session", joined)
     train(photos, tmp_path / "m", epochs=1, settings=TINY)
     assert seen == [False]
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "zeros", lambda *_, device: device)
+        assert session.find_device(name) == torch.device("cuda", 1)
+        assert session.find_device("cuda:0") == torch.device("cuda", 0)
+
+    def refuse(*_: object, device: torch.device) -> None:
+        raise RuntimeError("CUDA error: invalid device ordinal")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.raises(ConfigError, match=r"^device 'cuda' is not usable here"):
+        session.find_device(name)

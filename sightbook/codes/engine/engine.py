@@ -26,9 +26,7 @@ from sightbook.codes.tables import Floats
 from sightbook.errors import ConfigError
 
 AT_ONCE = 1 << 16  # candidates re-scored at once (queries × candidates), 8 MiB of look-ups at M = 16
-QUERIES = (
-    32  # queries in one block at most: should all need every row scored, 1 MiB of look-ups each at 64 bits
-)
+QUERIES = 32  # in one block at most: should all need every row scored, 1 MiB of look-ups each at 64 bits
 
 
 class Engine:
@@ -112,22 +110,8 @@ class Engine:
         kept = self.choose(among) if isinstance(among, np.ndarray) else among
         if kept is not None and kept.engine is not self._mark:
             raise ConfigError("these rows were chosen of another engine: choose again")
-        if tables.dtype != np.float32 or tables.ndim != 3 or tables.shape[1:] != (self.M, self.K):
-            raise ConfigError(
-                f"look-up tables must be (Q, {self.M}, {self.K}) float32, not {tables.dtype} of shape {tables.shape}"
-            )
-        if k < 1 or threads < 1:
-            raise ConfigError(
-                f"k = {k} results on {threads} threads cannot be searched for: both must be at least 1"
-            )
-        finite = np.isfinite(tables)
-        if not finite.all():
-            query = int(np.argmin(finite.all(axis=(1, 2))))
-            raise ConfigError(
-                f"query {query} has values that are not finite, so it has no order: encode it again"
-            )
+        whole = searchable(tables, self.M, self.K, k, threads)
         k = min(k, self._count if kept is None else len(kept))
-        whole = np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0
         found = self._search(whole, k, threads, kept)
         return rows_of(found), scores_of(found)
 
@@ -162,3 +146,23 @@ class Engine:
         keep_freed_memory(SEARCHING)
         with ThreadPoolExecutor(threads) as pool:
             return np.concatenate(list(pool.map(lambda block: self._best(block, k, kept), blocks)))
+
+
+def searchable(tables: Floats, M: int, K: int, k: int, threads: int) -> Floats:
+    """Tables (Q, M, K) as they are searched: C-contiguous, without −0. ConfigError for another shape or type, values
+    that are not finite, k < 1 or threads < 1."""
+    if tables.dtype != np.float32 or tables.ndim != 3 or tables.shape[1:] != (M, K):
+        raise ConfigError(
+            f"look-up tables must be (Q, {M}, {K}) float32, not {tables.dtype} of shape {tables.shape}"
+        )
+    if k < 1 or threads < 1:
+        raise ConfigError(
+            f"k = {k} results on {threads} threads cannot be searched for: both must be at least 1"
+        )
+    finite = np.isfinite(tables)
+    if not finite.all():
+        query = int(np.argmin(finite.all(axis=(1, 2))))
+        raise ConfigError(
+            f"query {query} has values that are not finite, so it has no order: encode it again"
+        )
+    return np.add(tables, np.float32(0), order="C")  # + 0 turns −0 into 0

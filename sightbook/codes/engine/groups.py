@@ -17,6 +17,7 @@ from sightbook.codes.ranking import Keys, keys, rows_of, scores_of
 from sightbook.codes.tables import Floats
 
 SAMPLE = 8192  # rows looked at before sorting all of them
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / golden ratio: a factor that spreads over the upper bits
 CROWD = 4.0  # rows sharing a code with the average row, above which grouping is tried
 
 
@@ -100,9 +101,7 @@ def distinct(packed: Codes) -> float:
     some SAMPLE rows: sorting takes long."""
     hashed = np.zeros(len(packed), np.uint64)
     for column in _words(packed, np.uint64).T:
-        hashed = (hashed ^ column) * np.uint64(
-            0x9E3779B97F4A7C15
-        )  # 2⁶⁴ / golden ratio: spreads over the upper bits
+        hashed = (hashed ^ column) * _SPREAD
     parts = max(1, len(packed) // SAMPLE)
     few = hashed[hashed < np.uint64((1 << 64) // parts - 1)]
     return len(np.unique(few)) / max(1, len(few))

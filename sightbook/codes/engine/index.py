@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from sightbook.codes.engine.filtered import Chosen
 from sightbook.codes.tables import Floats
 
-Among = (
-    NDArray[np.int64] | Chosen | None
-)  # ids to choose from, ascending, or what `Engine.choose` made of them
+# Ids to choose from, ascending, or what `Engine.choose` made of them.
+Among = NDArray[np.int64] | Chosen | None
 
 
 class Index(Protocol):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sightbook.codes.engine.stored import ROUNDING
 from sightbook.codes.pack import Codes
+from sightbook.codes.products import one_thread
 from sightbook.codes.tables import Floats
 
 # Codes of one FastScan block. 32 is faiss's default; with 96 the kernel for one query keeps more sums in registers:
@@ -46,7 +47,6 @@ class Sieve:
         index.add_sa_codes(packed)
         in_blocks: Any = faiss.IndexPQFastScan
         self.index: Any = in_blocks(index, BLOCK) if K == 16 else index
-        self._faiss: Any = faiss
 
     @property
     def nbytes(self) -> int:
@@ -76,12 +76,8 @@ class Sieve:
         """
         # The number of OpenMP threads belongs to the calling thread. One: a team costs one query more than it brings,
         # and several queries are spread by the engine's own threads, which re-score as well.
-        threads = self._faiss.omp_get_max_threads()
-        self._faiss.omp_set_num_threads(1)
-        try:
+        with one_thread():
             approximate, rows = self.index.search(tables.reshape(len(tables), -1), c)
-        finally:
-            self._faiss.omp_set_num_threads(threads)
         return rows, approximate
 
 
@@ -100,7 +96,6 @@ class Sieves(Sieve):
         self.index = shards(self.M * self.K, False, True)
         for sieve in sieves:
             self.index.add_shard(sieve.index)
-        self._faiss = faiss
 
 
 def margins(tables: Floats) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.codes.engine.engine import AT_ONCE, Engine
+from sightbook.codes.engine.engine import AT_ONCE, Engine, searchable
 from sightbook.codes.engine.ids import Ids
 from sightbook.codes.engine.index import Among
 from sightbook.codes.engine.stored import Stored
@@ -72,9 +72,8 @@ class Staged:
             raise ConfigError("a choice of rows is searched by whole codes: leave it out, or the first bits")
         if candidates is None:
             candidates = max(_LEAST, _PER_ANSWER * (k if answers is None else answers))
-        count = max(k, candidates)
-        rows, _ = self._scan.search(np.ascontiguousarray(tables[:, : self._first]), count, threads)
-        whole = np.add(tables, np.float32(0), order="C")  # + 0 turns -0 into 0
+        whole = searchable(tables, self._stored.M, self._stored.K, k, threads)
+        rows, _ = self._scan.rank(whole[:, : self._first], max(k, candidates), threads)
         step = max(1, AT_ONCE // max(1, rows.shape[1]))
         found = np.empty((len(tables), min(k, rows.shape[1])), np.int64)
         for start in range(0, len(tables), step):

@@ -124,7 +124,7 @@ def from_file(path: Path, name: str) -> Method:
     sys.modules[module_name] = module  # dataclasses look for their module there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end by itself
         raise ConfigError(f"{path} cannot be run ({type(error).__name__}: {error}): correct it") from error
     method = getattr(module, name, None)
     if not isinstance(method, Method):

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from sightbook.errors import ConfigError
 from sightbook.learn.methods.registry import find, known
 from sightbook.learn.methods.terms import fill
-from sightbook.learn.settings.layers import merge
-from sightbook.learn.settings.presets import DEFAULT_FROZEN_METHOD
+from sightbook.learn.settings.layers import merge, not_a_section
+from sightbook.learn.settings.presets import DEFAULT_FROZEN_METHOD, for_closed_form
 from sightbook.learn.settings.sections import (
     FeaturesConfig,
     Frozen,
@@ -265,13 +265,19 @@ def build(layers: Sequence[Mapping[str, Any]]) -> TrainConfig:
             if fault["type"] == "extra_forbidden":
                 message = f"is not a setting; {_nearest(key)}see docs/commands.md for the list"
             if fault["type"] == "model_type":
-                message = f"is a section of settings: write {key}.NAME=VALUE"
-                message += ", or --backbone vit, resnet or a pretrained one" if key == "backbone" else ""
+                message = not_a_section(key)
             named = message.startswith((f"{key} ", f"{key}."))  # our own sentences name the key themselves
             faults.append(message if named else f"{key} {message}".strip())
         raise ConfigError("; ".join(dict.fromkeys(faults))) from None
 
 
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """The resolved settings as plain types; in closed form those that mean something there, so that `--config` takes
+    them again."""
+    told = config.model_dump(mode="json")
+    return for_closed_form(told) if config.closed_form else told
+
+
 def dump(config: TrainConfig) -> str:
-    """The resolved configuration as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The resolved settings as YAML."""
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)

@@ -11,6 +11,8 @@ import yaml
 from sightbook.errors import ConfigError
 
 Settings = Mapping[str, Any]
+# Settings that hold settings.
+SECTIONS = ("backbone", "features", "optimizer", "views", "terms")
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -45,9 +47,32 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not YAML ({str(error).splitlines()[0]}): correct it") from None
     if content is None:
         return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(f"{path} must hold settings as key: value lines, each key a name")
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold settings as key: value lines")
+    try:
+        check_sections(content)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return content
+
+
+def check_sections(settings: Settings) -> None:
+    """ConfigError for a word where a section belongs, and for a name that is no text (YAML reads `on:` as a truth
+    value): what is chosen by the settings goes by their names."""
+    for name in SECTIONS:
+        if not isinstance(settings.get(name, {}), Mapping):
+            raise ConfigError(not_a_section(name))
+    for key in (key for section in (settings, *map(settings.get, SECTIONS)) for key in section or ()):
+        if not isinstance(key, str):
+            raise ConfigError(
+                f"{key!r} is not a setting: their names are texts, see docs/commands.md for the list"
+            )
+
+
+def not_a_section(name: str) -> str:
+    """What to do where a section was given a value."""
+    network = ", or --backbone vit, resnet or a pretrained one" if name == "backbone" else ""
+    return f"{name} is a section of settings: write {name}.NAME=VALUE{network}"
 
 
 def merge(*layers: Settings) -> dict[str, Any]:

@@ -19,7 +19,5 @@ VGG16 = (
     "its VGG16, trained with ImageNet labels and kept as it is but for the head, is none of transformers' networks: "
     "ResNet-18 from scratch stands in for it; --backbone builtin --train head is nearer to it"
 )
-WHOLE: Settings = {
-    "first_size": None,
-    "apart": True,
-}  # and as large as the encoder's input (`presets.layers`)
+# And as large as the encoder's input (`presets.layers`).
+WHOLE: Settings = {"first_size": None, "apart": True}

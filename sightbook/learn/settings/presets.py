@@ -5,7 +5,7 @@ Data flow: `layers` gives, lowest first, what stands below the user's own settin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 from sightbook.errors import ConfigError
 from sightbook.learn.methods.method import Method
@@ -18,18 +18,17 @@ _SIZE = 32  # of the encoder's input, where no layer says otherwise
 DEFAULT_METHOD, DEFAULT_FROZEN_METHOD = "rcq", "neighbours"
 # What method neighbours goes by; every other setting is one of learning by steps.
 CLOSED_FORM = {
-    *("method", "bits", "M", "K", "nested", "seed", "size", "resize", "preset", "strength", "backbone"),
+    *("method", "bits", "M", "K", "seed", "size", "resize", "preset", "strength", "backbone"),
     *("features.folder", "features.limit_gib"),
 }
 
 
-def for_closed_form(settings: Settings) -> Settings:
+def for_closed_form(settings: Settings) -> dict[str, Any]:
     """Those of the settings that mean something in closed form."""
-    kept = {key: value for key, value in settings.items() if key != "features"}
-    features = settings.get("features")
-    if isinstance(features, Mapping):
-        kept["features"] = {key: features[key] for key in features if f"features.{key}" in CLOSED_FORM}
-    return {key: value for key, value in kept.items() if key in CLOSED_FORM or (key == "features" and value)}
+    kept = {key: value for key, value in settings.items() if key in CLOSED_FORM}
+    given = settings.get("features", {})
+    features = {key: value for key, value in given.items() if f"features.{key}" in CLOSED_FORM}
+    return {**kept, "features": features} if features else kept
 
 
 _PHOTO: Settings = {
