@@ -26,7 +26,6 @@ from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
 from sightbook.images.kinds.registry import holds_vectors
 from sightbook.images.pixels.versions import VERSION
-from sightbook.images.sources import open_sources
 from sightbook.images.vectors import fitting_length
 from sightbook.ingest.commit import commit_all
 from sightbook.ingest.means import Means, encoder_like, seen_like
@@ -34,7 +33,7 @@ from sightbook.ingest.order import Order
 from sightbook.ingest.passing import failure
 from sightbook.ingest.plan import plan_all
 from sightbook.ingest.refuse import refuse_other_kind
-from sightbook.ingest.scan import is_there
+from sightbook.ingest.scan import entries_of, is_there
 from sightbook.ingest.writing import writing
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted, verb
@@ -144,11 +143,14 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
 
 
 def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> None:
-    """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
+    """Codes, and fine codes, of every known picture that is in its source and not encoded yet as it is there, in
+    batches."""
     from sightbook.model.encode import Encoded
 
-    done = gathering.gathered(catalogue)
-    todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
+    gathered, known = gathering.gathered(catalogue), list(_entries(catalogue))
+    done = {id for id, entry in known if gathered.get(id) == (entry.size, entry.mtime_ns)}
+    gathering.drop(catalogue, gathered.keys() - done)
+    todo = [(id, entry) for id, entry in known if id not in done]
     if done:
         what = counted(len(done), noun(model.takes_vectors)[:-1])
         means.listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
@@ -179,8 +181,7 @@ def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
     """(id, entry) of the known pictures that their sources hold now."""
     for source in catalogue.sources():
         known = catalogue.known(source.id)
-        root = Path(source.root)
-        for entry in open_sources([root], {root: source.id}, may_be_empty=[root]).entries():
+        for entry in entries_of(source):
             row = known.get(entry.path)
             if row is not None and row.id is not None:
                 yield row.id, entry

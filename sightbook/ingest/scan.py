@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
-from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved
+from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.errors import PictureError, SourceError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.kinds.registry import kind_of
@@ -18,7 +18,7 @@ from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
 from sightbook.images.pixels.guards import limits
 from sightbook.images.pixels.versions import VERSION, reads_otherwise
-from sightbook.images.sources import Source
+from sightbook.images.sources import Source, open_sources
 from sightbook.ingest.order import Order
 from sightbook.ingest.overlap import Overlaps
 from sightbook.ingest.passing import reader
@@ -238,6 +238,12 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
     for plan in plans:
         plan.missing = [id for id in plan.missing if id not in moved]
         plan.gone_before = [id for id in plan.gone_before if id not in moved]
+
+
+def entries_of(row: SourceRow) -> Iterator[Entry]:
+    """What a known source holds now, under its id, also where it is empty or stands behind a link by now."""
+    root = Path(row.root).resolve()
+    return open_sources([row.root], {root: row.id}, may_be_empty=[root]).entries()
 
 
 def is_there(root: str | Path) -> bool:
