@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 
-def create(path: Path, model: Model, fine: bool | None = None) -> folder.Facts:
+def create(path: Path, model: Model, fine: bool | None = None) -> None:
     """Makes a library for the codes of `model`, or finishes one whose making was interrupted. Copies the model in.
 
     fine: whether it keeps fine codes; None: where the model has them. Raises LibraryError when the folder holds other
@@ -46,10 +46,10 @@ def create(path: Path, model: Model, fine: bool | None = None) -> folder.Facts:
             ) from None
         with writer_lock(path):
             if folder.exists(path):  # another process was faster
-                return folder.read_facts(path)
+                return
             opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
             try:
-                held = any(row.good for row in opened.counts().values())
+                held = opened.ever_held
                 if held and opened.fingerprint != model.fingerprint:
                     raise LibraryError(
                         f"{path} has lost its {folder.JSON} and holds codes of another model (fingerprint "
@@ -76,11 +76,10 @@ def create(path: Path, model: Model, fine: bool | None = None) -> folder.Facts:
             created = datetime.now(UTC).isoformat(timespec="seconds")
             facts = folder.Facts(model.fingerprint, model.M, model.K, created, wanted)
             write_atomic(path / folder.JSON, folder.tell(facts))
-    return folder.read_facts(path)
 
 
 def model_left(path: Path) -> Path | None:
-    """The model of a library that lost its library.json while it holds pictures, which `create` finishes with it; None
+    """The model of a library that lost its library.json after it held pictures, which `create` finishes with it; None
     where there is a library, or none yet. LibraryError when the model is lost, too."""
     if folder.exists(path) or not (path / tables.NAME).is_file():
         return None
@@ -93,7 +92,7 @@ def model_left(path: Path) -> Path | None:
         explained(path),
         closing(Catalogue.read(path / tables.NAME)) as left,
     ):
-        held, fingerprint = any(row.good for row in left.counts().values()), left.fingerprint
+        held, fingerprint = left.ever_held, left.fingerprint
     if not held:
         return None
     found = folder.model_of(path, fingerprint)
