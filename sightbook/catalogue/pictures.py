@@ -12,18 +12,23 @@ from sightbook.catalogue.rows import (
     KeyRow,
     Known,
     MissingRow,
+    SourceRow,
     from_column,
     root_from_column,
     to_column,
 )
+from sightbook.catalogue.sources import sources
 from sightbook.catalogue.steady import steady
 from sightbook.catalogue.versions import WITH_ABOUT
 from sightbook.images.kinds.registry import kinds
+from sightbook.images.names import to_text
 from sightbook.images.patterns import readings
 from sightbook.images.pixels.about import About
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
+
+Matches = tuple[set[int], set[tuple[str, str]]]  # ids of pictures, keys of failures
 
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
@@ -151,7 +156,7 @@ def latest_sides(catalogue: Catalogue, count: int) -> list[int]:
 
 
 @steady
-def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
+def match(catalogue: Catalogue, pattern: str) -> Matches:
     """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits it
     as a glob.
 
@@ -160,20 +165,16 @@ def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, 
     """
     if not pattern:
         return set(), set()
-    names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
-    locator = _locator()
-    named = _matching(
-        catalogue,
-        f"x.path = :exact OR {locator} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
-        f" OR substr({locator}, 1, length(:inside)) = :inside",
-        names,
-    )
-    if any(named):
-        return named
+    ids, failed = set[int](), set[tuple[str, str]]()
+    for source in sources(catalogue):
+        for path in _within(source, pattern):
+            found = _at(catalogue, source.id, path)
+            ids |= found[0]
+            failed |= found[1]
+    if ids or failed:
+        return ids, failed
     for reading in readings(pattern)[1:]:
-        fitting = _matching(
-            catalogue, f"x.path GLOB :exact OR {locator} GLOB :exact", {"exact": to_column(reading)}
-        )
+        fitting = _fitting(catalogue, reading)
         if any(fitting):
             return fitting
     return set(), set()
@@ -182,17 +183,41 @@ def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, 
 @steady
 def roots_with(catalogue: Catalogue, path: str) -> list[str]:
     """Roots of the sources in which something has this path, or lies in it, from the root on."""
-    names = {"exact": to_column(path), "inside": to_column(path.rstrip("/") + "/")}
-    has = "FROM {} x WHERE x.source = s.id AND (x.path = :exact OR substr(x.path, 1, length(:inside)) = :inside)"
-    either = " OR ".join(f"EXISTS (SELECT 1 {has.format(table)})" for table in ("pictures", "failures"))
-    rows = catalogue.connection.execute(f"SELECT s.root FROM sources s WHERE {either} ORDER BY s.root", names)
-    return [root_from_column(row[0]) for row in rows]
+    return sorted(source.root for source in sources(catalogue) if any(_at(catalogue, source.id, path)))
 
 
-def _matching(
-    catalogue: Catalogue, where: str, names: dict[str, str | bytes]
-) -> tuple[set[int], set[tuple[str, str]]]:
-    join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
+def _within(source: SourceRow, text: str) -> Iterator[str | None]:
+    """The paths in a source that a text may be: as it stands, and where it begins with the root; None: all of it."""
+    joint = next((kind.joint for kind in kinds() if kind.name == source.kind), " row ")
+    text, root = to_text(text), to_text(source.root).removesuffix(joint) + joint
+    yield text
+    if text.startswith(root):
+        yield text[len(root) :] or None
+    elif root.startswith(text.rstrip("/") + "/"):
+        yield None
+
+
+def _at(catalogue: Catalogue, source: str, path: str | None) -> Matches:
+    """What has a path in a source, or lies in it; None: all of it. By the index of keys, not by a look at all rows."""
+    places: list[str] = ["source = :source"]
+    names: dict[str, str | bytes] = {"source": source}
+    if path is not None:
+        folder = path.rstrip("/")  # what lies in it comes before "folder0": 0 follows / in UTF-8
+        names |= {"path": to_column(path), "first": to_column(f"{folder}/"), "after": to_column(f"{folder}0")}
+        places = [f"{places[0]} AND {each}" for each in ("path = :path", "path >= :first AND path < :after")]
+    ids, failed = set[int](), set[tuple[str, str]]()
+    for place in places:
+        rows = catalogue.connection.execute(f"SELECT id FROM pictures WHERE {place}", names)
+        ids.update(row[0] for row in rows)
+        rows = catalogue.connection.execute(f"SELECT path FROM failures WHERE {place}", names)
+        failed.update((source, from_column(row[0])) for row in rows)
+    return ids, failed
+
+
+def _fitting(catalogue: Catalogue, glob: str) -> Matches:
+    locator = _locator()
+    join = f"x JOIN sources s ON s.id = x.source WHERE x.path GLOB :glob OR {locator} GLOB :glob"
+    names = {"glob": to_column(glob)}
     ids = catalogue.connection.execute(f"SELECT x.id FROM pictures {join}", names)
     failed = catalogue.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
     return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}

@@ -23,15 +23,15 @@ Wanted = str | int | tuple[str, str]
 Selected = tuple[set[int], set[tuple[str, str]], set[str]]
 
 
-def parse(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
+def parse(what: Wanted | os.PathLike[str] | Iterable[Wanted]) -> list[Wanted]:
     """One thing or several, as users hand them over; numbers become ids. ConfigError for what names nothing."""
     if isinstance(what, str | os.PathLike) or _is_key(what) or is_number(what):
-        what = [what]  # type: ignore[list-item]
-    elif isinstance(what, bytes) or not isinstance(what, Iterable):
+        return [_parse(what)]
+    if isinstance(what, bytes) or not isinstance(what, Iterable):
         raise ConfigError(
             f"{type(what).__name__} names nothing: give ids, keys (source, path), or texts, one or a list of them"
         )
-    elif isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
+    if isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
         return [int(id) for id in ids_of(what.reshape(-1), "what is to be removed")]
     return [_parse(each) for each in what]
 
@@ -88,9 +88,8 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
             f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "
             "source of `sightbook status`"
         )
-    for text in (
-        () if here[2] else (item, *_spellings(item))
-    ):  # a source is one thing whatever else is called so
+    # A source is one thing whatever else is called so.
+    for text in () if here[2] else (item, *_spellings(item)):
         if len(roots := catalogue.roots_with(text)) > 1:
             raise LibraryError(
                 f"{item!r} is in several sources ({escape(', '.join(roots))}): give the whole path, or a pattern in "
@@ -125,7 +124,9 @@ def _spellings(item: str) -> Iterator[str]:
         texts += [
             os.path.join(glob.escape(place), item) for place in (os.getcwd(), os.path.realpath(os.getcwd()))
         ]
-    for text in dict.fromkeys(texts):
-        for form in (to_text(text), *(unicodedata.normalize(form, to_text(text)) for form in ("NFC", "NFD"))):
-            if form != item:
-                yield form
+    forms = [
+        form
+        for text in map(to_text, texts)
+        for form in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    ]
+    yield from (form for form in dict.fromkeys(forms) if form != item)
