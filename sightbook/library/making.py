@@ -47,4 +47,6 @@ def plan(path: Path, order: Order, listener: Listener) -> AddPlan:
         else:
             catalogue = Catalogue.create(Path(":memory:"), "")
         with closing(catalogue):
-            return summarize(catalogue, plan_all(catalogue, path, order, listener))
+            return catalogue.steadily(
+                lambda: summarize(catalogue, plan_all(catalogue, path, order, listener))
+            )
