@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sightbook.catalogue import failures as failing
 from sightbook.catalogue import meta
 from sightbook.catalogue.database import transaction
+from sightbook.catalogue.fine import keep_fine
 from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow
 from sightbook.images.pixels.about import About
 
@@ -113,7 +114,7 @@ def swap(
             f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
             "WHERE id NOT IN (SELECT id FROM migration)"
         )
-        catalogue.keep_fine(fine)
+        keep_fine(catalogue, fine)
         if fine:
             connection.execute(
                 "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
@@ -122,5 +123,6 @@ def swap(
         states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
         connection.execute("DROP TABLE migration")
         meta.forget(catalogue, "migration")
-        catalogue.adopt(fingerprint)
+        meta.put(catalogue, "fingerprint", fingerprint)
+        meta.advance(catalogue)
     return encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0)

@@ -24,15 +24,12 @@ from sightbook.catalogue.fine import at_migration
 from sightbook.catalogue.rows import FailureRow
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
-from sightbook.images.kinds.registry import holds_vectors
 from sightbook.images.pixels.versions import VERSION
-from sightbook.images.vectors import fitting_length
 from sightbook.ingest.commit import commit_all
 from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order
 from sightbook.ingest.passing import failure
 from sightbook.ingest.plan import plan_all
-from sightbook.ingest.refuse import refuse_other_kind
 from sightbook.ingest.scan import entries_of, is_there
 from sightbook.ingest.writing import writing
 from sightbook.progress import Listener, Notice, silent
@@ -93,8 +90,6 @@ def migrate(
                 f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
                 f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
             )
-        refuse_other_kind(catalogue.sources(), model.config, path)
-        _refuse_other_length(catalogue, model)
         _follow_moved(catalogue, path, model, listener)
         fine = at_migration(catalogue, model)
         _begin(catalogue, path, model, bool(fine))
@@ -104,19 +99,9 @@ def migrate(
         return report
 
 
-def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
-    """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
-    for row in catalogue.sources():
-        wanted = model.config.features
-        if holds_vectors(row.kind) and (F := fitting_length(row.root, wanted)) != wanted:
-            raise LibraryError(
-                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {wanted}: give a "
-                "model that was learned from such vectors"
-            )
-
-
 def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: Listener) -> None:
-    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
+    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by.
+    LibraryError when a source holds another kind of thing than the model takes."""
     roots = [row.root for row in catalogue.sources()]
     if not roots:
         return
