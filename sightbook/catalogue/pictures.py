@@ -189,7 +189,7 @@ def roots_with(catalogue: Catalogue, path: str) -> list[str]:
 def _within(source: SourceRow, text: str) -> Iterator[str | None]:
     """The paths in a source that a text may be: as it stands, and where it begins with the root; None: all of it."""
     joint = next((kind.joint for kind in kinds() if kind.name == source.kind), " row ")
-    text, root = to_text(text), to_text(source.root).removesuffix(joint) + joint
+    root = to_text(source.root).removesuffix(joint) + joint
     yield text
     if text.startswith(root):
         yield text[len(root) :] or None

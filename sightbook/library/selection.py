@@ -76,7 +76,8 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
     rows = catalogue.sources()
 
     def find_named(text: str) -> Selected:
-        whole = {row.id for row in rows if text == row.id or text.rstrip("/") == row.root.rstrip("/")}
+        names = {row.id: {root.rstrip("/") for root in (row.root, to_text(row.root))} for row in rows}
+        whole = {id for id, roots in names.items() if text == id or text.rstrip("/") in roots}
         return (set(), set(), whole) if whole else (*catalogue.match(text), set())
 
     shown = find_named(item)
