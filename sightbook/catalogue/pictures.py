@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightbook.catalogue.rows import (
@@ -32,16 +32,6 @@ Matches = tuple[set[int], set[tuple[str, str]]]  # ids of pictures, keys of fail
 
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
-
-
-def _locator() -> str:
-    """What `SourceKind.locate` shows, of a row x of the source s."""
-    joints = " ".join(f"WHEN {_quoted(kind.name)} THEN {_quoted(kind.joint)}" for kind in kinds())
-    return f"(s.root || CASE s.kind {joints} ELSE ' row ' END || x.path)"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def by_ids(catalogue: Catalogue, statement: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -165,59 +155,64 @@ def match(catalogue: Catalogue, pattern: str) -> Matches:
     """
     if not pattern:
         return set(), set()
-    ids, failed = set[int](), set[tuple[str, str]]()
-    for source in sources(catalogue):
-        for path in _within(source, pattern):
-            found = _at(catalogue, source.id, path)
-            ids |= found[0]
-            failed |= found[1]
-    if ids or failed:
-        return ids, failed
+    every = sources(catalogue)
+    found = _join(_at(catalogue, source, path) for source in every for path in _within(source, pattern))
     for reading in readings(pattern)[1:]:
-        fitting = _fitting(catalogue, reading)
-        if any(fitting):
-            return fitting
-    return set(), set()
+        if any(found):
+            break
+        found = _join(_fitting(catalogue, source, reading) for source in every)
+    return found
 
 
 @steady
 def roots_with(catalogue: Catalogue, path: str) -> list[str]:
     """Roots of the sources in which something has this path, or lies in it, from the root on."""
-    return sorted(source.root for source in sources(catalogue) if any(_at(catalogue, source.id, path)))
+    return sorted(source.root for source in sources(catalogue) if any(_at(catalogue, source, path)))
+
+
+def _begin(source: SourceRow) -> str:
+    """What `SourceKind.locate` shows before a path in the source."""
+    joint = next((kind.joint for kind in kinds() if kind.name == source.kind), " row ")
+    return to_text(source.root).removesuffix(joint) + joint
 
 
 def _within(source: SourceRow, text: str) -> Iterator[str | None]:
     """The paths in a source that a text may be: as it stands, and where it begins with the root; None: all of it."""
-    joint = next((kind.joint for kind in kinds() if kind.name == source.kind), " row ")
-    root = to_text(source.root).removesuffix(joint) + joint
+    begin = _begin(source)
     yield text
-    if text.startswith(root):
-        yield text[len(root) :] or None
-    elif root.startswith(text.rstrip("/") + "/"):
+    if text.startswith(begin):
+        yield text[len(begin) :] or None
+    elif begin.startswith(text.rstrip("/") + "/"):
         yield None
 
 
-def _at(catalogue: Catalogue, source: str, path: str | None) -> Matches:
+def _at(catalogue: Catalogue, source: SourceRow, path: str | None) -> Matches:
     """What has a path in a source, or lies in it; None: all of it. By the index of keys, not by a look at all rows."""
-    places: list[str] = ["source = :source"]
-    names: dict[str, str | bytes] = {"source": source}
-    if path is not None:
-        folder = path.rstrip("/")  # what lies in it comes before "folder0": 0 follows / in UTF-8
-        names |= {"path": to_column(path), "first": to_column(f"{folder}/"), "after": to_column(f"{folder}0")}
-        places = [f"{places[0]} AND {each}" for each in ("path = :path", "path >= :first AND path < :after")]
+    if path is None:
+        return _select(catalogue, source, "1")
+    folder = path.rstrip("/")  # what lies in it comes before "folder0": 0 follows / in UTF-8
+    return _join(
+        (
+            _select(catalogue, source, "path = ?", path),
+            _select(catalogue, source, "path >= ? AND path < ?", f"{folder}/", f"{folder}0"),
+        )
+    )
+
+
+def _fitting(catalogue: Catalogue, source: SourceRow, glob: str) -> Matches:
+    return _select(catalogue, source, "(path GLOB ? OR ? || path GLOB ?)", glob, _begin(source), glob)
+
+
+def _select(catalogue: Catalogue, source: SourceRow, where: str, *texts: str) -> Matches:
+    values = (source.id, *map(to_column, texts))
+    ids = catalogue.connection.execute(f"SELECT id FROM pictures WHERE source = ? AND {where}", values)
+    paths = catalogue.connection.execute(f"SELECT path FROM failures WHERE source = ? AND {where}", values)
+    return {row[0] for row in ids}, {(source.id, from_column(row[0])) for row in paths}
+
+
+def _join(parts: Iterable[Matches]) -> Matches:
     ids, failed = set[int](), set[tuple[str, str]]()
-    for place in places:
-        rows = catalogue.connection.execute(f"SELECT id FROM pictures WHERE {place}", names)
-        ids.update(row[0] for row in rows)
-        rows = catalogue.connection.execute(f"SELECT path FROM failures WHERE {place}", names)
-        failed.update((source, from_column(row[0])) for row in rows)
+    for part in parts:
+        ids |= part[0]
+        failed |= part[1]
     return ids, failed
-
-
-def _fitting(catalogue: Catalogue, glob: str) -> Matches:
-    locator = _locator()
-    join = f"x JOIN sources s ON s.id = x.source WHERE x.path GLOB :glob OR {locator} GLOB :glob"
-    names = {"glob": to_column(glob)}
-    ids = catalogue.connection.execute(f"SELECT x.id FROM pictures {join}", names)
-    failed = catalogue.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
-    return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}

@@ -126,9 +126,7 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
     now, source = time.time(), plan.source
     catalogue.put_source(source.id, source.kind, str(source.root), now)
     for taken in plan.taken:
-        catalogue.take_over(
-            source.id, taken.row.id, rekeyed=taken.rekeyed, doubles=taken.doubles, failures=taken.failures
-        )
+        taken.commit(catalogue, source.id)
     if plan.bystander:
         return
     catalogue.settle(

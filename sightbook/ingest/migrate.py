@@ -108,13 +108,7 @@ def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: List
     plans = plan_all(catalogue, path, Order(roots, prune="all"), listener, model.config)
     for plan in plans:
         for taken in plan.taken:
-            catalogue.take_over(
-                plan.source.id,
-                taken.row.id,
-                rekeyed=taken.rekeyed,
-                doubles=taken.doubles,
-                failures=taken.failures,
-            )
+            taken.commit(catalogue, plan.source.id)
         if plan.moved:
             catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 

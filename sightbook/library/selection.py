@@ -73,11 +73,12 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
     if isinstance(item, tuple):
         id, has_failed = catalogue.find(to_text(item[0]), item[1])
         return set() if id is None else {id}, {item} if has_failed else set(), set()
-    rows = catalogue.sources()
+    roots = {
+        row.id: {root.rstrip("/") for root in (row.root, to_text(row.root))} for row in catalogue.sources()
+    }
 
     def find_named(text: str) -> Selected:
-        names = {row.id: {root.rstrip("/") for root in (row.root, to_text(row.root))} for row in rows}
-        whole = {id for id, roots in names.items() if text == id or text.rstrip("/") in roots}
+        whole = {id for id, names in roots.items() if text == id or text.rstrip("/") in names}
         return (set(), set(), whole) if whole else (*catalogue.match(text), set())
 
     shown = find_named(item)
@@ -91,9 +92,9 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
         )
     # A source is one thing whatever else is called so.
     for text in () if here[2] else (item, *_spellings(item)):
-        if len(roots := catalogue.roots_with(text)) > 1:
+        if len(several := catalogue.roots_with(text)) > 1:
             raise LibraryError(
-                f"{item!r} is in several sources ({escape(', '.join(roots))}): give the whole path, or a pattern in "
+                f"{item!r} is in several sources ({escape(', '.join(several))}): give the whole path, or a pattern in "
                 "quotes for all"
             )
     return here

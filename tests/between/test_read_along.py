@@ -297,6 +297,19 @@ def test_a_rewritten_catalogue_is_seen_by_who_has_it_open(library: Library) -> N
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a second user")
+@pytest.mark.parametrize("call", ["open", "make", "plan"])
+def test_a_folder_that_may_not_be_entered_is_a_sentence(shared: Path, model: Model, call: str) -> None:
+    with Library.open(shared / "library", create_with=model) as owner:
+        owner.add([fill(shared / "photos", 3)])
+    (shared / "library").chmod(0o700)
+    with another_user(), pytest.raises(LibraryError, match=r"library\.json"):
+        if call == "plan":
+            Library.plan(shared / "library", shared / "photos")
+        else:
+            Library.open(shared / "library", create_with=model if call == "make" else None)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a second user")
 def test_a_right_that_is_lost_between_two_readings_is_a_sentence(shared: Path, model: Model) -> None:
     with Library.open(shared / "library", create_with=model) as owner:
         owner.add([fill(shared / "photos", 3)])
