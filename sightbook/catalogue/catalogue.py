@@ -42,8 +42,8 @@ class Catalogue:
     def create(
         cls, path: Path, fingerprint: str, fine: int | None = None, *, asked: bool = False
     ) -> Catalogue:
-        """Opens `path` for writing, laying out the tables when it has none yet; `fine` as in `keep_fine`, asked: by the
-        user."""
+        """Opens `path` for writing, laying out the tables when it has none yet; `fine` as in `fine.keep_fine`, asked:
+        by the user."""
         catalogue = cls(connect_writer(path))
         if versions.version_of(catalogue.connection) == 0:
             with transaction(catalogue.connection):
@@ -52,7 +52,7 @@ class Catalogue:
                 meta.put(catalogue, "fingerprint", fingerprint)
                 meta.put(catalogue, "generation", 0)
                 meta.put(catalogue, "stamp", meta.stamp_of(0))
-                catalogue.keep_fine(fine)
+                fines.keep_fine(catalogue, fine)
                 if asked:
                     meta.put(catalogue, "fine asked", 1)
         return catalogue
@@ -146,7 +146,6 @@ class Catalogue:
     put_decoding = meta.put_decoding
     reader = meta.reader
     put_reader = meta.put_reader
-    adopt = meta.adopt
 
     # Sources, and what could not be read of them
 
@@ -183,7 +182,6 @@ class Catalogue:
     fine_codes = fines.fine_codes
     fine_of = fines.fine_of
     lacking_fine = fines.lacking_fine
-    keep_fine = fines.keep_fine
     decline_fine = fines.decline_fine
     mend_fine = fines.mend_fine
     descriptions = described.descriptions

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 
-def create(path: Path, model: Model, fine: bool | None = None) -> folder.Facts:
+def create(path: Path, model: Model, fine: bool | None = None) -> None:
     """Makes a library for the codes of `model`, or finishes one whose making was interrupted. Copies the model in.
 
     fine: whether it keeps fine codes; None: where the model has them. Raises LibraryError when the folder holds other
@@ -35,52 +35,48 @@ def create(path: Path, model: Model, fine: bool | None = None) -> folder.Facts:
     ModelError when the model has none that are asked for.
     """
     wanted = keeping.at_making(model, fine)
-    with explained(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise LibraryError(f"{path} is a file, not a folder: give the library another place") from None
+    except PermissionError as error:
+        raise LibraryError(
+            f"{path} cannot be made ({error.strerror}): give the library another place"
+        ) from None
+    with writer_lock(path):
+        if folder.exists(path):  # another process was faster
+            return
+        opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise LibraryError(f"{path} is a file, not a folder: give the library another place") from None
-        except PermissionError as error:
-            raise LibraryError(
-                f"{path} cannot be made ({error.strerror}): give the library another place"
-            ) from None
-        with writer_lock(path):
-            if folder.exists(path):  # another process was faster
-                return folder.read_facts(path)
-            opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
-            try:
-                held = any(row.good for row in opened.counts().values())
-                if held and opened.fingerprint != model.fingerprint:
-                    raise LibraryError(
-                        f"{path} has lost its {folder.JSON} and holds codes of another model (fingerprint "
-                        f"{opened.fingerprint[:12]}): give that model, or another place for a new library"
-                    )
-                if held and fine is not None and bool(opened.fine) != fine:
-                    raise LibraryError(
-                        f"{path} has lost its {folder.JSON} and holds pictures "
-                        f"{'with' if opened.fine else 'without'} fine codes: leave "
-                        f"{'--fine' if fine else '--no-fine'} out, or give another place for a new library"
-                    )
-                if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
-                    opened.close()
-                    for name in (tables.NAME, f"{tables.NAME}-wal", f"{tables.NAME}-shm"):
-                        (path / name).unlink(missing_ok=True)
-                    opened = Catalogue.create(
-                        path / tables.NAME, model.fingerprint, wanted, asked=fine is True
-                    )
-                wanted = opened.fine
-                name_model(opened, path, model)
-            finally:
+            held = opened.ever_held
+            if held and opened.fingerprint != model.fingerprint:
+                raise LibraryError(
+                    f"{path} has lost its {folder.JSON} and holds codes of another model (fingerprint "
+                    f"{opened.fingerprint[:12]}): give that model, or another place for a new library"
+                )
+            if held and fine is not None and bool(opened.fine) != fine:
+                raise LibraryError(
+                    f"{path} has lost its {folder.JSON} and holds pictures "
+                    f"{'with' if opened.fine else 'without'} fine codes: leave "
+                    f"{'--fine' if fine else '--no-fine'} out, or give another place for a new library"
+                )
+            if not held and (opened.fingerprint, opened.fine) != (model.fingerprint, wanted):
                 opened.close()
-            copy_model(model, path / "model")
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            facts = folder.Facts(model.fingerprint, model.M, model.K, created, wanted)
-            write_atomic(path / folder.JSON, folder.tell(facts))
-    return folder.read_facts(path)
+                for name in (tables.NAME, f"{tables.NAME}-wal", f"{tables.NAME}-shm"):
+                    (path / name).unlink(missing_ok=True)
+                opened = Catalogue.create(path / tables.NAME, model.fingerprint, wanted, asked=fine is True)
+            wanted = opened.fine
+            name_model(opened, path, model)
+        finally:
+            opened.close()
+        copy_model(model, path / "model")
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        facts = folder.Facts(model.fingerprint, model.M, model.K, created, wanted)
+        write_atomic(path / folder.JSON, folder.tell(facts))
 
 
 def model_left(path: Path) -> Path | None:
-    """The model of a library that lost its library.json while it holds pictures, which `create` finishes with it; None
+    """The model of a library that lost its library.json after it held pictures, which `create` finishes with it; None
     where there is a library, or none yet. LibraryError when the model is lost, too."""
     if folder.exists(path) or not (path / tables.NAME).is_file():
         return None
@@ -93,7 +89,7 @@ def model_left(path: Path) -> Path | None:
         explained(path),
         closing(Catalogue.read(path / tables.NAME)) as left,
     ):
-        held, fingerprint = any(row.good for row in left.counts().values()), left.fingerprint
+        held, fingerprint = left.ever_held, left.fingerprint
     if not held:
         return None
     found = folder.model_of(path, fingerprint)

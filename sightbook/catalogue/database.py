@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from sightbook.errors import LibraryError
 
@@ -58,8 +57,8 @@ def probe(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def address(path: Path, mode: str) -> str:
-    """The URI of a database, whatever characters are in its path: `#`, `?` and `%` mean something in a URI."""
-    return f"file:{quote(os.fsencode(path))}?{mode}"
+    """The URI of a database, whatever is in its path: `#`, `?`, `%` and `//` at its beginning mean something there."""
+    return f"{path.absolute().as_uri()}?{mode}"
 
 
 @contextmanager

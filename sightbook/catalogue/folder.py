@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,11 +135,12 @@ def model_of(path: Path, fingerprint: str) -> Path:
 
 
 def size(path: Path) -> int:
-    """Bytes the folder's files take; those that a writer removes meanwhile (SQLite's side files) do not count."""
+    """Bytes the folder's files take; what a writer removes meanwhile does not count."""
     total = 0
-    for file in path.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += file.stat().st_size if file.is_file() else 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(folder, name).stat().st_size
     return total
 
 

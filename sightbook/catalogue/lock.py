@@ -67,6 +67,7 @@ def writer_lock(library: Path, *, or_read_only: bool = False) -> Iterator[bool]:
     try:
         _take(handle, library)
         os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)  # a wait has read who was there
         started = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         os.write(handle, f"process {os.getpid()} since {started}\n".encode())
         try:

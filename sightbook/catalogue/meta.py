@@ -79,9 +79,3 @@ def name_model(catalogue: Catalogue, fingerprint: str, name: str) -> None:
     """Notes what a model is called."""
     with transaction(catalogue.connection):
         put(catalogue, f"model {fingerprint}", name)
-
-
-def adopt(catalogue: Catalogue, fingerprint: str) -> None:
-    """Names the model that all codes are of from now on; inside the caller's transaction."""
-    put(catalogue, "fingerprint", fingerprint)
-    advance(catalogue)

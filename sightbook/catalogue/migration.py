@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sightbook.catalogue import failures as failing
 from sightbook.catalogue import meta
 from sightbook.catalogue.database import transaction
+from sightbook.catalogue.fine import keep_fine
 from sightbook.catalogue.rows import GOOD, MISSING, UNREADABLE, FailureRow
 from sightbook.images.pixels.about import About
 
@@ -50,9 +51,16 @@ def begin(catalogue: Catalogue, fingerprint: str, fine: bool) -> None:
             meta.put(catalogue, "migration", fingerprint)
 
 
-def gathered(catalogue: Catalogue) -> set[int]:
-    """The ids that have their new code."""
-    return {row[0] for row in catalogue.connection.execute("SELECT id FROM migration")}
+def gathered(catalogue: Catalogue) -> dict[int, tuple[int, int]]:
+    """The ids that have their new code, each with the size and time of the picture that it was made of."""
+    rows = catalogue.connection.execute("SELECT id, size, mtime_ns FROM migration")
+    return {id: (size, mtime_ns) for id, size, mtime_ns in rows}
+
+
+def drop(catalogue: Catalogue, ids: Iterable[int]) -> None:
+    """Forgets new codes of what has changed, or went, since they were made."""
+    with transaction(catalogue.connection):
+        catalogue.connection.executemany("DELETE FROM migration WHERE id = ?", [(id,) for id in ids])
 
 
 def progress(catalogue: Catalogue) -> tuple[int, int]:
@@ -91,6 +99,11 @@ def swap(
             f"state = CASE WHEN state = {MISSING} THEN {MISSING} ELSE {GOOD} END "
             "FROM migration m WHERE m.id = pictures.id"
         )
+        # What failed before the migration was stopped may have been read after that.
+        connection.execute(
+            "DELETE FROM failures WHERE EXISTS (SELECT 1 FROM migration m JOIN pictures p ON p.id = m.id "
+            "WHERE p.source = failures.source AND p.path = failures.path)"
+        )
         # One that was missing stays so until an `add` sees it; one without a new code must be read before it is found
         # again: no size or time fits it.
         failed = (
@@ -101,7 +114,7 @@ def swap(
             f"state = CASE WHEN {failed} THEN {UNREADABLE} ELSE {MISSING} END "
             "WHERE id NOT IN (SELECT id FROM migration)"
         )
-        catalogue.keep_fine(fine)
+        keep_fine(catalogue, fine)
         if fine:
             connection.execute(
                 "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
@@ -110,5 +123,6 @@ def swap(
         states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
         connection.execute("DROP TABLE migration")
         meta.forget(catalogue, "migration")
-        catalogue.adopt(fingerprint)
+        meta.put(catalogue, "fingerprint", fingerprint)
+        meta.advance(catalogue)
     return encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0)

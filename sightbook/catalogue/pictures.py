@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightbook.catalogue.rows import (
@@ -12,31 +12,26 @@ from sightbook.catalogue.rows import (
     KeyRow,
     Known,
     MissingRow,
+    SourceRow,
     from_column,
     root_from_column,
     to_column,
 )
+from sightbook.catalogue.sources import sources
 from sightbook.catalogue.steady import steady
 from sightbook.catalogue.versions import WITH_ABOUT
 from sightbook.images.kinds.registry import kinds
+from sightbook.images.names import to_text
 from sightbook.images.patterns import readings
 from sightbook.images.pixels.about import About
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
 
+Matches = tuple[set[int], set[tuple[str, str]]]  # ids of pictures, keys of failures
+
 # SQLite's limit of variables in one statement is 999 in old builds.
 _CHUNK = 900
-
-
-def _locator() -> str:
-    """What `SourceKind.locate` shows, of a row x of the source s."""
-    joints = " ".join(f"WHEN {_quoted(kind.name)} THEN {_quoted(kind.joint)}" for kind in kinds())
-    return f"(s.root || CASE s.kind {joints} ELSE ' row ' END || x.path)"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def by_ids(catalogue: Catalogue, statement: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
@@ -151,7 +146,7 @@ def latest_sides(catalogue: Catalogue, count: int) -> list[int]:
 
 
 @steady
-def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, str]]]:
+def match(catalogue: Catalogue, pattern: str) -> Matches:
     """Picture ids and keys of failures whose path, alone or as `locate` shows it, is `pattern`, lies in it, or fits it
     as a glob.
 
@@ -160,39 +155,64 @@ def match(catalogue: Catalogue, pattern: str) -> tuple[set[int], set[tuple[str, 
     """
     if not pattern:
         return set(), set()
-    names = {"exact": to_column(pattern), "inside": to_column(pattern.rstrip("/") + "/")}
-    locator = _locator()
-    named = _matching(
-        catalogue,
-        f"x.path = :exact OR {locator} = :exact OR substr(x.path, 1, length(:inside)) = :inside"
-        f" OR substr({locator}, 1, length(:inside)) = :inside",
-        names,
-    )
-    if any(named):
-        return named
+    every = sources(catalogue)
+    found = _join(_at(catalogue, source, path) for source in every for path in _within(source, pattern))
     for reading in readings(pattern)[1:]:
-        fitting = _matching(
-            catalogue, f"x.path GLOB :exact OR {locator} GLOB :exact", {"exact": to_column(reading)}
-        )
-        if any(fitting):
-            return fitting
-    return set(), set()
+        if any(found):
+            break
+        found = _join(_fitting(catalogue, source, reading) for source in every)
+    return found
 
 
 @steady
 def roots_with(catalogue: Catalogue, path: str) -> list[str]:
     """Roots of the sources in which something has this path, or lies in it, from the root on."""
-    names = {"exact": to_column(path), "inside": to_column(path.rstrip("/") + "/")}
-    has = "FROM {} x WHERE x.source = s.id AND (x.path = :exact OR substr(x.path, 1, length(:inside)) = :inside)"
-    either = " OR ".join(f"EXISTS (SELECT 1 {has.format(table)})" for table in ("pictures", "failures"))
-    rows = catalogue.connection.execute(f"SELECT s.root FROM sources s WHERE {either} ORDER BY s.root", names)
-    return [root_from_column(row[0]) for row in rows]
+    return sorted(source.root for source in sources(catalogue) if any(_at(catalogue, source, path)))
 
 
-def _matching(
-    catalogue: Catalogue, where: str, names: dict[str, str | bytes]
-) -> tuple[set[int], set[tuple[str, str]]]:
-    join = f"x JOIN sources s ON s.id = x.source WHERE {where}"
-    ids = catalogue.connection.execute(f"SELECT x.id FROM pictures {join}", names)
-    failed = catalogue.connection.execute(f"SELECT x.source, x.path FROM failures {join}", names)
-    return {row[0] for row in ids}, {(row[0], from_column(row[1])) for row in failed}
+def _begin(source: SourceRow) -> str:
+    """What `SourceKind.locate` shows before a path in the source."""
+    joint = next((kind.joint for kind in kinds() if kind.name == source.kind), " row ")
+    return to_text(source.root).removesuffix(joint) + joint
+
+
+def _within(source: SourceRow, text: str) -> Iterator[str | None]:
+    """The paths in a source that a text may be: as it stands, and where it begins with the root; None: all of it."""
+    begin = _begin(source)
+    yield text
+    if text.startswith(begin):
+        yield text[len(begin) :] or None
+    elif begin.startswith(text.rstrip("/") + "/"):
+        yield None
+
+
+def _at(catalogue: Catalogue, source: SourceRow, path: str | None) -> Matches:
+    """What has a path in a source, or lies in it; None: all of it. By the index of keys, not by a look at all rows."""
+    if path is None:
+        return _select(catalogue, source, "1")
+    folder = path.rstrip("/")  # what lies in it comes before "folder0": 0 follows / in UTF-8
+    return _join(
+        (
+            _select(catalogue, source, "path = ?", path),
+            _select(catalogue, source, "path >= ? AND path < ?", f"{folder}/", f"{folder}0"),
+        )
+    )
+
+
+def _fitting(catalogue: Catalogue, source: SourceRow, glob: str) -> Matches:
+    return _select(catalogue, source, "(path GLOB ? OR ? || path GLOB ?)", glob, _begin(source), glob)
+
+
+def _select(catalogue: Catalogue, source: SourceRow, where: str, *texts: str) -> Matches:
+    values = (source.id, *map(to_column, texts))
+    ids = catalogue.connection.execute(f"SELECT id FROM pictures WHERE source = ? AND {where}", values)
+    paths = catalogue.connection.execute(f"SELECT path FROM failures WHERE source = ? AND {where}", values)
+    return {row[0] for row in ids}, {(source.id, from_column(row[0])) for row in paths}
+
+
+def _join(parts: Iterable[Matches]) -> Matches:
+    ids, failed = set[int](), set[tuple[str, str]]()
+    for part in parts:
+        ids |= part[0]
+        failed |= part[1]
+    return ids, failed

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sightbook.catalogue import remembered
 from sightbook.catalogue.database import address, transaction
 from sightbook.catalogue.rows import OF_A_PICTURE
+from sightbook.catalogue.soundness import impossible
 
 if TYPE_CHECKING:
     from sightbook.catalogue.catalogue import Catalogue
@@ -21,14 +22,15 @@ _WHOLE = ("sources", "pictures", "failures", "metadata", "descriptions")
 _ROOM = 1 << 24  # ids left free when nobody knows how many were given
 
 
-def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str, int]:
-    """How many rows of each table were saved. widths: bytes of a code in `pictures` and `fine`; a row with another one
-    is lost."""
+def rescue(damaged: Path, target: Catalogue, code_bytes: int) -> dict[str, int]:
+    """How many rows of each table were saved. A picture that has what none can have (`soundness`) is lost."""
     connection = sqlite3.connect(address(damaged, "mode=ro"), uri=True, isolation_level=None)
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
-        tables = [*_WHOLE, *(("fine",) if widths["fine"] else ())]
-        counts = {table: _copy(connection, target, table, widths.get(table)) for table in tables}
+        tables = [*_WHOLE, *(("fine",) if target.fine else ())]
+        counts = {table: _copy(connection, target, table) for table in tables}
+        for condition in impossible(code_bytes).values():
+            target.connection.execute(f"DELETE FROM pictures WHERE {condition}")
         for table in ("pictures", "failures"):
             target.connection.execute(f"DELETE FROM {table} WHERE source NOT IN (SELECT id FROM sources)")
         for table, picture in OF_A_PICTURE:
@@ -52,7 +54,7 @@ def rescue(damaged: Path, target: Catalogue, widths: dict[str, int]) -> dict[str
     return counts
 
 
-def _copy(connection: sqlite3.Connection, target: Catalogue, table: str, width: int | None) -> int:
+def _copy(connection: sqlite3.Connection, target: Catalogue, table: str) -> int:
     columns = _columns(target.connection, table)
     with contextlib.suppress(sqlite3.Error):  # an older one has fewer
         columns = _columns(connection, table) or columns
@@ -61,9 +63,6 @@ def _copy(connection: sqlite3.Connection, target: Catalogue, table: str, width: 
     target.connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(target.connection):
         for row in _readable(connection, table, columns):
-            code = dict(zip(columns, row, strict=True)).get("code")
-            if width is not None and not (isinstance(code, bytes) and len(code) == width):
-                continue
             with contextlib.suppress(sqlite3.Error, UnicodeError):
                 target.connection.execute(f"INSERT OR IGNORE INTO {into}", row)
                 kept += 1

@@ -84,14 +84,14 @@ def load(
     return replace(snapshot, fine=fines)
 
 
-def is_fresh(cache: Path, stamp: str, code_bytes: int) -> bool:
-    """Whether the cache holds a sound snapshot of the state that `stamp` names."""
-    return _read(cache / NAME, stamp, code_bytes) is not None
-
-
-def is_fine_fresh(cache: Path, stamp: str, count: int, width: int) -> bool:
-    """Whether the cache holds sound fine codes of `width` bytes of that state's `count` pictures."""
-    return _map(cache / FINE_NAME, stamp, count, width) is not None
+def read(cache: Path, stamp: str, code_bytes: int, width: int) -> Snapshot | None:
+    """What the cache holds of the state that `stamp` names, with fine codes of `width` bytes where that is not 0; None
+    unless all of it is there and sound."""
+    found = _read(cache / NAME, stamp, code_bytes)
+    if found is None or not width:
+        return found
+    fine = _map(cache / FINE_NAME, stamp, len(found.ids), width)
+    return None if fine is None else replace(found, fine=fine)
 
 
 def of_rows(catalogue: Catalogue, code_bytes: int, *, digests: bool = False) -> Snapshot:

@@ -23,13 +23,18 @@ def faults(catalogue: Catalogue) -> list[str]:
     ]
 
 
+def impossible(code_bytes: int) -> dict[str, str]:
+    """What no picture can have, and the SQL of it."""
+    return {
+        "codes of another length": f"typeof(code) != 'blob' OR length(code) != {code_bytes}",
+        "an unknown state": f"state NOT IN ({GOOD}, {MISSING}, {UNREADABLE})",
+        "a digest of another length": "typeof(digest) != 'blob' OR length(digest) != 16",
+    }
+
+
 def impossible_rows(catalogue: Catalogue, code_bytes: int) -> Iterator[tuple[int, str]]:
     """How many pictures have what no picture can have, and what that is."""
-    for what, condition in (
-        ("codes of another length", f"length(code) != {code_bytes}"),
-        ("an unknown state", f"state NOT IN ({GOOD}, {MISSING}, {UNREADABLE})"),
-        ("a digest of another length", "length(digest) != 16"),
-    ):
+    for what, condition in impossible(code_bytes).items():
         rows = catalogue.connection.execute(f"SELECT count(*) FROM pictures WHERE {condition}")
         if count := int(rows.fetchone()[0]):
             yield count, what

@@ -134,12 +134,10 @@ def _refuse_misfit(library: Path, source: list[str], model: Path) -> None:
     """ModelError for pictures where the model takes vectors, and the like; SourceError for a mistyped SOURCE, which
     leaves no empty library behind."""
     from sightbook.images.sources import open_sources
-    from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
+    from sightbook.ingest.refuse import refuse_misfit
     from sightbook.model.config import ModelConfig
 
-    sources, config = open_sources(source), ModelConfig.read(model)
-    refuse_other_kind(sources, config, library)
-    refuse_other_length(sources, config, library)
+    refuse_misfit(open_sources(source), ModelConfig.read(model), f"the model of {library}")
 
 
 def _timed_anew(report: AddReport, seconds: float) -> AddReport:

@@ -90,7 +90,7 @@ def _relearning(library: Path, jobs: int | None, listener: Listener) -> Abstract
         library,
         [source.root for source in held],
         bits=bits if bits % 8 == 0 else 64,
-        exclude={Path(source.root): source.exclude for source in held},
+        exclude={Path(source.root).resolve(): source.exclude for source in held},
         jobs=jobs,
         listener=listener,
     )

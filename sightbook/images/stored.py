@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin
@@ -20,8 +21,11 @@ def locate(kind: str, root: str, path: str) -> str:
 
 
 def address(kind: str, root: str, path: str) -> str:
-    """The `file:` address of a picture's file, or of the archive that it is in."""
-    return kind_of(kind).address(root, path)
+    """The `file:` address of a picture's file, or of the archive that it is in, as is that of a kind not known here."""
+    try:
+        return kind_of(kind).address(root, path)
+    except SourceError:
+        return Path(root).absolute().as_uri()
 
 
 def read_stored(kind: str, root: str, path: str, digest: bytes | None = None) -> bytes:

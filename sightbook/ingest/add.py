@@ -99,11 +99,11 @@ def _settle_all(catalogue: Catalogue, plans: Sequence[Plan], prune: Prune) -> in
     known = {row.id for row in catalogue.sources()}
     removed = 0
     for plan in plans:
-        if plan.source.id not in known and not plan.taken:
-            catalogue.put_decoding(plan.source.id, VERSION)
-        elif plan.outdated and not plan.bystander:
+        if plan.outdated and not plan.bystander:
             # What comes from an older source makes this one older until it was read: a kill must not hide that.
             catalogue.put_decoding(plan.source.id, plan.outdated)
+        elif plan.source.id not in known and not plan.taken:
+            catalogue.put_decoding(plan.source.id, VERSION)
         _settle(catalogue, plan)
         if prune:
             removed += catalogue.remove([*plan.missing, *plan.gone_before])
@@ -126,9 +126,7 @@ def _settle(catalogue: Catalogue, plan: Plan) -> None:
     now, source = time.time(), plan.source
     catalogue.put_source(source.id, source.kind, str(source.root), now)
     for taken in plan.taken:
-        catalogue.take_over(
-            source.id, taken.row.id, rekeyed=taken.rekeyed, doubles=taken.doubles, failures=taken.failures
-        )
+        taken.commit(catalogue, source.id)
     if plan.bystander:
         return
     catalogue.settle(

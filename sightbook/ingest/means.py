@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sightbook.arguments import described
 from sightbook.errors import ConfigError
 from sightbook.images.entry import Entry
+from sightbook.images.pixels.about import About
 from sightbook.progress import Listener, silent
 
 if TYPE_CHECKING:
@@ -60,13 +61,12 @@ class Means:
 
 
 def _check(entry: Entry, result: Encoded, model: Model) -> None:
-    codes, x, digest = result.codes, result.x, result.digest
-    sound = isinstance(digest, bytes) and len(digest) == 16
-    if not sound or codes.shape != (model.M,) or codes.dtype != "u1" or x.shape != (model.D,):
-        raise _wrong(
-            entry,
-            f"a digest of {len(digest)} bytes, codes of shape {codes.shape} {codes.dtype}, x of shape {x.shape}",
-        )
+    codes, x, digest, about = result.codes, result.x, result.digest, result.about
+    sound = isinstance(digest, bytes) and len(digest) == 16 and isinstance(about, About)
+    sound = sound and getattr(codes, "shape", None) == (model.M,) and codes.dtype == "u1"
+    if not sound or getattr(x, "shape", None) != (model.D,) or x.dtype.kind != "f":
+        told = f"digest {described(digest)}, about {described(about)}, codes {described(codes)}, x {described(x)}"
+        raise _wrong(entry, told)
 
 
 def _name(result: object) -> str:
@@ -80,7 +80,7 @@ def _wrong(due: Entry | None, given: str) -> ConfigError:
     where = "after the last one" if due is None else f"where the result of {due.locator} was due"
     return ConfigError(
         f"the encoder gave {given} {where}: it must give one Encoded or Failed for each entry, in their order, with "
-        "the digest (16 bytes), x (D,) and codes (M,) uint8 that the model makes; what came before is kept"
+        "the digest (16 bytes), About, x (D,) and codes (M,) uint8 that the model makes; what came before is kept"
     )
 
 

@@ -24,17 +24,13 @@ from sightbook.catalogue.fine import at_migration
 from sightbook.catalogue.rows import FailureRow
 from sightbook.errors import LibraryError, typed
 from sightbook.images.entry import Entry, noun
-from sightbook.images.kinds.registry import holds_vectors
 from sightbook.images.pixels.versions import VERSION
-from sightbook.images.sources import open_sources
-from sightbook.images.vectors import fitting_length
 from sightbook.ingest.commit import commit_all
 from sightbook.ingest.means import Means, encoder_like, seen_like
 from sightbook.ingest.order import Order
 from sightbook.ingest.passing import failure
 from sightbook.ingest.plan import plan_all
-from sightbook.ingest.refuse import refuse_other_kind
-from sightbook.ingest.scan import is_there
+from sightbook.ingest.scan import entries_of, is_there
 from sightbook.ingest.writing import writing
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted, verb
@@ -94,8 +90,6 @@ def migrate(
                 f"{', '.join(away)} cannot be read now, and codes are made from the {what}: mount its drive, or "
                 f"take it out by `sightbook remove {typed(path)} {typed(away[0])}`"
             )
-        refuse_other_kind(catalogue.sources(), model.config, path)
-        _refuse_other_length(catalogue, model)
         _follow_moved(catalogue, path, model, listener)
         fine = at_migration(catalogue, model)
         _begin(catalogue, path, model, bool(fine))
@@ -105,32 +99,16 @@ def migrate(
         return report
 
 
-def _refuse_other_length(catalogue: Catalogue, model: Model) -> None:
-    """LibraryError when a file of vectors has other vectors than the model takes: not one would get a code."""
-    for row in catalogue.sources():
-        wanted = model.config.features
-        if holds_vectors(row.kind) and (F := fitting_length(row.root, wanted)) != wanted:
-            raise LibraryError(
-                f"{row.root} holds vectors of {F} numbers, and {model.folder} takes {wanted}: give a "
-                "model that was learned from such vectors"
-            )
-
-
 def _follow_moved(catalogue: Catalogue, path: Path, model: Model, listener: Listener) -> None:
-    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by."""
+    """Pictures that were renamed since the last `add` keep their ids: later there is nothing to recognize them by.
+    LibraryError when a source holds another kind of thing than the model takes."""
     roots = [row.root for row in catalogue.sources()]
     if not roots:
         return
     plans = plan_all(catalogue, path, Order(roots, prune="all"), listener, model.config)
     for plan in plans:
         for taken in plan.taken:
-            catalogue.take_over(
-                plan.source.id,
-                taken.row.id,
-                rekeyed=taken.rekeyed,
-                doubles=taken.doubles,
-                failures=taken.failures,
-            )
+            taken.commit(catalogue, plan.source.id)
         if plan.moved:
             catalogue.settle(plan.source.id, moved=[moved for moved, _ in plan.moved], now=time.time())
 
@@ -144,11 +122,14 @@ def _begin(catalogue: Catalogue, path: Path, model: Model, fine: bool) -> None:
 
 
 def _encode(catalogue: Catalogue, model: Model, fine: bool, means: Means) -> None:
-    """Codes, and fine codes, of every known picture that is in its source and not encoded yet, in batches."""
+    """Codes, and fine codes, of every known picture that is in its source and not encoded yet as it is there, in
+    batches."""
     from sightbook.model.encode import Encoded
 
-    done = gathering.gathered(catalogue)
-    todo = [(id, entry) for id, entry in _entries(catalogue) if id not in done]
+    gathered, known = gathering.gathered(catalogue), list(_entries(catalogue))
+    done = {id for id, entry in known if gathered.get(id) == (entry.size, entry.mtime_ns)}
+    gathering.drop(catalogue, gathered.keys() - done)
+    todo = [(id, entry) for id, entry in known if id not in done]
     if done:
         what = counted(len(done), noun(model.takes_vectors)[:-1])
         means.listener(Notice(f"{what} {verb(len(done), 'were')} encoded before"))
@@ -179,8 +160,7 @@ def _entries(catalogue: Catalogue) -> Iterator[tuple[int, Entry]]:
     """(id, entry) of the known pictures that their sources hold now."""
     for source in catalogue.sources():
         known = catalogue.known(source.id)
-        root = Path(source.root)
-        for entry in open_sources([root], {root: source.id}, may_be_empty=[root]).entries():
+        for entry in entries_of(source):
             row = known.get(entry.path)
             if row is not None and row.id is not None:
                 yield row.id, entry

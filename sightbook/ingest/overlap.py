@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import Known, SourceRow
 from sightbook.images.entry import Entry
@@ -37,7 +36,10 @@ class Overlaps:
         self._catalogue, self._recalled = catalogue, recalled
         self._given = {source.id for source in given if source.names is None}
         self._rows = catalogue.sources()
+        self.known = {row.id for row in self._rows}  # sources that the catalogue has
         self._gone = {row.id for row in self._rows if inode.is_gone(row.root)}
+        self._inodes = {row.id: inode.of(row.root) for row in self._rows}
+        self._folders: dict[str, dict[Inode, str]] = {}  # what `_folders_of` found
         self._taken: set[str] = set()
         self._reached: dict[Inode, Source] = {}
         self.moved: list[tuple[SourceRow, Source]] = []  # sources that keep their id at another root
@@ -51,26 +53,27 @@ class Overlaps:
         has_hidden = any(map(inode.is_hidden, source.names or ()))
         if here in self._reached and not has_hidden:
             return False
-        for row in self._rows:  # one file or folder, reached by another name: a mount
-            if row.kind == source.kind and row.id not in self._taken and inode.of(row.root) == here:
+        for row in () if source.id in self.known else self._rows:
+            if row.kind == source.kind and row.id not in self._taken and self._inodes[row.id] == here:
+                # One file or folder, reached by another name: a mount.
                 source.id, source.root = row.id, Path(row.root)
                 self._recalled.exclude(source, row.id)
+                break
         if source.kind != "folder" or has_hidden:
             return True
         best, id, root = "", source.id, source.root
         for row in self._rows:
-            if row.kind != "folder" or row.id in self._taken | self._gone or inode.of(row.root) == here:
+            if row.kind != "folder" or row.id in self._taken | self._gone or self._inodes[row.id] == here:
                 continue
-            inside = inode.folders(row.root, self._catalogue.known(row.id)).get(here, "")
+            inside = self._folders_of(row).get(here, "")
             if len(inside) > len(best):
                 best, id, root = inside, row.id, Path(row.root)
         if best:
             if id in self._given:
                 return False
             source.id, source.root, source.inside = id, root, f"{best}/"
-            known = remembered.excludes(self._catalogue).get(id, ())
             own = [placed for glob in source.exclude for placed in below(glob, source.inside)]
-            source.exclude = tuple(dict.fromkeys((*known, *own)))
+            source.exclude = tuple(dict.fromkeys((*self._recalled.globs.get(id, ()), *own)))
             if source.names is not None:
                 source.names = frozenset(source.inside + name for name in source.names)
         return True
@@ -97,7 +100,7 @@ class Overlaps:
     ) -> tuple[list[TakeOver], list[Entry]]:
         """Takes over what the entries that `source` was not known to hold are in the catalogue as. Gives the entries
         back, without those that are pictures of another source that reaches the same folder."""
-        taken, ids = list[TakeOver](), {row.id for row in self._rows}
+        taken: list[TakeOver] = []
         if source.of_kind.files and source.names is None and self._has_folders_beside(source):
             reached = inode.folders(str(source.root), [entry.path for entry in fresh])
             taken = self._take_inner(source, known, reached)
@@ -106,16 +109,16 @@ class Overlaps:
             taken_links, fresh = self._links(source, known, fresh)
             taken += taken_links
         for row in self._others(source):
+            if row.id not in self._gone or row.kind != source.kind:
+                continue
             left = {entry.path: entry for entry in fresh if entry.path not in known}
             if not left:
                 break
-            if row.id not in self._gone or row.kind != source.kind:
-                continue
             theirs = self._catalogue.known(row.id)
             prefix = self._moved_to(theirs, left, row.kind)
             if prefix is None:
                 taken += self._parts(source, known, row, theirs, left)
-            elif prefix == "" and not known and source.names is None and source.id not in ids:
+            elif prefix == "" and not known and source.names is None and source.id not in self.known:
                 # The same source at another place: its keys stay, too.
                 self._taken.add(row.id)
                 self.moved.append((row, source))
@@ -169,6 +172,12 @@ class Overlaps:
             if row.id not in seen and any(inode.below(other.root, row.root) is not None for other in rows)
         ]
 
+    def _folders_of(self, row: SourceRow) -> dict[Inode, str]:
+        """The folders that a known source reaches: looked for once, however many sources are held against it."""
+        if row.id not in self._folders:
+            self._folders[row.id] = inode.folders(row.root, self._catalogue.known(row.id))
+        return self._folders[row.id]
+
     def _others(self, source: Source) -> list[SourceRow]:
         return [row for row in self._rows if row.id != source.id and row.id not in self._taken]
 
@@ -209,18 +218,20 @@ class Overlaps:
         self, source: Source, known: dict[str, Known], fresh: list[Entry]
     ) -> tuple[list[TakeOver], list[Entry]]:
         """What is found here as links to files of other sources, and what these hold as links to files found here."""
-        root = str(source.root)
+        root, find = str(source.root), self._catalogue.find
         rows = [row for row in self._others(source) if holds_files(row.kind) and row.id not in self._gone]
-        held = {row.id: self._catalogue.known(row.id) for row in rows}
+        if not rows:
+            return [], fresh
 
         def is_held(file: str) -> bool:
             return any(
-                (path := inode.below(file, row.root)) is not None and to_text(path) in held[row.id]
+                (path := inode.below(file, row.root)) is not None
+                and find(row.id, to_text(path)) != (None, False)
                 for row in rows
             )
 
         fresh = without_links(root, fresh, is_held)
-        taken = [links_to(root, known, fresh, row, held[row.id]) for row in rows]
+        taken = [links_to(root, known, fresh, row, self._catalogue.known(row.id)) for row in rows]
         return [each for each in taken if each.rekeyed], fresh
 
     def _parts(
@@ -261,11 +272,11 @@ class Overlaps:
         for row in self._others(source):
             if row.kind != "folder" or row.id in self._gone:
                 continue
-            theirs = self._catalogue.known(row.id)
-            for each, folder in inode.folders(row.root, theirs).items():
-                place = reached.get(each)
-                if place is None:
-                    continue
+            both = [
+                (folder, reached[each]) for each, folder in self._folders_of(row).items() if each in reached
+            ]
+            theirs = self._catalogue.known(row.id) if both else {}
+            for folder, place in both:
                 prefix, target = (f"{name}/" if name else "" for name in (folder, place))
                 held.update(
                     target + path.removeprefix(prefix)

@@ -14,7 +14,7 @@ from sightbook.images.left_out import Group, LeftOut
 from sightbook.images.sources import Source
 from sightbook.images.stored import locate
 from sightbook.ingest.order import Order
-from sightbook.ingest.refuse import refuse_other_kind, refuse_other_length
+from sightbook.ingest.refuse import refuse_misfit
 from sightbook.ingest.report import AddPlan
 from sightbook.ingest.resolve import resolve
 from sightbook.ingest.scan import Plan, find_moved, scan_all
@@ -27,15 +27,15 @@ def plan_all(
 ) -> list[Plan]:
     """What an `add` has to do, without doing any of it: the plan of each source.
 
-    config: of the model that the sources must fit; None: the library's own.
+    config: of the new model that the sources must fit; None: the library's own.
     LibraryError when a source is not of the kind or length that the model takes, or `prune` would take everything that
     is known of a source, and was not told "all".
     """
     sources = resolve(catalogue, library, order)
     if folder.exists(library):
+        whose = f"the model of {library}" if config is None else "the new model"
         config = config or ModelConfig.read(folder.model_of(library, catalogue.fingerprint))
-        refuse_other_kind(sources, config, library)
-        refuse_other_length(sources, config, library)
+        refuse_misfit(sources, config, whose)
     meter = Meter(listener, "scan")
     plans = scan_all(catalogue, sources, order, meter, library)
     meter.close()

@@ -16,7 +16,7 @@ class Recalled:
     """The globs of each source that is known; none where they are to be forgotten."""
 
     def __init__(self, catalogue: Catalogue, forget: bool) -> None:
-        self._globs = {} if forget else remembered.excludes(catalogue)
+        self.globs = {} if forget else remembered.excludes(catalogue)
 
     def exclude(self, source: Source, id: str, found: Sequence[Entry] = (), prefix: str = "") -> list[Entry]:
         """Excludes from `source` what was excluded from the source `id`, whose pictures it holds now under `prefix`.
@@ -28,7 +28,7 @@ class Recalled:
             return list(found)
         globs = [
             placed
-            for glob in self._globs.get(id, ())
+            for glob in self.globs.get(id, ())
             for placed in (below(glob, prefix) if prefix else [glob])
             if placed not in source.exclude
         ]

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightbook.catalogue.folder import Facts
-from sightbook.catalogue.rows import SourceRow
 from sightbook.errors import LibraryError, typed
-from sightbook.images.kinds.registry import holds_vectors
+from sightbook.images.entry import noun
 from sightbook.images.sources import Source
 from sightbook.images.vectors import fitting_length
 from sightbook.model.config import ModelConfig
@@ -19,29 +18,18 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 
-def refuse_other_kind(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
-    """LibraryError when a source holds pictures and the library's model takes vectors, or the other way round."""
+def refuse_misfit(sources: Iterable[Source], config: ModelConfig, whose: str) -> None:
+    """LibraryError when a source holds pictures and the model takes vectors, the other way round, or not one vector of
+    the length that it takes. whose: what the model is called."""
+    wanted = "pictures" if config.frame is not None else f"vectors of {config.features} numbers"
     for source in sources:
-        if holds_vectors(source.kind) and config.frame is not None:
+        held = noun(source.of_kind.of_vectors)
+        if config.frame is None and source.of_kind.of_vectors:
+            held += f" of {fitting_length(str(source.root), config.features)} numbers"
+        if held != wanted:
             raise LibraryError(
-                f"{source.root} holds vectors, and the model of {library} takes pictures: give a library of its own, "
-                "with a model that was learned from vectors"
-            )
-        if not holds_vectors(source.kind) and config.frame is None:
-            raise LibraryError(
-                f"{source.root} holds pictures, and the model of {library} takes vectors of {config.features} numbers: "
-                "give a .npy or a .parquet with a column of vectors, or a library of its own, with a model of pictures"
-            )
-
-
-def refuse_other_length(sources: Iterable[Source | SourceRow], config: ModelConfig, library: Path) -> None:
-    """LibraryError when a file holds not one vector of the length that the library's model takes: all would fail."""
-    for source in sources:
-        root = str(source.root)
-        if holds_vectors(source.kind) and (F := fitting_length(root, config.features)) != config.features:
-            raise LibraryError(
-                f"{root} holds vectors of {F} numbers, and the model of {library} takes {config.features}: give "
-                "vectors of the network that it was learned from, or a library of its own, with a model of these"
+                f"{source.root} holds {held}, and {whose} takes {wanted}: give what it takes, or a model of what is "
+                "there; a library has one model"
             )
 
 

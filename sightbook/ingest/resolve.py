@@ -1,5 +1,8 @@
 """The sources that an `add` is given, as the library knows them: their ids, and what was excluded before."""
 
+# Plain strings: Path.expanduser raises for a user that is not there.
+# ruff: noqa: PTH111
+
 from __future__ import annotations
 
 import os
@@ -10,7 +13,7 @@ from pathlib import Path
 from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import SourceRow
-from sightbook.errors import LibraryError
+from sightbook.errors import LibraryError, typed
 from sightbook.images.exclude import below
 from sightbook.images.kinds.registry import holds_files
 from sightbook.images.names import to_text
@@ -31,10 +34,11 @@ def resolve(catalogue: Catalogue, library: Path, order: Order) -> Sources:
     roots = {row.id: Path(row.root) for row in rows}
     for spec in order.sources:
         # The default id of a place whose former source moved away is taken.
-        for place in (Path(spec).expanduser().resolve(), Path(spec).expanduser().resolve().parent):
+        named = Path(os.path.expanduser(spec)).resolve()
+        for place in (named, named.parent):
             if place not in ids and source_id(place) in roots:
                 ids[place] = _fresh_id(place, roots)
-    known = {Path(row.root) for row in rows} if order.prune == "all" else set()
+    known = {Path(row.root).resolve() for row in rows} if order.prune == "all" else set()
     sources = open_sources(order.sources, ids, exclude=order.exclude, may_be_empty=known)
     if order.moved_from is not None:
         _take_over(sources, library, rows, order.moved_from)
@@ -65,7 +69,7 @@ def _recall(catalogue: Catalogue, sources: Sources, forget: bool) -> None:
 
 
 def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved_from: str | Path) -> None:
-    old = Path(os.path.realpath(Path(moved_from).expanduser()))
+    old = Path(os.path.realpath(os.path.expanduser(moved_from)))
     stood = [row for row in rows if row.id == str(moved_from) or Path(row.root) in (old, Path(moved_from))]
     if not stood:
         known = ", ".join(row.root for row in rows) or "none"
@@ -80,7 +84,7 @@ def _take_over(sources: Sources, library: Path, rows: Sequence[SourceRow], moved
         if Path(row.root) == source.root and row.id != stood[0].id:
             raise LibraryError(
                 f"{source.root} is in {library} already as a source of its own: remove one of the two first "
-                f"(sightbook remove {library} {source.root})"
+                f"(`sightbook remove {typed(library)} {typed(source.root)}`)"
             )
     if source.kind != stood[0].kind:
         raise LibraryError(

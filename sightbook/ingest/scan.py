@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightbook.catalogue import remembered
 from sightbook.catalogue.catalogue import Catalogue
-from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved
+from sightbook.catalogue.rows import GOOD, MISSING, Known, MissingRow, Moved, SourceRow
 from sightbook.errors import PictureError, SourceError, typed
 from sightbook.images.entry import Entry
 from sightbook.images.kinds.registry import kind_of
@@ -18,7 +18,7 @@ from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
 from sightbook.images.pixels.guards import limits
 from sightbook.images.pixels.versions import VERSION, reads_otherwise
-from sightbook.images.sources import Source
+from sightbook.images.sources import Source, open_sources
 from sightbook.ingest.order import Order
 from sightbook.ingest.overlap import Overlaps
 from sightbook.ingest.passing import reader
@@ -114,10 +114,9 @@ def _tell(
                 )
             )
     away = {row.id for row, _ in overlaps.moved} | {taken.row.id for plan in plans for taken in plan.taken}
-    known = catalogue.sources()
-    if all(plan.source.id in {row.id for row in known} for plan in plans):
+    if all(plan.source.id in overlaps.known for plan in plans):
         return
-    for row in known:
+    for row in catalogue.sources():
         if row.id not in away and not is_there(row.root):
             listener(
                 Notice(
@@ -131,8 +130,8 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
     """Compares one source with the catalogue. A picture counts as unchanged when size and time (ns) are equal.
 
     retry: read files again that failed before, though unchanged; so are those that another reader could not read
-    (passing.py). Pictures that are not found are missing only when the
-    whole source was seen: not when single pictures were named or a sub-folder could not be read.
+    (passing.py). Pictures that are not found are missing only when the whole source was seen: not when single pictures
+    were named or a sub-folder could not be read.
     """
     plan = Plan(source)
     known, drawn = catalogue.known(source.id), remembered.drawn(catalogue, source.id)
@@ -143,10 +142,10 @@ def scan(catalogue: Catalogue, source: Source, overlaps: Overlaps, *, retry: boo
 
     def look() -> bool:
         """Whether failures are tried again; also notes whether an older version read some of the pictures."""
-        ids = {source.id, *(taken.row.id for taken in plan.taken)} & {row.id for row in catalogue.sources()}
+        ids = {source.id, *(taken.row.id for taken in plan.taken)} & overlaps.known
         oldest = min((catalogue.decoding(id) for id in ids), default=VERSION)
         plan.outdated = oldest if oldest < VERSION else 0
-        return retry or bool(plan.outdated) or _has_other_reader(catalogue, source, plan.taken)
+        return retry or bool(plan.outdated) or any(catalogue.reader(id) != reader() for id in ids)
 
     def compare(entry: Entry, row: Known | None) -> None:
         before = plan.known_failures
@@ -199,12 +198,6 @@ def _taken_drawn(catalogue: Catalogue, taken: Sequence[TakeOver]) -> set[str]:
     return places
 
 
-def _has_other_reader(catalogue: Catalogue, source: Source, taken: Sequence[TakeOver]) -> bool:
-    """Whether what is known of a source was not all read by who reads now."""
-    ids = {source.id} & {row.id for row in catalogue.sources()} | {each.row.id for each in taken}
-    return any(catalogue.reader(id) != reader() for id in ids)
-
-
 def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
     """Recognizes new paths whose content is that of a picture that is missing: moved or renamed, they keep their ids.
 
@@ -214,6 +207,9 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
     gone = catalogue.rows([id for plan in plans for id in plan.missing])
     seen = {row.id for row in gone}
     gone += [row for row in catalogue.missing() if row.id not in seen]
+    older = {
+        id: version for id in {row.source for row in gone} if (version := catalogue.decoding(id)) < VERSION
+    }
     taken = {id for plan in plans for id in plan.back}  # missing until now, and there again
     by_content: dict[bytes, list[MissingRow]] = {}
     for row in sorted(gone, reverse=True):
@@ -232,12 +228,22 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
                 row = rows.pop()
                 plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))
                 moved.add(row.id)
-            else:
-                kept.append(entry)
+                if row.source not in older or not reads_otherwise(entry, older[row.source]):
+                    continue
+                plan.ids[entry.path] = row.id  # it keeps its id, and is read anew
+                plan.anew += 1
+                plan.outdated = min(plan.outdated or VERSION, older[row.source])
+            kept.append(entry)
         plan.todo = kept
     for plan in plans:
         plan.missing = [id for id in plan.missing if id not in moved]
         plan.gone_before = [id for id in plan.gone_before if id not in moved]
+
+
+def entries_of(row: SourceRow) -> Iterator[Entry]:
+    """What a known source holds now, under its id, also where it is empty or stands behind a link by now."""
+    root = Path(row.root).resolve()
+    return open_sources([row.root], {root: row.id}, may_be_empty=[root]).entries()
 
 
 def is_there(root: str | Path) -> bool:

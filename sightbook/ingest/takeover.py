@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import Known, SourceRow
 from sightbook.images.entry import Entry
 from sightbook.images.kinds.registry import holds_files
@@ -28,6 +29,12 @@ class TakeOver:
     rekeyed: list[tuple[int, str]] = field(default_factory=list)
     doubles: list[int] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def commit(self, catalogue: Catalogue, source: str) -> None:
+        """Makes them pictures of that source."""
+        catalogue.take_over(
+            source, self.row.id, rekeyed=self.rekeyed, doubles=self.doubles, failures=self.failures
+        )
 
 
 def merge(known: dict[str, Known], theirs: Mapping[str, Known], row: SourceRow, prefix: str) -> TakeOver:

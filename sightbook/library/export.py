@@ -20,9 +20,8 @@ from sightbook.errors import ConfigError, ModelError
 from sightbook.files import replace_atomic
 from sightbook.images.entry import Entry, noun
 from sightbook.images.names import escape
-from sightbook.images.sources import open_sources
 from sightbook.ingest.means import Means
-from sightbook.ingest.scan import is_there
+from sightbook.ingest.scan import entries_of, is_there
 from sightbook.library.state import State, of_one_state
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted, verb
@@ -221,7 +220,7 @@ def _entries(sources: Sequence[SourceRow], listener: Listener) -> Iterator[Entry
         if not is_there(source.root):
             listener(Notice(f"{source.root} is not there now"))
             continue
-        yield from open_sources([source.root], {Path(source.root): source.id}).entries()
+        yield from entries_of(source)
 
 
 def _metadata(state: State) -> Metadata:

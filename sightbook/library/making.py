@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
 def open_or_make(path: Path, model: Model | str | PathLike[str] | None, fine: bool | None) -> Searcher:
     """The searcher of a library, which is made with `model` where there is none, or must be of that model."""
-    if model is not None and not folder.exists(path):
-        from sightbook.model.model import Model
+    with explained(path):
+        if model is not None and not folder.exists(path):
+            from sightbook.model.model import Model
 
-        create.create(path, model if isinstance(model, Model) else Model.open(model), fine)
-    folder.read_facts(path)
-    searcher = Searcher.open(path.absolute(), fine)  # the process may go to another folder
-    if model is not None:
-        from sightbook.ingest.refuse import refuse_other_model
+            create.create(path, model if isinstance(model, Model) else Model.open(model), fine)
+        folder.read_facts(path)
+        searcher = Searcher.open(path.absolute(), fine)  # the process may go to another folder
+        if model is not None:
+            from sightbook.ingest.refuse import refuse_other_model
 
-        refuse_other_model(model, searcher.facts, path)
-    return searcher
+            refuse_other_model(model, searcher.facts, path)
+        return searcher
 
 
 def plan(path: Path, order: Order, listener: Listener) -> AddPlan:
@@ -47,4 +48,6 @@ def plan(path: Path, order: Order, listener: Listener) -> AddPlan:
         else:
             catalogue = Catalogue.create(Path(":memory:"), "")
         with closing(catalogue):
-            return summarize(catalogue, plan_all(catalogue, path, order, listener))
+            return catalogue.steadily(
+                lambda: summarize(catalogue, plan_all(catalogue, path, order, listener))
+            )

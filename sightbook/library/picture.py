@@ -67,7 +67,7 @@ def get(catalogue: Catalogue, library: Path, id: int) -> PictureFacts:
 
 def id_at(catalogue: Catalogue, library: Path, path: Wanted | os.PathLike[str]) -> int:
     """The id of the one picture that is named as `Library.remove` takes it. LibraryError when it is none, or more."""
-    asked = parse(os.fsdecode(path) if isinstance(path, os.PathLike) else path)
+    asked = parse(path)
     ids, _, sources = catalogue.steadily(lambda: select(catalogue, library, asked))
     if len(ids) != 1 or sources:
         many = "a source" if sources else f"{len(ids):,} pictures" if ids else "a file that could not be read"

@@ -23,15 +23,15 @@ Wanted = str | int | tuple[str, str]
 Selected = tuple[set[int], set[tuple[str, str]], set[str]]
 
 
-def parse(what: Wanted | Iterable[Wanted]) -> list[Wanted]:
+def parse(what: Wanted | os.PathLike[str] | Iterable[Wanted]) -> list[Wanted]:
     """One thing or several, as users hand them over; numbers become ids. ConfigError for what names nothing."""
     if isinstance(what, str | os.PathLike) or _is_key(what) or is_number(what):
-        what = [what]  # type: ignore[list-item]
-    elif isinstance(what, bytes) or not isinstance(what, Iterable):
+        return [_parse(what)]
+    if isinstance(what, bytes) or not isinstance(what, Iterable):
         raise ConfigError(
             f"{type(what).__name__} names nothing: give ids, keys (source, path), or texts, one or a list of them"
         )
-    elif isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
+    if isinstance(what, np.ndarray) and what.dtype.kind in "biufc":
         return [int(id) for id in ids_of(what.reshape(-1), "what is to be removed")]
     return [_parse(each) for each in what]
 
@@ -73,10 +73,12 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
     if isinstance(item, tuple):
         id, has_failed = catalogue.find(to_text(item[0]), item[1])
         return set() if id is None else {id}, {item} if has_failed else set(), set()
-    rows = catalogue.sources()
+    roots = {
+        row.id: {root.rstrip("/") for root in (row.root, to_text(row.root))} for row in catalogue.sources()
+    }
 
     def find_named(text: str) -> Selected:
-        whole = {row.id for row in rows if text == row.id or text.rstrip("/") == row.root.rstrip("/")}
+        whole = {id for id, names in roots.items() if text == id or text.rstrip("/") in names}
         return (set(), set(), whole) if whole else (*catalogue.match(text), set())
 
     shown = find_named(item)
@@ -88,12 +90,11 @@ def _find(catalogue: Catalogue, item: str | tuple[str, str]) -> Selected:
             f"{item!r} is a path in the library and another one from the current folder: give the whole path, or a "
             "source of `sightbook status`"
         )
-    for text in (
-        () if here[2] else (item, *_spellings(item))
-    ):  # a source is one thing whatever else is called so
-        if len(roots := catalogue.roots_with(text)) > 1:
+    # A source is one thing whatever else is called so.
+    for text in () if here[2] else (item, *_spellings(item)):
+        if len(several := catalogue.roots_with(text)) > 1:
             raise LibraryError(
-                f"{item!r} is in several sources ({escape(', '.join(roots))}): give the whole path, or a pattern in "
+                f"{item!r} is in several sources ({escape(', '.join(several))}): give the whole path, or a pattern in "
                 "quotes for all"
             )
     return here
@@ -125,7 +126,9 @@ def _spellings(item: str) -> Iterator[str]:
         texts += [
             os.path.join(glob.escape(place), item) for place in (os.getcwd(), os.path.realpath(os.getcwd()))
         ]
-    for text in dict.fromkeys(texts):
-        for form in (to_text(text), *(unicodedata.normalize(form, to_text(text)) for form in ("NFC", "NFD"))):
-            if form != item:
-                yield form
+    forms = [
+        form
+        for text in map(to_text, texts)
+        for form in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    ]
+    yield from (form for form in dict.fromkeys(forms) if form != item)

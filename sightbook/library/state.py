@@ -19,8 +19,8 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.rows import SourceRow
-from sightbook.errors import LibraryError, ModelError
-from sightbook.search.moved import MovedOn
+from sightbook.errors import ConfigError, LibraryError, ModelError
+from sightbook.search.moved import ROUNDS, MovedOn
 
 if TYPE_CHECKING:
     from sightbook.images.pixels.about import About
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sightbook.model.model import Model
 
 _T = TypeVar("_T")
-_ROUNDS = 5
 
 Row = tuple[int, str, str, str, bytes, *tuple[bytes, ...]]  # as `Catalogue.page` gives it
 
@@ -67,7 +66,7 @@ def of_one_state(library: Library, work: Callable[[State], _T]) -> _T:
     """What `work` makes of one state of the library. It is called again when the state it was reading cannot be had any
     more; what it leaves on the disk it puts in place after `State.confirm`. LibraryError when that goes on and on."""
     with explained(library.path):
-        for left in range(_ROUNDS, 0, -1):
+        for left in range(ROUNDS, 0, -1):
             with closing(Catalogue.read(library.path / NAME)) as catalogue:
 
                 def read(catalogue: Catalogue = catalogue) -> _T:
@@ -98,6 +97,8 @@ def rows_of(path: Path, count: int, fine: bool) -> Iterator[list[Row]]:
     """`Library.rows` of the library at `path`."""
     with explained(path), closing(Catalogue.read(path / NAME)) as catalogue:
         catalogue.stand_still()
+        if fine and not catalogue.fine:
+            raise ConfigError(f"{path} keeps no fine codes: leave `fine` out")
         for found in _pages(catalogue, count, fine):
             if not catalogue.stands():
                 raise LibraryError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sightbook.catalogue import folder, meta, remembered
-from sightbook.errors import LibraryError, ModelError
 from sightbook.images.entry import noun
 from sightbook.images.ours import DRAWN
 from sightbook.images.stored import locate
 from sightbook.ingest.report import Failure
+from sightbook.search.moved import again
 from sightbook.words import counted
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sightbook.images.left_out import Group
     from sightbook.model.config import ModelConfig
 
-_ROUNDS = 5  # tries to read a library whose model is being exchanged
 _GROWN = 2  # times what a model was learned from: then learning anew pays
 
 
@@ -154,10 +152,7 @@ def _read_settled(path: Path, catalogue: Catalogue) -> _Read:
         name = meta.model_name(catalogue, found.fingerprint)
         return _Read(found, config, name, _sources(catalogue), failures(catalogue))
 
-    for _ in range(_ROUNDS - 1):
-        with suppress(LibraryError, ModelError):
-            return catalogue.steadily(read)
-    return catalogue.steadily(read)
+    return again(lambda: catalogue.steadily(read))
 
 
 def _sources(catalogue: Catalogue) -> list[SourceStatus]:

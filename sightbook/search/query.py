@@ -1,6 +1,6 @@
-"""Query pictures as users hand them over → pixels for the encoder.
+"""Query pictures as users hand them over → embeddings.
 
-Data flow: `split` (one or several, in their order) → `stack` → `pixels` of each. Queries that cannot be read are
+Data flow: `split` (one or several, in their order) → `embed` → `pixels` of each. Queries that cannot be read are
 named together, by their numbers: the answers of the others would be lost without saying which to leave out.
 """
 
@@ -20,6 +20,7 @@ from sightbook.images.names import existing
 from sightbook.images.pixels.picture import Picture
 from sightbook.model.model import Model
 
+_AT_ONCE = 256  # queries whose pixels are held
 _NAMED = 3  # queries whose reasons are told, where several cannot be read
 _ASKED = "give a path, the bytes of a picture file, a Pillow image or an RGB array (H, W, 3) uint8"
 
@@ -43,18 +44,22 @@ def split(images: Picture | Sequence[Picture]) -> list[Picture]:
     return list(images) if isinstance(images, Iterable) and not one else [images]
 
 
-def stack(queries: Sequence[Picture], model: Model) -> NDArray[np.uint8]:
-    """Query pictures → (Q, S, S, 3) uint8. PictureError names all that cannot be read, by number and reason;
-    `error.queries` has the numbers."""
-    found: list[NDArray[np.uint8]] = []
+def embed(queries: Sequence[Picture], model: Model) -> NDArray[np.float32]:
+    """Query pictures → embeddings (Q, D), some at a time: their pixels take a thousand times the room. PictureError
+    names all that cannot be read, by number and reason; `error.queries` has the numbers."""
+    found: list[NDArray[np.float32]] = []
     bad: dict[int, PictureError] = {}
-    for number, query in enumerate(queries):
-        try:
-            found.append(_pixels(query, model))
-        except PictureError as error:
-            bad[number] = error
+    for start in range(0, len(queries), _AT_ONCE):
+        pixels: list[NDArray[np.uint8]] = []
+        for number, query in enumerate(queries[start : start + _AT_ONCE], start):
+            try:
+                pixels.append(_pixels(query, model))
+            except PictureError as error:
+                bad[number] = error
+        if not bad:
+            found.append(model.embed(np.stack(pixels)))
     if not bad:
-        return np.stack(found)
+        return np.concatenate(found)
     if len(queries) == 1:
         bad[0].queries = (0,)
         raise bad[0]

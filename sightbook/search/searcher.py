@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sightbook.allocator import give_back_freed_memory
 from sightbook.arguments import array, as_rows, finite
@@ -26,7 +26,7 @@ from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.versions import refuse_newer
 from sightbook.errors import ConfigError, LibraryError, ModelError, PictureError
 from sightbook.search.hit import Hit, hits_of
-from sightbook.search.moved import MovedOn
+from sightbook.search.moved import ROUNDS, MovedOn, again
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from sightbook.search.request import Request
     from sightbook.search.view import Present, View, Want
 
-_T = TypeVar("_T")
-# Tries to find a state no writer has taken hits from between scoring and looking up, or whose model is there.
-_ROUNDS = 5
 # Pictures of which an engine is built so quickly (some ms) that the newest state is always waited for.
 AT_ONCE = 20_000
 
@@ -65,7 +62,7 @@ class Searcher:
         with explained(path):
             catalogue = Catalogue.read(path / NAME)
             try:
-                facts = _facts_in(path, catalogue)
+                facts = again(lambda: _facts_in(path, catalogue))
                 refuse_other(path, facts.fine, fine)
                 return cls(path, facts, catalogue)
             except BaseException:
@@ -80,22 +77,22 @@ class Searcher:
     def facts(self) -> Facts:
         """Those of the present model: of another one after a migration, by whichever process."""
         with self.lock, explained(self._path):
-            return _again(lambda: self._read()[1])
+            return again(lambda: self._read()[1])
 
     @property
     def model(self) -> Model:
         """The library's own copy of its present model, loaded at first use."""
         with self.lock, explained(self._path):
-            return _again(self._read_present).model
+            return again(self._read_present).model
 
     def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
         """`Library.search_many`."""
-        from sightbook.search.query import at_hand, split, stack
+        from sightbook.search.query import at_hand, embed, split
 
         queries = [at_hand(query) for query in split(images)]
         if not queries:
             raise PictureError("no query picture was given: give at least one")
-        return self.answer(lambda model: model.embed(stack(queries, model)), request)
+        return self.answer(lambda model: embed(queries, model), request)
 
     def search_vectors(self, vectors: NDArray[Any], request: Request) -> list[list[Hit]]:
         """`Library.search_vectors`, one list a question."""
@@ -130,7 +127,7 @@ class Searcher:
         if self._view is None:  # a question that cannot be asked shall not cost an engine
             model = self.model
             x = embed(model)
-        for round in range(_ROUNDS):
+        for round in range(ROUNDS):
             view = self._current(lambda present: self._want(present, request), newest=round > 0)
             if view.present.model is not model:
                 model = view.present.model
@@ -172,7 +169,7 @@ class Searcher:
         waited = False  # for a view that was begun after this call
         while True:
             with self.lock, explained(self._path):
-                present = _again(self._read_present)
+                present = again(self._read_present)
                 want, view = want_in(present), self._view
                 usable = view is not None and view.serves(present, want)
                 if view is not None and usable and (waited or view.present.stamp == present.stamp):
@@ -187,7 +184,10 @@ class Searcher:
                     self._building = building
             if ours and beside:
                 arguments = (building, present, want, True)
-                threading.Thread(target=self._build, args=arguments, name="sightbook engine").start()
+                try:
+                    threading.Thread(target=self._build, args=arguments, name="sightbook engine").start()
+                except RuntimeError:  # no thread is to be had
+                    self._build(*arguments)
             elif ours:
                 self._build(building, present, want)
             if beside:
@@ -245,14 +245,6 @@ class Searcher:
         return Present(stamp, facts, self._model)
 
 
-def _again(read: Callable[[], _T]) -> _T:
-    """A migration that is just ending puts one model in another one's place: what was not there is there then."""
-    for _ in range(_ROUNDS - 1):
-        with suppress(LibraryError, ModelError):
-            return read()
-    return read()
-
-
 def _facts_in(path: Path, catalogue: Catalogue) -> Facts:
     """The facts of one state. LibraryError when this program cannot read it, or it is none."""
 
@@ -260,12 +252,6 @@ def _facts_in(path: Path, catalogue: Catalogue) -> Facts:
         laid_out = catalogue.format
         return (laid_out, catalogue.fingerprint, catalogue.fine) if laid_out else (0, "", None)
 
-    for left in range(_ROUNDS, 0, -1):
-        state = catalogue.steadily(read)
-        refuse_newer(state[0], path)
-        try:
-            return folder.facts_of(path, *state[1:])
-        except LibraryError:
-            if left == 1:
-                raise
-    raise AssertionError
+    version, fingerprint, fine = catalogue.steadily(read)
+    refuse_newer(version, path)
+    return folder.facts_of(path, fingerprint, fine)

@@ -158,5 +158,6 @@ def test_a_library_is_searched_where_one_of_its_kinds_is_not_known(tmp_path: Pat
         registry.OWN.clear()
         (hit,) = library.search(picture(1), 1)
         assert hit.locator == f"{path} row a/1.png"
+        assert hit.uri == path.as_uri(), "for `search --json`, too"
         with pytest.raises(SourceError, match="of the kind 'zip', which is not known here"):
             hit.read()

@@ -157,6 +157,35 @@ def test_what_comes_from_an_older_source_is_read_anew_also_after_a_kill(
     assert {path: hit.raw for path, hit in hits.items() if path in wanted} == wanted
 
 
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("to", ["p/other.jpg", "p/deeper/p3.jpg", "another source/p3.jpg"])
+def test_a_picture_of_an_older_library_that_moved_is_read_anew_under_its_id(
+    to: str, killed: bool, tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_folder(tmp_path / "p", pictures())
+    place, target = tmp_path / "library", tmp_path / to
+    sources = [photos] if to.startswith("p/") else [photos, target.parent]
+    with Library.open(place, create_with=model) as library:
+        with monkeypatch.context() as older:
+            older.setattr("sightbook.images.pixels.rgb.profile_of", lambda image: None)
+            library.add(photos, jobs=1)
+        id = library.id_of(str(photos / "p3.jpg"))
+        as_of_version_1(place)
+        target.parent.mkdir(exist_ok=True)
+        (photos / "p3.jpg").rename(target)
+        if killed:
+            with monkeypatch.context() as stopping, pytest.raises(RuntimeError, match="killed"):
+                stopping.setattr(ingest, "commit_all", _killed)
+                library.add(sources, jobs=1)
+        assert library.add(sources, jobs=1).moved == (not killed)
+        assert library.id_of(str(target)) == id
+        found = {hit.locator: hit.raw for hit in library.search(photos / "plain.jpg", k=9)}
+        assert library.add(sources, jobs=1).unchanged == 7
+    with Library.open(tmp_path / "fresh", create_with=model) as fresh:
+        fresh.add(sources, jobs=1)
+        assert found == {hit.locator: hit.raw for hit in fresh.search(photos / "plain.jpg", k=9)}
+
+
 def _killed(*_: object) -> None:
     raise RuntimeError("killed")
 

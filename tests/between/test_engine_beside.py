@@ -140,3 +140,21 @@ def test_an_engine_that_cannot_be_built_beside_is_told_by_the_next_search(
     settle(library)
     with pytest.raises(LibraryError, match="codes of unequal length"):
         ids(library)
+
+
+def test_where_no_thread_can_be_started_the_engine_is_built_by_the_search_itself(
+    library: Library, place: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids(library)
+    with Library.open(place) as other:
+        other.add([fill(photos, 9)])
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert ids(library) == [1, 2, 3, 4, 5, 6], "as where one was"
+        assert ids(library) == list(range(1, 10))
+    library.remove([1])
+    assert ids(library) == list(range(2, 10)), "and nobody waits for what nobody builds"

@@ -61,6 +61,18 @@ def test_a_part_goes_by_what_is_excluded_from_the_whole_and_leaves_its_counts(
         assert library.status().sources[0].left_out == told.left_out != []
 
 
+@pytest.mark.parametrize("glob", ["drafts", "2023/*drafts", "2023/trip"])
+def test_excludes_are_forgotten_by_a_part_too(place: Path, model: Model, photos: Path, glob: str) -> None:
+    """They are the source's, so they are forgotten for the whole of it."""
+    with Library.open(place, create_with=model) as library:
+        library.add(photos, exclude=[glob])
+        library.add(photos / "2023", forget_excludes=True)
+        assert paths(library, photos) == EVERYTHING - ({"2024/drafts/a.png"} if glob == "drafts" else set())
+        assert library.status().sources[0].exclude == ()
+        library.add(photos)
+        assert paths(library, photos) == EVERYTHING
+
+
 def test_what_an_inner_source_excludes_stays_excluded_when_an_outer_one_takes_it(
     place: Path, model: Model, photos: Path
 ) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
-from sightbook.errors import LibraryError, PictureError
+from sightbook.errors import LibraryError, PictureError, SourceError
 from sightbook.images.find import Walk
 from sightbook.images.names import existing
 from sightbook.ingest.migrate import migrate
@@ -152,6 +152,20 @@ def test_a_name_that_is_not_utf8_has_a_way_back_from_json(library: Library, tmp_
 @pytest.mark.skipif(
     sys.platform in ("win32", "darwin"), reason="names are Unicode there, whatever the locale"
 )
+@pytest.mark.parametrize("typed", ["000.png", "in/000.png", "in", ""])
+def test_what_lies_in_a_folder_that_is_not_utf8_is_named_as_the_shell_has_it(
+    library: Library, tmp_path: Path, typed: str
+) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        fill(root / "in", 2)
+        write(root / "000.png", picture(9))
+    except OSError:
+        pytest.skip("this file system does not take the name")
+    library.add(root)
+    assert library.remove(str(root / typed)) == {"in": 2, "": 3}.get(typed, 1)
+
+
 def test_a_library_is_the_same_where_the_locale_is_not_utf8(tmp_path: Path, model: Model) -> None:
     photos = tmp_path / "pü"
     for seed, name in enumerate(("ünï.png", "日本.png", os.fsdecode(b"caf\xe9.png"), "a.png")):
@@ -195,6 +209,29 @@ def test_what_is_printed_of_a_name_cannot_steer_the_terminal(library: Library, t
     done = run("search", str(library.path), f"query{name}", "--json", cwd=tmp_path)
     (query,) = json.loads(done.stdout)["queries"]
     assert (query["query"], query["hits"][0]["path"]) == (f"query{name}", name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another thing there")
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_a_path_may_begin_with_several_slashes(tmp_path: Path, model: Model, slashes: str) -> None:
+    place, photos = Path(f"{slashes}{tmp_path}/library"), fill(tmp_path / "photos", 3)
+    with Library.open(place, create_with=model) as library:
+        assert library.add(Path(f"{slashes}{photos}")).added == 3
+        assert library.add(photos).unchanged == 3
+    assert {each.verdict for each in check(place)} == {"ok"}
+
+
+def test_a_user_who_is_not_there_has_no_folder(tmp_path: Path, model: Model) -> None:
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        for call in (
+            lambda: library.add("~nobody-of-this-name/photos"),
+            lambda: Library.plan(library.path, "~nobody-of-this-name/photos"),
+        ):
+            with pytest.raises(SourceError, match="There is nothing at '~nobody-of-this-name/photos'"):
+                call()
+        photos = fill(tmp_path / "photos", 3)
+        with pytest.raises(LibraryError, match=r"no source of .* stood at ~nobody-of-this-name/photos"):
+            library.add(photos, moved_from="~nobody-of-this-name/photos")
 
 
 def test_a_writer_of_no_library_says_so_and_leaves_nothing(tmp_path: Path, model: Model) -> None:

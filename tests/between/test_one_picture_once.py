@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from sightbook.catalogue.catalogue import Catalogue
 from sightbook.images.sources import open_sources
 from sightbook.ingest import inode
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.progress import Notice
+from tests.images.pictures import write_tar
 from tests.ingest.test_add import counts
 from tests.library.held import by_key
 from tests.library.pictures import fill, picture, write
@@ -353,3 +356,40 @@ def test_links_within_one_source_stay_pictures_like_others(library: Library, pho
     (photos / "again.png").symlink_to(photos / "000.png")
     assert library.add([photos]).added == 8
     assert counts(library.add([photos])) == (0, 0, 8, 0, 0, 0)
+
+
+def test_tars_that_are_one_file_stay_the_two_sources_that_they_were(library: Library, tmp_path: Path) -> None:
+    """As `cp -al` makes them."""
+    files = {f"{n}.png": picture(n) for n in range(3)}
+    first = write_tar(tmp_path / "a.tar", files)
+    second = tmp_path / "b.tar"
+    second.hardlink_to(first)
+    for _ in range(2):
+        report = library.add([first, second])
+        assert report.added + report.unchanged == 6
+    assert [(source.root, source.pictures) for source in library.status().sources] == [
+        (str(first), 3),
+        (str(second), 3),
+    ]
+
+
+def test_many_folders_are_held_against_each_other_in_one_look_at_each(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [fill(tmp_path / f"{n}" / "in", 1, first=n).parent for n in range(8)]
+    looked: list[str] = []
+    real = os.path.islink
+    monkeypatch.setattr(os.path, "islink", lambda path: looked.append(str(path)) or real(path))
+    library.add(folders[0])
+    assert not [path for path in looked if path.endswith(".png")], "there is nothing to link to"
+    library.add(folders)
+    asked: list[str] = []
+    known = Catalogue.known
+
+    def counted(self: Catalogue, source: str) -> object:
+        asked.append(source)
+        return known(self, source)
+
+    monkeypatch.setattr(Catalogue, "known", counted)
+    assert library.add(folders).unchanged == 8
+    assert len(asked) <= 3 * 8

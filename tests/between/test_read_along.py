@@ -231,6 +231,40 @@ def test_rows_are_of_the_state_in_which_they_were_begun(library: Library) -> Non
     assert [row[0] for page in library.rows(5) for row in page] == [2, 3, 4, 5, 6, *range(8, 13)]
 
 
+@pytest.mark.parametrize(("method", "step"), [("known", 1), ("keys", 1), ("sources", 2), ("sources", 3)])
+def test_a_dry_run_into_which_a_removal_falls_is_of_the_state_before(
+    library: Library, tmp_path: Path, method: str, step: int
+) -> None:
+    (tmp_path / "photos" / "001.png").unlink()
+    patch = later(method, step, lambda: library.remove(2))
+    try:
+        plan = Library.plan(library.path, tmp_path / "photos")
+    finally:
+        patch.undo()
+    assert (plan.missing, plan.unchanged) == ([str(tmp_path / "photos" / "001.png")], 11)
+    plan = Library.plan(library.path, tmp_path / "photos")
+    assert (plan.missing, plan.unchanged) == ([], 11)
+
+
+def test_a_folder_that_a_writer_takes_away_costs_no_status(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `model.new` at the end of a migration, between the look at its parent and the one into it."""
+    fill(library.path / "model.new" / "inner", 1)
+    real = os.scandir
+
+    def vanishing(path: str) -> object:
+        if str(path).endswith("model.new"):
+            shutil.rmtree(library.path / "model.new")
+        return real(path)
+
+    whole = library.status().bytes
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert 0 < library.status().bytes < whole
+    monkeypatch.undo()
+    assert not (library.path / "model.new").exists()
+
+
 @pytest.mark.parametrize("step", range(1, 9))
 def test_searches_status_and_codes_hold_when_a_migration_lands_anywhere(
     library: Library, other_model: Model, step: int
@@ -260,6 +294,19 @@ def test_a_rewritten_catalogue_is_seen_by_who_has_it_open(library: Library) -> N
         Path(f"{library.path / 'catalogue.sqlite'}{side}").unlink()
     (copy / "catalogue.sqlite").replace(library.path / "catalogue.sqlite")
     assert 1 not in ids(library)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a second user")
+@pytest.mark.parametrize("call", ["open", "make", "plan"])
+def test_a_folder_that_may_not_be_entered_is_a_sentence(shared: Path, model: Model, call: str) -> None:
+    with Library.open(shared / "library", create_with=model) as owner:
+        owner.add([fill(shared / "photos", 3)])
+    (shared / "library").chmod(0o700)
+    with another_user(), pytest.raises(LibraryError, match=r"library\.json"):
+        if call == "plan":
+            Library.plan(shared / "library", shared / "photos")
+        else:
+            Library.open(shared / "library", create_with=model if call == "make" else None)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a second user")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
+import itertools
 import multiprocessing
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +92,26 @@ def test_a_second_writer_waits_as_long_as_it_is_told(
         act(60)
     if what in ("add", "migrate"):
         assert told == [", 0.1 s at most", ", 60 s at most"]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 5])
+def test_who_had_to_wait_is_named_as_who_had_not(place: Path, turns: int) -> None:
+    place.mkdir()
+    writers = [Writer(place) for _ in range(turns + 1)]
+    with writers[0]:
+        for before, writer in itertools.pairwise(writers):
+            with waiting(60, lambda text, before=before: before.told.set()):  # type: ignore[misc]
+                context = contextvars.copy_context()
+            thread = threading.Thread(target=context.run, args=(writer.run,))
+            thread.start()
+            assert writer.began.wait(60)
+            with pytest.raises(LibraryError) as raised, writer_lock(place):
+                pass
+            assert re.search(r"is being written by process \d+ since \S+ \S+: wait", str(raised.value))
+            before.told.set()
+        writers[-1].told.set()
+        thread.join()
+    assert (place / "writer.lock").read_bytes() == b""
 
 
 @pytest.mark.parametrize("wait", [-1, "3", None, True, float("nan")])

@@ -107,7 +107,7 @@ def test_a_salvaged_catalogue_has_them_all(catalogue: Catalogue, tmp_path: Path)
     catalogue.put_descriptions([(2, "face", b"x")])
     catalogue.connection.execute("INSERT INTO metadata VALUES (99, 'tag', 'of nothing')")
     target = Catalogue.create(tmp_path / "fresh.sqlite", "f")
-    counts = rescue(tmp_path / NAME, target, {"pictures": 2, "fine": 0})
+    counts = rescue(tmp_path / NAME, target, 2)
     assert counts["pictures"] == 3
     assert target.about([1, 2, 3]) == catalogue.about([1, 2, 3])
     assert (target.metadata(1), target.descriptions(2)) == ({"tag": "sea"}, {"face": b"x"})
@@ -120,7 +120,7 @@ def test_a_damaged_catalogue_of_an_older_version_is_salvaged_too(tmp_path: Path)
 
     older.catalogue("1-first", tmp_path / NAME)
     target = Catalogue.create(tmp_path / "fresh.sqlite", "f")
-    assert rescue(tmp_path / NAME, target, {"pictures": 2, "fine": 0})["pictures"] == 4
+    assert rescue(tmp_path / NAME, target, 2)["pictures"] == 4
     assert target.about([1]) == {1: (1254, About(20, 20))} and len(target.failures()) == 1
     target.close()
     with sqlite3.connect(tmp_path / NAME) as damaged:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,26 @@ def test_names_that_are_not_utf8_are_keys_like_others(catalogue: Catalogue) -> N
 def test_patterns_match_paths_folders_and_globs(catalogue: Catalogue, pattern: str, found: set[int]) -> None:
     catalogue.put([row("x/1.jpg"), row("x/2.jpg"), row("y[1].jpg"), row("y1.jpg")])
     assert catalogue.match(pattern)[0] == found
+
+
+@pytest.mark.parametrize("path", ["x/1.jpg", "/photos/x/1.jpg", "x", "/photos/x/"])
+def test_what_is_named_is_found_by_the_index_of_keys(catalogue: Catalogue, path: str) -> None:
+    """A shell hands over thousands of paths, and each look at all rows of a large library takes a second."""
+    catalogue.put([row("x/1.jpg"), row("x1.jpg"), row("x", 3), row("x0")], [failure("x/2.jpg")])
+    asked: list[str] = []
+    catalogue.connection.set_trace_callback(asked.append)
+    found = catalogue.match(path)
+    assert catalogue.roots_with(path.removeprefix("/photos/")) == ["/photos"]
+    catalogue.connection.set_trace_callback(None)
+    wanted = ({1}, set()) if path.endswith(".jpg") else ({1, 3}, {("s", "x/2.jpg")})
+    assert found == (({1}, wanted[1]) if path.endswith("/") else wanted), "3 is no folder"
+    plans = [
+        step[3]
+        for statement in asked
+        if " FROM pictures " in statement or " FROM failures " in statement
+        for step in catalogue.connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    assert plans and all(re.search(r"SEARCH .*\(source=\? AND path[=>]", plan) for plan in plans)
 
 
 def test_removing_a_source_takes_its_rows_and_no_others(catalogue: Catalogue) -> None:

@@ -21,7 +21,7 @@ from sightbook.errors import LibraryError, ModelError, SourceError
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from tests.library.held import by_key, catalogue_of, held, stamp
-from tests.library.pictures import content, fill, picture
+from tests.library.pictures import content, fill, picture, write
 
 
 @pytest.fixture
@@ -219,6 +219,26 @@ def test_an_unfinished_library_takes_another_model_only_while_it_is_empty(
     )
     with Library.open(made, create_with=model) as library:  # its own model: everything is there again
         assert held(library) == content(tmp_path / "photos", model)
+
+
+@pytest.mark.parametrize("state", ["missing", "unreadable", "removed"])
+def test_ids_that_were_given_are_not_given_up_for_another_model(
+    made: Path, tmp_path: Path, other_model: Model, state: str
+) -> None:
+    """A drive that is away, or a library that was emptied, still has ids that others may have written down."""
+    with Library.open(made) as library:
+        for path in (tmp_path / "photos").iterdir():
+            write(path, b"spoiled") if state == "unreadable" else path.unlink()
+        if state == "removed":
+            library.remove(str(tmp_path / "photos"))
+        else:
+            write(tmp_path / "photos" / "more.png", picture(50))
+            library.add(tmp_path / "photos")
+            library.remove("more.png")
+    (made / "library.json").unlink()
+    assert "has lost its library.json and holds codes of another model" in refusal(
+        made, create_with=other_model
+    )
 
 
 def test_a_place_that_cannot_be_made_is_named(tmp_path: Path, model: Model) -> None:

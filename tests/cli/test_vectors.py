@@ -106,7 +106,7 @@ def test_pictures_and_vectors_are_told_apart(here: Path, run: Run) -> None:
         done = run("add", library, "longer.npy", "--model", "model")
         assert (done.returncode, done.stdout) == (1, "")
         assert (
-            f"longer.npy holds vectors of 13 numbers, and the model of {library} takes 12: give"
+            f"longer.npy holds vectors of 13 numbers, and the model of {library} takes vectors of 12 numbers: give"
             in done.stderr
         )
     assert not (here / "new").exists() and not (here / "e.onnx").exists()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,10 @@ def without_digest(results: list[Any]) -> Results:
     return [replace(results[0], digest=b"short"), *results[1:]]
 
 
+def with_other(name: str, results: list[Any], value: object = None) -> Results:
+    return [results[0], replace(results[1], **{name: value}), *results[2:]]
+
+
 @pytest.mark.parametrize(
     ("change", "kept", "sentence"),
     [
@@ -138,9 +143,11 @@ def without_digest(results: list[Any]) -> Results:
         (long, 8, "gave the result of .* after the last one"),
         (doubled, 6, r"gave the result of .*005\.png where the result of .*006\.png was due"),
         (wordy, 2, "gave a str where the result of"),
-        (of_another_length, 3, r"codes of shape \(3,\) uint8"),
+        (of_another_length, 3, r"codes an array of shape \(3,\) and type uint8"),
         (of_no_codeword, 3, "codewords count from 0 to 15"),
-        (without_digest, 0, "a digest of 5 bytes"),
+        (without_digest, 0, r"gave digest b'short' \(bytes\), about a About"),
+        *[(partial(with_other, name), 1, f"{name} None") for name in ("digest", "about", "codes", "x")],
+        (partial(with_other, "codes", value=[0] * 4), 1, "codes a list"),
     ],
 )
 def test_an_encoder_that_gives_the_wrong_results_is_named_and_nothing_wrong_is_kept(

@@ -242,3 +242,61 @@ def test_an_empty_library_can_be_migrated(place: Path, model: Model, longer: Mod
     with Library.open(place) as library:
         library.add([photos], model=longer)
         assert held(library) == content(photos, longer)
+
+
+@pytest.mark.parametrize("since", ["changed", "changed and added", "spoiled", "gone", "removed"])
+def test_what_is_otherwise_since_a_migration_was_stopped_is_coded_as_it_is_now(
+    library: Path, photos: Path, longer: Model, since: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            migrate(library, longer, jobs=1)
+    with Library.open(library) as opened:
+        if since.startswith("changed"):
+            write(photos / "001.png", picture(80), time=1_700_000_009)
+        elif since == "spoiled":
+            write(photos / "001.png", b"spoiled")
+        else:
+            (photos / "001.png").unlink()
+        if since == "changed and added":
+            assert opened.add(photos).changed == 1
+        elif since == "removed":
+            assert opened.remove("001.png") == 1
+        report = migrate(library, longer, jobs=1)
+        assert (report.encoded, report.missing, report.failed) == {
+            "spoiled": (11, 0, 1),
+            "gone": (11, 1, 0),
+            "removed": (11, 0, 0),
+        }.get(since, (12, 0, 0))
+        assert held(opened) == content(photos, longer)
+
+
+def test_what_failed_before_a_migration_was_stopped_is_forgotten_when_it_was_read_after_it(
+    library: Path, photos: Path, longer: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (photos / "001.png").read_bytes()
+    write(photos / "001.png", b"half")
+    with monkeypatch.context() as patch:
+        patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            migrate(library, longer, jobs=1)
+    write(photos / "001.png", whole)
+    assert migrate(library, longer, jobs=1).failed == 0
+    with Library.open(library) as opened:
+        assert opened.failures() == [] and held(opened) == content(photos, longer)
+
+
+@pytest.mark.parametrize("now", ["a link", "a link to a link"])
+def test_photos_that_stand_behind_a_link_by_now_are_migrated_with_their_failures(
+    library: Path, photos: Path, longer: Model, now: str, tmp_path: Path
+) -> None:
+    photos.rename(tmp_path / "new disk")
+    (tmp_path / "between").symlink_to(tmp_path / "new disk")
+    photos.symlink_to(tmp_path / ("new disk" if now == "a link" else "between"))
+    write(photos / "001.png", b"spoiled")
+    assert migrate(library, longer, jobs=1).failed == 1
+    with Library.open(library) as opened:
+        (failure,) = opened.failures()
+        assert failure.locator == str(photos / "001.png")
+        assert held(opened) == content(photos, longer)

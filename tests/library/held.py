@@ -36,10 +36,12 @@ def held(library: Library) -> dict[str, tuple[bytes, bytes]]:
 
 
 def finely_held(library: Library) -> dict[str, bytes]:
-    """Fine codes by path, in a library that keeps them; no fine code is of a picture that is not there."""
+    """Fine codes by path, none where none are kept; no fine code is of a picture that is not there."""
     with catalogue_of(library) as catalogue:
         stray = "SELECT count(*) FROM fine WHERE id NOT IN (SELECT id FROM pictures)"
         assert catalogue.connection.execute(stray).fetchone() == (0,)
+    if not library.facts.fine:
+        return {}
     return {row[2]: row[6] for rows in library.rows(_PAGE, fine=True) for row in rows}
 
 

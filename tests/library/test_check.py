@@ -115,13 +115,15 @@ def test_another_or_a_damaged_model_is_said(library: Path, other_model: Model) -
     assert "is another model than library.json names" in " ".join(f.text for f in check(library))
 
 
-@pytest.mark.parametrize("column", ["code = x'00'", "state = 7", "digest = x'01'"])
+@pytest.mark.parametrize("column", ["code = x'00'", "code = 'ab'", "state = 7", "digest = x'01'"])
 def test_rows_that_cannot_be_are_found(library: Path, column: str) -> None:
     catalogue = Catalogue.write(library / NAME)
     catalogue.connection.execute(f"UPDATE pictures SET {column} WHERE id = 3")
     catalogue.close()
     (finding,) = [finding for finding in check(library) if finding.verdict == "broken"]
     assert "1 pictures have" in finding.text and "--salvage" in finding.text
+    assert salvage(library) == (7, 0)
+    assert verdicts(library) == SOUND, "and what the advice leads to is sound"
 
 
 def big(place: Path, model: Model, count: int = 3000) -> dict[int, bytes]:

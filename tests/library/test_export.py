@@ -113,3 +113,21 @@ def test_embeddings_are_those_of_the_pictures_as_they_were_added(
     for row in rows:
         alone = model.embed(model.prepare((photos / row["path"]).read_bytes())[None])[0]
         np.testing.assert_allclose(row["embedding"], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["empty", "behind a link", "gone"])
+def test_embeddings_are_of_the_sources_that_are_there_wherever_they_are(
+    place: Path, model: Model, tmp_path: Path, what: str
+) -> None:
+    """A folder without pictures may be a drive that is not mounted."""
+    first, second = fill(tmp_path / "a", 4), fill(tmp_path / "b", 2, first=10)
+    with Library.open(place, create_with=model) as library:
+        library.add([first, second])
+        second.rename(tmp_path / "elsewhere")
+        if what == "empty":
+            second.mkdir()
+        elif what == "behind a link":
+            second.symlink_to(tmp_path / "elsewhere")
+        count = export.embeddings_to_parquet(library, tmp_path / "e.parquet", jobs=1)
+    assert count == (6 if what == "behind a link" else 4)
+    assert pq.read_table(tmp_path / "e.parquet")["id"].to_pylist() == list(range(1, count + 1))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sightbook.errors import ConfigError, PictureError
 from sightbook.library.library import Library
@@ -58,3 +60,31 @@ def test_a_question_that_cannot_be_asked_says_why(library: Library) -> None:
         library.search_many([picture(1), b"text"])
     with pytest.raises(ConfigError, match="k is 0"):
         library.search_many([picture(1)], k=0)
+
+
+def test_fine_codes_that_are_not_kept_are_not_asked_for_in_vain(library: Library) -> None:
+    with pytest.raises(ConfigError, match="keeps no fine codes: leave `fine` out"):
+        next(library.rows(7, fine=True))
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(5, 2), (6, 3), (2, 9)])
+def test_of_many_questions_the_pixels_of_some_are_held(
+    library: Library, monkeypatch: pytest.MonkeyPatch, count: int, at_once: int
+) -> None:
+    queries = [picture(n) for n in range(count)]
+    whole = library.search_many(queries, k=4)
+    lengths: list[int] = []
+    real = Model.embed
+
+    def embed(self: Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        lengths.append(len(pixels))
+        return real(self, pixels)
+
+    monkeypatch.setattr(Model, "embed", embed)
+    monkeypatch.setattr("sightbook.search.query._AT_ONCE", at_once)
+    assert library.search_many(queries, k=4) == whole
+    assert sum(lengths) == count and max(lengths) <= at_once
+    bad = [b"text", *queries, b"more text"]
+    with pytest.raises(PictureError) as raised:
+        library.search_many(bad)
+    assert raised.value.queries == (0, count + 1), "each by its number, wherever it stands"

@@ -8,7 +8,7 @@ the catalogue is the only copy of anything, so nothing but a damaged catalogue i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from sightbook.catalogue import folder, migration, soundness
@@ -16,8 +16,7 @@ from sightbook.catalogue.catalogue import NAME, Catalogue
 from sightbook.catalogue.database import DatabaseError, explained
 from sightbook.catalogue.folder import Facts
 from sightbook.catalogue.lock import writer_lock
-from sightbook.catalogue.snapshot import NAME as CODES
-from sightbook.catalogue.snapshot import is_fine_fresh, is_fresh, load
+from sightbook.catalogue.snapshot import read
 from sightbook.catalogue.versions import FORMAT
 from sightbook.errors import LibraryError, SightbookError, typed
 from sightbook.images.entry import noun
@@ -56,16 +55,15 @@ def _look(path: Path, ours: bool) -> list[Finding]:
     found += said
     if catalogue is None or facts is None:
         return found
+
+    def look() -> list[Finding]:
+        return [*_cache(path, facts, catalogue, ours), *look_at_sources(catalogue)]
+
     try:
         # One state; by the lock it is one in any case, and a repair must not wait for the end of a reading.
-        read = _at_once if ours else catalogue.steadily
-        return found + read(lambda: [*_cache(path, facts, catalogue, ours), *look_at_sources(catalogue)])
+        return found + (look() if ours else catalogue.steadily(look))
     finally:
         catalogue.close()
-
-
-def _at_once(read: Callable[[], list[Finding]]) -> list[Finding]:
-    return read()
 
 
 def _stamp(path: Path) -> str | None:
@@ -213,15 +211,11 @@ def _cache(path: Path, facts: Facts, catalogue: Catalogue, ours: bool) -> Iterat
     """The engine's copy of all codes: made anew unless it is the catalogue's, row for row."""
     cache, width = path / "cache", catalogue.fine or 0
     stamp, ids, joined = catalogue.codes()
-    fine = catalogue.fine_codes()[2] if width else None
-    fresh = (cache / CODES).exists() and is_fresh(cache, stamp, facts.code_bytes)
-    if fresh and (not width or is_fine_fresh(cache, stamp, len(ids), width)):
-        snapshot = load(catalogue, cache, facts.code_bytes, save=False, fine=True)
-        if (
-            snapshot.ids.tobytes() == ids.tobytes()
-            and snapshot.packed.tobytes() == joined
-            and (fine is None or (snapshot.fine is not None and snapshot.fine.tobytes() == fine))
-        ):
+    fine = catalogue.fine_codes()[2] if width else b""
+    held = read(cache, stamp, facts.code_bytes, width)
+    if held is not None:
+        fines = b"" if held.fine is None else held.fine.tobytes()
+        if held.ids.tobytes() == ids.tobytes() and held.packed.tobytes() == joined and fines == fine:
             yield Finding(
                 "cache", "ok", f"{counted(len(ids), 'code')}" + (" and fine codes" if width else "")
             )

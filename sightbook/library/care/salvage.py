@@ -36,8 +36,7 @@ def salvage(path: Path) -> tuple[int, int]:
         _remove(fresh)
         target = Catalogue.create(fresh, facts.fingerprint, facts.fine)
         try:
-            widths = {"pictures": facts.code_bytes, "fine": facts.fine_bytes}
-            counts = rescue.rescue(path / NAME, target, widths)
+            counts = rescue.rescue(path / NAME, target, facts.code_bytes)
             soundness.flush(target)
         finally:
             target.close()

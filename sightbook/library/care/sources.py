@@ -10,7 +10,7 @@ from sightbook.catalogue.catalogue import Catalogue
 from sightbook.catalogue.rows import GOOD, Known, SourceRow
 from sightbook.images.entry import noun, storable
 from sightbook.images.kinds.registry import holds_files, holds_vectors
-from sightbook.images.names import to_native
+from sightbook.images.names import escape, to_native
 from sightbook.ingest.scan import is_there
 from sightbook.library.care.finding import Finding
 from sightbook.words import counted
@@ -29,7 +29,7 @@ def look_at_sources(catalogue: Catalogue) -> Iterator[Finding]:
         elif not holds_files(source.kind):
             yield Finding("source", "ok", f"{source.root}: {held}")
         elif changed := sorted(_changed(source, catalogue.known(source.id))):
-            named = ", ".join(changed[:_NAMED]) + (" …" if len(changed) > _NAMED else "")
+            named = ", ".join(map(escape, changed[:_NAMED])) + (" …" if len(changed) > _NAMED else "")
             yield Finding(
                 "source",
                 "note",
