@@ -17,7 +17,6 @@ from sightbook.benchmark.cell import Cell
 from sightbook.errors import PictureError
 from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.files import write_atomic
-from sightbook.images.pixels.guards import limits
 from sightbook.images.vectors import read_many, stored
 from sightbook.progress import Listener, Meter
 
@@ -98,7 +97,7 @@ def _is_vector(picture: LabelledPicture) -> bool:
 def _files(pictures: Iterator[LabelledPicture]) -> Iterator[tuple[tuple[str, str], bytes | None]]:
     for each in pictures:
         try:
-            yield each.entry.key, each.entry.read(limits().bytes)
+            yield each.entry.key, each.entry.read()
         except PictureError:
             yield each.entry.key, None
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sightbook.errors import ConfigError, PictureError
 from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.images.load.pool import digest
-from sightbook.images.pixels.guards import limits
 from sightbook.words import counted, verb
 
 
@@ -34,7 +33,7 @@ def _by_content(pictures: Sequence[LabelledPicture], sizes: set[int]) -> dict[by
     for picture in pictures:
         if picture.entry.size in sizes:
             try:
-                found[digest(picture.entry.read(limits().bytes))] = picture.entry.locator
+                found[digest(picture.entry.read())] = picture.entry.locator
             except PictureError:
                 continue  # the reading names it, with its reason
     return found
