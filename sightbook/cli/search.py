@@ -116,9 +116,7 @@ def search(
     if drawn is not None:
         from sightbook.present.sheet import sheet as draw_sheet
 
-        draw_sheet(
-            [_file(query) for query in found.asked], [hit for hits in found.hits for hit in hits], drawn
-        )
+        draw_sheet([_file(query) for query in found.asked], found.hits, drawn)
     if as_json:
         queries = found.to_json()
         emit_json({"library": library, "k": k, "queries": queries, "failed": found.failed, "sheet": drawn})
