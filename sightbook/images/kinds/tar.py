@@ -17,7 +17,7 @@ from pathlib import Path
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry, Origin, storable, unreachable
-from sightbook.images.find import is_picture_name, suffix_of
+from sightbook.images.find import is_hidden, is_picture_name, suffix_of
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
 from sightbook.images.left_out import Left, ignore
 from sightbook.images.names import escape, to_text
@@ -279,7 +279,7 @@ def _hidden(path: str) -> str:
     """The hidden file or folder that a path is or lies in; "" where nothing is hidden, as in a folder."""
     parts = path.split("/")
     for i, part in enumerate(parts):
-        if part.startswith(".") and part != "..":
+        if is_hidden(part) and part != "..":
             return "/".join(parts[: i + 1])
     return ""
 
