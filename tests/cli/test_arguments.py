@@ -134,7 +134,12 @@ def test_plots_that_cannot_be_drawn_cost_no_report(
         raise error
 
     monkeypatch.setattr("sightbook.evaluate.plots.draw", fails)
-    call(monkeypatch, EVALUATE, *"evaluate model --protocol labelled --data d --plots p".split(), code=1)
+    call(
+        monkeypatch,
+        EVALUATE,
+        *["evaluate", "model", "--protocol", "labelled", "--data", "d", "--plots", "p"],
+        code=1,
+    )
     said = capsys.readouterr()
     assert said.out == "a table\n" and "Look at" not in said.out
     assert ("the disk is full" if isinstance(error, OSError) else "it is gone") in said.err
