@@ -117,6 +117,7 @@ def evaluate(
       sightbook evaluate model/ --protocol labelled --data photos/ --labels labels.csv
       sightbook evaluate model/ --protocol cifar10-I --data cifar10/ --against untrained/ --plots plots/
     """
+    from sightbook.cli.guard import beside
     from sightbook.cli.output import answer
     from sightbook.cli.show import showing
     from sightbook.evaluate.plots import check, draw
@@ -141,7 +142,8 @@ def evaluate(
             details=plots is not None,
             listener=listener,
         )
-        if plots is not None:
-            drawn = draw(report, plots)
-    look = "" if plots is None else "\nLook at: " + ", ".join(str(path) for path in drawn)
+        drawn, failure = (None, None) if plots is None else beside(draw, report, plots)
+    look = "\nLook at: " + ", ".join(map(str, drawn)) if drawn else ""
     answer(report.to_json(), report.text().rstrip() + look, as_json=as_json)
+    if failure is not None:
+        raise failure

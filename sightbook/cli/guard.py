@@ -12,12 +12,13 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from sightbook import __version__
 from sightbook.cli.output import ReaderGone, emit_json, note
 from sightbook.errors import SightbookError
 
+T = TypeVar("T")
 FAILED, STOPPED, READER_GONE = 1, 130, 141
 
 # Errors of the machine that are no bug of ours: what is wrong, and what to do about it.
@@ -74,6 +75,14 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             sys.exit(FAILED)
 
     return run
+
+
+def beside(make: Callable[..., T], *arguments: Any) -> tuple[T | None, PartialFailure | None]:
+    """What is made beside an answer; else what is to be raised once the answer is printed: it may have taken hours."""
+    try:
+        return make(*arguments), None
+    except (SightbookError, OSError) as error:
+        return None, PartialFailure(sentence(error) or str(error))
 
 
 def sentence(error: BaseException) -> str | None:

@@ -100,7 +100,7 @@ def search(
       sightbook search library/ photo.jpg --json
       sightbook search vectors-library/ query.npy
     """
-    from sightbook.cli.guard import PartialFailure
+    from sightbook.cli.guard import PartialFailure, beside
     from sightbook.cli.output import emit, emit_json
     from sightbook.images.entry import noun
     from sightbook.library.library import Library
@@ -112,18 +112,18 @@ def search(
     with Library.open(library) as opened:
         vectors = _check_kind(opened, [_file(query) for query in image], sheet)
         found = _ask(opened, image, {"k": k, "scan_bits": scan_bits, "fine": False if no_fine else None})
-    drawn = sheet if found.asked else None
-    if drawn is not None:
+    drawn = failure = None
+    if sheet is not None and found.asked:
         from sightbook.present.sheet import sheet as draw_sheet
 
-        draw_sheet(
-            [_file(query) for query in found.asked], [hit for hits in found.hits for hit in hits], drawn
-        )
+        drawn, failure = beside(draw_sheet, [_file(query) for query in found.asked], found.hits, sheet)
     if as_json:
         queries = found.to_json()
         emit_json({"library": library, "k": k, "queries": queries, "failed": found.failed, "sheet": drawn})
     elif found.asked:
         emit(found.text() + (f"\n\nSheet: {drawn}" if drawn is not None else ""))
+    if failure is not None:
+        raise failure
     if not found.asked:
         raise PartialFailure(f"none of the {noun(vectors)} to search with could be read")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sightbook.errors import ConfigError, MissingExtra
+from sightbook.errors import ConfigError, MissingExtra, SightbookError
 from sightbook.evaluate.details import Answer, Curve, Details
 from sightbook.evaluate.report import Report, title_of
 from sightbook.files import MARK, replace_atomic
+from sightbook.images.entry import Entry
 from sightbook.images.ours import refuse_foreign
-from sightbook.images.pixels.guards import limits
 from sightbook.present.sheet import sheet
 
 NAMES = ("precision.png", "recall.png", "codewords.png", "sheet.png")
@@ -86,7 +86,7 @@ def draw_sheet(details: Details, path: Path, title: str) -> None:
         for number, sample in enumerate(details.samples)
     ]
     sheet(
-        [sample.query.entry.read(limits().bytes) for sample in details.samples],
+        [_bytes(sample.query.entry) for sample in details.samples],
         rows,
         path,
         columns=max(map(len, rows), default=1),
@@ -114,7 +114,15 @@ class _Shown:
         return _named(self.answer.picture.labels)
 
     def read(self) -> bytes:
-        return self.answer.picture.entry.read(limits().bytes)
+        return self.answer.picture.entry.read()
+
+
+def _bytes(entry: Entry) -> bytes:
+    """Nothing where it cannot be read any more: that costs its cell, not the sheet."""
+    try:
+        return entry.read()
+    except SightbookError:
+        return b""
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from sightbook.errors import ConfigError, PictureError
 from sightbook.evaluate.split import LabelledPicture, Split
 from sightbook.images.load.pool import digest
-from sightbook.images.pixels.guards import limits
 from sightbook.images.vectors import read_many, stored
 from sightbook.words import counted, verb
 
@@ -24,7 +23,7 @@ def digests(pictures: Iterable[LabelledPicture]) -> Iterator[tuple[LabelledPictu
         if not vectors:
             for each in some:
                 try:
-                    yield each, digest(each.entry.read(limits().bytes))
+                    yield each, digest(each.entry.read())
                 except PictureError:
                     yield each, None
             continue

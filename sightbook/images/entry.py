@@ -1,12 +1,14 @@
 """One picture of a source: who it is, and how any process reads its bytes."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH116
+# ruff: noqa: PTH110, PTH116
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,33 +89,43 @@ class Entry:
         return self.origin is not None and self.origin.kind.of_vectors
 
     def read(self, limit: int | None = None) -> bytes:
-        """The picture's bytes, at most `limit` of them.
+        """The picture's bytes, at most `limit` of them; None: as many as the guards here allow.
 
-        Raises PictureError when this one picture cannot be read or is larger than `limit`, SourceError when its whole
+        Raises PictureError when this one picture cannot be read or is larger than that, SourceError when its whole
         source vanished or was rewritten.
         """
-        origin = self._place()
-        if limit is not None and self.size > limit:
+        if limit is None:
+            limit = limits().bytes
+        if self.size > limit:
             raise too_large(self.size, limit)
-        origin.check()
-        data = origin.kind.read(origin, self, limit)
-        if limit is not None and len(data) > limit:
+        with self._place() as origin:
+            data = origin.kind.read(origin, self, limit)
+        if len(data) > limit:
             raise too_large(len(data), limit)
         return data
 
     def head(self, size: int) -> bytes:
         """The first `size` bytes of the picture, all of them where no less can be read, none where it is no picture
         file; errors as of `read`."""
-        origin = self._place()
-        if origin.kind.head is None:
-            return self.read(limits().bytes)
-        origin.check()
-        return origin.kind.head(origin, self, size)
+        with self._place() as origin:
+            return self.read() if origin.kind.head is None else origin.kind.head(origin, self, size)
 
-    def _place(self) -> Origin:
-        if self.origin is None:
+    @contextmanager
+    def _place(self) -> Iterator[Origin]:
+        """Where it is read from, as it was when it was listed. What the system says meanwhile is an error of this
+        picture, or of its whole source where that is gone."""
+        origin = self.origin
+        if origin is None:
             raise PictureError("its source is not known")
-        return self.origin
+        origin.check()
+        try:
+            yield origin
+        except OSError as error:
+            if not os.path.exists(origin.root):
+                raise unreachable(origin.root, error) from error
+            if isinstance(error, FileNotFoundError):
+                raise PictureError("the file is gone") from error
+            raise PictureError(f"the file cannot be read ({error.strerror or error})") from error
 
 
 def storable(mtime_ns: int) -> int:
@@ -130,11 +142,13 @@ def _status(root: str) -> os.stat_result:
     try:
         return os.stat(root)
     except OSError as error:
-        raise vanished(root) from error
+        raise unreachable(root, error) from error
 
 
-def vanished(root: str) -> SourceError:
-    """The error of a source that was there and is not any more."""
-    return SourceError(
-        f"The source {escape(root)} vanished while it was read: bring it back, then run again."
-    )
+def unreachable(root: str, error: OSError) -> SourceError:
+    """The error of a source that was there: it is gone, or the system does not let it be read."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return SourceError(
+            f"The source {escape(root)} vanished while it was read: bring it back, then run again."
+        )
+    return SourceError(f"The source {escape(root)} cannot be read ({error.strerror or error}): check it.")

@@ -25,6 +25,15 @@ PICTURE_SUFFIXES = frozenset(
     )
 )
 _LONGEST_SUFFIX = 12  # what follows the last dot of "Trip to St. Petersburg" is none
+# What systems keep for themselves: a NAS its thumbnails, a disk what was thrown away or what root alone may enter.
+_OF_SYSTEMS = frozenset(
+    ("@eaDir", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX")
+)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a walk passes over what is called so."""
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 def is_picture_name(name: str) -> bool:
@@ -51,10 +60,11 @@ class Found:
 class Walk:
     """One walk through a folder, in code-point order of the relative POSIX paths.
 
-    Hidden files and folders are left out. Linked files are pictures like others. A linked folder is followed once, and
-    only when its target is not part of the walk anyway, so that no loop and no picture twice comes from links. Folders
-    that sightbook made itself are left out (`ours`). `problems` gathers one sentence for each sub-folder that could not
-    be read: the walk goes on without it. `left` hears of everything that is left out.
+    Hidden files and folders, and those that systems keep for themselves, are left out. Linked files are pictures like
+    others. A linked folder is followed once, and only when its target is not part of the walk anyway, so that no loop
+    and no picture twice comes from links. Folders that sightbook made itself are left out (`ours`). `problems` gathers
+    one sentence for each sub-folder that could not be read: the walk goes on without it. `left` hears of everything
+    that is left out.
     """
 
     root: str
@@ -139,7 +149,7 @@ class Walk:
         below = self._real_root.rstrip(os.sep) + os.sep
         if not target.startswith(below):
             return False
-        return not any(part.startswith(".") for part in target[len(below) :].split(os.sep))
+        return not any(map(is_hidden, target[len(below) :].split(os.sep)))
 
 
 _Listed = tuple[list[tuple[str, os.DirEntry[str]]], str | None]
@@ -156,7 +166,7 @@ def _list(folder: str, prefix: str, left: Left) -> _Listed:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if name.startswith("."):
+            if is_hidden(name):
                 others.append(("hidden", "", name))
             elif _is_folder(entry):
                 named.append((to_text(name) + "/", entry))

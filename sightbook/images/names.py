@@ -73,11 +73,8 @@ def existing(path: str) -> str | None:
     """The path as typed, or the one that differs from it only in Unicode normalization where that alone exists: macOS
     writes NFD, most others NFC, and copied trees mix them. None: there is neither.
     """
-    try:
-        if os.path.lexists(path):
-            return path
-    except ValueError:  # a null character
-        return None
+    if os.path.lexists(path):
+        return path
     if path.isascii():
         return None
     root, *parts = path.split(os.sep)

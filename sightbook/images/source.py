@@ -47,7 +47,7 @@ class SourceKind:
         and time decide whether it is as it was: its own, where it can change by itself. Raises SourceError when the
         root is gone or damaged.
     read: the bytes of an entry, of which `path` is sure, and `offset` and `size` are where it was listed just now; not
-        many more than the limit. PictureError where this one cannot be read.
+        many more than the limit. PictureError where this one cannot be read; an OSError is made one.
     head: the first bytes of one; None: `read` gives all of them.
     labels: what it tells of its labels beside those of its entries: names, columns, notes.
     suffixes: of its files, as they are proposed to people.
@@ -62,7 +62,7 @@ class SourceKind:
     recognize: Callable[[Path], bool]
     open: Callable[[Path], Source]
     entries: Callable[[Source, Left], Iterator[Entry]]
-    read: Callable[[Origin, Entry, int | None], bytes]
+    read: Callable[[Origin, Entry, int], bytes]
     head: Callable[[Origin, Entry, int], bytes] | None = None
     labels: Callable[[Source], Labels] = _labels
     suffixes: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Several sources as one stream: what `open_sources` makes of the paths and patterns that a user names."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH118
+# ruff: noqa: PTH111, PTH118
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry
 from sightbook.images.exclude import Exclude, of_root
 from sightbook.images.left_out import Group, LeftOut
+from sightbook.images.names import to_native
 from sightbook.images.source import Source, source_id
 from sightbook.images.specs import propose, resolve, set_aside
-from sightbook.words import counted
 
 __all__ = ["Entry", "Source", "Sources", "open_source", "open_sources", "source_id"]
 
@@ -38,7 +38,7 @@ class Sources:
         for source in self.sources:
             for entry in source.entries():
                 if several and source.of_kind.files:
-                    folder, _, name = os.path.join(source.root, entry.path).rpartition("/")
+                    folder, _, name = os.path.join(source.root, to_native(entry.path)).rpartition("/")
                     if folder not in real:
                         real[folder] = os.path.realpath(folder)
                     if (real[folder], name) in seen:
@@ -65,20 +65,12 @@ class Sources:
         return told[0] if told and all(names == told[0] for names in told) else None
 
 
-def open_source(spec: str | Path, *, id: str | None = None) -> list[Source]:
+def open_source(spec: str | Path) -> list[Source]:
     """The sources that a path or glob names: one, or several for a glob.
 
-    `id` replaces the default id (12 hex of BLAKE2b of the resolved root) and needs a spec that names one source.
     Raises SourceError: nothing there, no pictures in it, a kind of file that is not a source.
     """
-    sources = _distinct(resolve(spec, LeftOut()))
-    if id is not None:
-        if len(sources) != 1:
-            raise SourceError(
-                f"{quote(spec)} names {counted(len(sources), 'source')}, but one id was given: name one source."
-            )
-        sources[0].id = id
-    return sources
+    return _distinct(resolve(spec, LeftOut()))
 
 
 def open_sources(
@@ -103,10 +95,11 @@ def open_sources(
         try:
             found += resolve(spec, aside, may_be_empty)
         except EmptySource as error:
-            if len(specs) == 1 or Path(spec).is_dir():  # a folder may be a drive that is not mounted
+            path = Path(os.path.expanduser(spec))
+            if len(specs) == 1 or path.is_dir():  # a folder may be a drive that is not mounted
                 raise
             empty = error
-            set_aside(Path(spec), aside)
+            set_aside(path, aside)
     if empty is not None and not found:
         raise empty
     sources = _distinct(found)

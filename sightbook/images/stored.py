@@ -9,7 +9,6 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry, Origin
 from sightbook.images.kinds.registry import kind_of
 from sightbook.images.names import escape
-from sightbook.images.pixels.guards import limits
 
 
 def locate(kind: str, root: str, path: str) -> str:
@@ -35,8 +34,7 @@ def read_stored(kind: str, root: str, path: str, digest: bytes | None = None) ->
     any more, is larger than the guards or is another content, SourceError when its source is gone.
     """
     known = kind_of(kind)
-    limit = None if known.of_vectors else limits().bytes
-    data = Entry("", path, 0, 0, None, Origin.now(known, root)).read(limit)
+    data = Entry("", path, 0, 0, None, Origin.now(known, root)).read()
     if digest is not None and blake2b(data, digest_size=16).digest() != digest:
         raise PictureError(
             f"{known.locate(root, path)} is not what it was when it was added: run `sightbook add` with its source"

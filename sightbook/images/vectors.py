@@ -1,13 +1,11 @@
 """Vectors that were made elsewhere, many at a time: `read_many` goes through a file once, in batches; `read_vectors`
 gives all of them as one array, to learn from."""
 
-# Plain strings, as in the kinds of sources.
-# ruff: noqa: PTH110, PTH111
-
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby, islice
 from typing import Any
 
@@ -15,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
-from sightbook.images.entry import EmptySource, Entry
-from sightbook.images.kinds.npy import is_npy, read_npy
+from sightbook.images.entry import Entry
+from sightbook.images.kinds.npy import is_array, read_npy
 from sightbook.images.kinds.open_files import keep_open
-from sightbook.images.kinds.rows import Rows, Vector, open_rows
+from sightbook.images.kinds.rows import Vector, open_rows
 from sightbook.images.kinds.vectors import stored
 from sightbook.images.names import escape
-from sightbook.images.patterns import matches
+from sightbook.images.sources import open_sources
 from sightbook.words import counted
 
 __all__ = ["Vector", "fitting_length", "read_many", "read_vectors", "stored"]
@@ -29,14 +27,10 @@ __all__ = ["Vector", "fitting_length", "read_many", "read_vectors", "stored"]
 
 def fitting_length(root: str, wanted: int) -> int:
     """`wanted` where some vector of the file has so many numbers, else how many the first has."""
-    file = open_rows(root)
-    try:
+    with closing(open_rows(root)) as file:
         F = file.shape[1]
-        if wanted == F or any(not isinstance(each, str) and len(each) == wanted for each in file.all()):
-            return wanted
-        return F
-    finally:
-        file.close()
+        fits = wanted == F or any(not isinstance(each, str) and len(each) == wanted for each in file.all())
+    return wanted if fits else F
 
 
 def read_many(entries: Iterable[Entry], count: int) -> Iterator[tuple[list[Entry], list[Vector | str]]]:
@@ -60,44 +54,36 @@ def read_vectors(path: str | os.PathLike[str] | Sequence[str]) -> NDArray[Any]:
 
     SourceError when there is nothing, or no vectors, or when they differ in length.
     """
-    found = _files([path] if isinstance(path, str | os.PathLike) else path)
-    if len(found) == 1 and is_npy(found[0]):
-        return read_npy(found[0])
-    files: list[tuple[str, Rows]] = []
-    for each in found:
-        try:
-            files.append((each, open_rows(each)))
-        except EmptySource as error:  # said by `Sources.left_out`
-            empty = error
-    if not files:
-        raise empty
-    F = files[0][1].shape[1]
-    rows = np.empty((sum(file.shape[0] for _, file in files), F), np.float32)
+    sources = open_sources([os.fspath(path)] if isinstance(path, str | os.PathLike) else path)
+    for source in sources:
+        if not (source.of_kind.of_vectors or source.of_kind.either):
+            raise SourceError(
+                f"There are pictures in {escape(str(source.root))}, and vectors are wanted here: give a .npy or a "
+                ".parquet."
+            )
+    roots = [str(source.root) for source in sources]
+    if len(roots) == 1 and is_array(roots[0]):
+        return read_npy(roots[0])
+    shapes = []
+    for root in roots:  # one at a time: a process may have fewer open than there are
+        with closing(open_rows(root)) as file:
+            shapes.append(file.shape)
+    F = shapes[0][1]
+    rows = np.empty((sum(N for N, _ in shapes), F), np.float32)
     place = 0
-    for name, file in files:
-        for number, vector in enumerate(file.all()):
-            if isinstance(vector, str) or len(vector) != F:
-                why = (
-                    vector
-                    if isinstance(vector, str)
-                    else f"{counted(len(vector), 'number')}, not {F} as the first"
-                )
-                raise SourceError(f"Row {number} of {escape(name)} cannot be used ({why}): leave it out.")
-            rows[place] = vector
-            place += 1
+    for name, shape in zip(roots, shapes, strict=True):
+        with closing(open_rows(name)) as file:
+            if file.shape != shape:
+                raise SourceError(f"The source {escape(name)} changed while it was read: run again.")
+            for number, vector in enumerate(file.all()):
+                if isinstance(vector, str):
+                    raise _unusable(name, number, vector)
+                if len(vector) != F:
+                    raise _unusable(name, number, f"{counted(len(vector), 'number')}, not {F} as the first")
+                rows[place] = vector
+                place += 1
     return rows
 
 
-def _files(specs: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """The files that paths and patterns name; SourceError when one names nothing, or no file of vectors."""
-    found: list[str] = []
-    for spec in specs:
-        text = os.path.expanduser(os.fspath(spec))
-        some = [text] if os.path.exists(text) else matches(text)
-        if not some:
-            raise SourceError(f"There is nothing at '{escape(text)}': check the path.")
-        found += some
-    for each in found:
-        if not is_npy(each) and not each.lower().endswith(".parquet"):
-            raise SourceError(f"'{escape(each)}' is no file of vectors: give a .npy or a .parquet.")
-    return found
+def _unusable(name: str, row: int, why: str) -> SourceError:
+    return SourceError(f"Row {row} of {escape(name)} cannot be used ({why}): leave it out.")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from sightbook.images import find
 from sightbook.images.names import to_native
 
 Inode = tuple[int, int]  # device and inode
@@ -58,4 +59,4 @@ def below(path: str, root: str) -> str | None:
 
 def is_hidden(path: str) -> bool:
     """Whether a walk passes over it."""
-    return path.startswith(".") or "/." in path
+    return any(map(find.is_hidden, path.split("/")))

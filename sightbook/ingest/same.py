@@ -10,7 +10,6 @@ from sightbook.catalogue.rows import Known
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
 from sightbook.images.load.pool import digest
-from sightbook.images.pixels.guards import limits
 
 _SAMPLE = 64  # pictures whose content is compared before a source is taken for another one that has gone
 _EQUAL = 0.9  # of the sample: some may have been changed on the way
@@ -24,7 +23,7 @@ def is_equal(catalogue: Catalogue, theirs: Mapping[str, Known], pairs: Sequence[
     equal = 0
     for path, entry in chosen:
         with contextlib.suppress(PictureError, SourceError):
-            equal += path in ids and digests[ids[path]] == digest(entry.read(limits().bytes))
+            equal += path in ids and digests[ids[path]] == digest(entry.read())
     return equal > 0 and equal >= _EQUAL * len(chosen)
 
 

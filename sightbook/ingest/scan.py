@@ -16,7 +16,6 @@ from sightbook.images.entry import Entry
 from sightbook.images.kinds.registry import kind_of
 from sightbook.images.left_out import Group
 from sightbook.images.load.pool import digest
-from sightbook.images.pixels.guards import limits
 from sightbook.images.pixels.versions import VERSION, reads_otherwise
 from sightbook.images.sources import Source, open_sources
 from sightbook.ingest.order import Order
@@ -223,7 +222,7 @@ def find_moved(catalogue: Catalogue, plans: Sequence[Plan]) -> None:
             rows = None
             if entry.path not in plan.ids and entry.size in sizes:
                 with contextlib.suppress(PictureError, SourceError):  # the encoding names it, with its reason
-                    rows = by_content.get(digest(entry.read(limits().bytes)))
+                    rows = by_content.get(digest(entry.read()))
             if rows:
                 row = rows.pop()
                 plan.moved.append((Moved(row.id, entry.path, entry.mtime_ns), row))

@@ -30,7 +30,7 @@ from sightbook.arguments import (
 from sightbook.describe.learn import Strength
 from sightbook.errors import ConfigError, MissingExtra, PictureError
 from sightbook.files import write_atomic
-from sightbook.images.pixels.decode import limits, measure
+from sightbook.images.pixels.decode import measure
 from sightbook.learn.asked import Asked
 from sightbook.learn.choice import able, choose
 from sightbook.learn.frozen import FrozenNetwork, as_shipped, frozen_builtin
@@ -280,7 +280,7 @@ def _look_at(sources: Sequence[str], only: Keys | None) -> tuple[int, int]:
     sides = []
     for entry in entries[:: max(1, len(entries) // _LOOKED_AT)]:
         try:
-            sides.append(min(measure(entry.read(limits().bytes))))
+            sides.append(min(measure(entry.read())))
         except PictureError:
             continue  # named later, when every picture is decoded
     return int(median(sides)) if sides else 224, len(entries)

@@ -176,9 +176,9 @@ class Model:
         return self.config.fingerprint
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
-        """A picture (a path, a file's bytes, an RGB array, a Pillow picture) → (S, S, 3) uint8, what `embed` takes.
-        PictureError when it cannot be read."""
-        return frame_apart(picture, self.frame)
+        """A picture (a path, a file's bytes, an open file, an RGB array, a Pillow picture) → (S, S, 3) uint8, what
+        `embed` takes. PictureError when it cannot be read."""
+        return frame_apart(picture, self.frame)[0]
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels (N, S, S, 3) uint8 → embeddings (N, D) float32; metric inner: of unit sub-vectors."""

@@ -24,7 +24,7 @@ from sightbook.errors import ConfigError, PictureError, SightbookError
 from sightbook.files import MARK, replace_atomic
 from sightbook.images.load.apart import make_apart
 from sightbook.images.ours import refuse_foreign
-from sightbook.images.pixels.picture import Picture
+from sightbook.images.pixels.picture import Picture, split
 
 PAPER = (250, 249, 246)
 CARD = (238, 236, 231)
@@ -36,12 +36,12 @@ _RIGHT, _WRONG = (38, 128, 62), (176, 36, 44)
 _SOFTWARE = 0x0131  # EXIF 2.32
 _MARGIN, _GAP, _TEXT = 28, 16, 46
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-# A canvas larger than this is no longer something to look at, and JPEG ends at 65,500 pixels a side.
 _MOST_PIXELS = 200_000_000
+_LONGEST = {"PNG": 2**31, "JPEG": 65_500, "WEBP": 16_383}  # pixels of a side
 
 
 class Shown(Protocol):
-    """What a result must tell to be drawn; `sightbook.library.Hit` does."""
+    """What a result must tell to be drawn; `sightbook.search.hit.Hit` does."""
 
     @property
     def query(self) -> int: ...
@@ -90,11 +90,8 @@ def sheet(
         raise ConfigError(
             f"a sheet of {columns} columns of {side} pixels cannot be drawn: give at least 1 and 32"
         )
-    listed = _listed(queries)
-    rows = [
-        (_query_cell(picture, number, len(listed), side, None if names is None else names[number]), found)
-        for number, (picture, found) in enumerate(zip(listed, _grouped(hits, len(listed)), strict=True))
-    ]
+    pictures = split(queries)
+    rows = list(zip(pictures, _grouped(hits, len(pictures)), strict=True))
     # Rows that must be wrapped are wrapped evenly: 10 results are 5 and 5, not 6 and 4.
     longest = max([len(found) for _, found in rows] + [1])
     width = -(-longest // -(-longest // columns))
@@ -104,19 +101,22 @@ def sheet(
     between = 2 * _GAP
     canvas_width = 2 * _MARGIN + step + 2 * _GAP + width * step - _GAP
     canvas_height = top + sum(lines) * (step + _TEXT) + (len(rows) - 1) * between - _GAP + _MARGIN
-    if canvas_width * canvas_height > _MOST_PIXELS:
+    format = _FORMATS[out.suffix.lower()]
+    if canvas_width * canvas_height > _MOST_PIXELS or max(canvas_width, canvas_height) > _LONGEST[format]:
         raise ConfigError(
-            f"the sheet would have {canvas_width} × {canvas_height} pixels: ask for fewer results, or smaller cells"
+            f"the sheet would have {canvas_width} × {canvas_height} pixels, too many for {format}: ask with fewer "
+            "pictures, for fewer results, or for smaller cells"
         )
     canvas = Image.new("RGB", (canvas_width, canvas_height), PAPER)
     draw = ImageDraw.Draw(canvas)
     if title:
         _write(draw, (_MARGIN, _MARGIN - 6), title, 20, _INK, room=canvas_width - 2 * _MARGIN)
     y = top
-    for index, (query, found) in enumerate(rows):
+    for index, (picture, found) in enumerate(rows):
         if index:
             rule = y - between // 2 - _GAP // 2
             draw.line((_MARGIN, rule, canvas_width - _MARGIN, rule), fill=_RULE, width=1)
+        query = _query_cell(picture, index, len(rows), side, None if names is None else names[index])
         _paint(canvas, draw, (_MARGIN, y), query, side)
         left = _MARGIN + step + 2 * _GAP
         if not found:
@@ -127,13 +127,13 @@ def sheet(
             _paint(canvas, draw, at, _hit_cell(hit, side, frame), side)
         y += lines[index] * (step + _TEXT) + between
     with replace_atomic(out) as temporary:
-        canvas.save(temporary, format=_FORMATS[out.suffix.lower()], **_options(out.suffix.lower()))
+        canvas.save(temporary, format=format, **_options(format))
     return out
 
 
-def _options(suffix: str) -> dict[str, Any]:
+def _options(format: str) -> dict[str, Any]:
     """How a format is written: with the mark by which `add` knows that this is no picture of a collection."""
-    if suffix == ".png":
+    if format == "PNG":
         info = PngInfo()
         info.add_text("Software", MARK)
         return {"optimize": False, "pnginfo": info}
@@ -147,12 +147,6 @@ def check_name(out: Path) -> None:
     if out.suffix.lower() not in _FORMATS:
         raise ConfigError(f"{out} is no picture file: let the sheet's name end in {', '.join(_FORMATS)}")
     refuse_foreign(out)
-
-
-def _listed(queries: Picture | Sequence[Picture]) -> list[Picture]:
-    if isinstance(queries, np.ndarray):
-        return list(queries) if queries.ndim == 4 else [queries]
-    return list(queries) if isinstance(queries, list | tuple) else [queries]
 
 
 def _grouped(hits: Sequence[Shown] | Sequence[Sequence[Shown]], queries: int) -> list[list[Shown]]:
@@ -184,7 +178,8 @@ def _hit_cell(hit: Shown, side: int, frame: tuple[int, int, int] | None) -> _Cel
 def _fitted(picture: Picture, side: int) -> Image.Image | None:
     """The whole picture as searches see it, no larger than side × side; None when unreadable."""
     try:
-        return Image.fromarray(make_apart(picture, side, functools.partial(_fit, side=side))[0])
+        fitted, _ = make_apart(picture, side, functools.partial(_fit, side=side))
+        return Image.fromarray(fitted)
     except PictureError:
         return None
 

@@ -1,47 +1,24 @@
 """Query pictures as users hand them over → embeddings.
 
-Data flow: `split` (one or several, in their order) → `embed` → `pixels` of each. Queries that cannot be read are
+Data flow: `images.pixels.picture.split` (one or several, in their order) → `embed`. Queries that cannot be read are
 named together, by their numbers: the answers of the others would be lost without saying which to leave out.
 """
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightbook.arguments import described, path_like
-from sightbook.errors import ConfigError, PictureError
-from sightbook.images.names import existing
+from sightbook.errors import PictureError
+from sightbook.images.names import escape, existing
 from sightbook.images.pixels.picture import Picture
 from sightbook.model.model import Model
 
 _AT_ONCE = 256  # queries whose pixels are held
 _NAMED = 3  # queries whose reasons are told, where several cannot be read
-_ASKED = "give a path, the bytes of a picture file, a Pillow image or an RGB array (H, W, 3) uint8"
-
-
-def split(images: Picture | Sequence[Picture]) -> list[Picture]:
-    """The query pictures of one search: a list, a tuple, a generator is several, an array (Q, H, W, 3) or of paths too.
-
-    ConfigError for a set: answers tell their queries apart by number, and a set has no order.
-    """
-    if isinstance(images, set | frozenset):
-        raise ConfigError("the queries are a set, which has no order to number them by: give a list")
-    if isinstance(images, np.ndarray):
-        several = images.ndim == 4 or (images.ndim == 1 and images.dtype.kind in "UO")
-        return list(images) if several else [images]
-    one = (
-        isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Mapping)
-        or hasattr(images, "read")
-        or hasattr(images, "getexif")
-        or hasattr(images, "__array__")
-    )
-    return list(images) if isinstance(images, Iterable) and not one else [images]
 
 
 def embed(queries: Sequence[Picture], model: Model) -> NDArray[np.float32]:
@@ -53,7 +30,7 @@ def embed(queries: Sequence[Picture], model: Model) -> NDArray[np.float32]:
         pixels: list[NDArray[np.uint8]] = []
         for number, query in enumerate(queries[start : start + _AT_ONCE], start):
             try:
-                pixels.append(_pixels(query, model))
+                pixels.append(model.prepare(query))
             except PictureError as error:
                 bad[number] = error
         if not bad:
@@ -62,8 +39,13 @@ def embed(queries: Sequence[Picture], model: Model) -> NDArray[np.float32]:
         return np.concatenate(found)
     if len(queries) == 1:
         bad[0].queries = (0,)
+        if path := _path(queries[0]):
+            bad[0].add_note(f"query picture: {path}")
         raise bad[0]
-    reasons = [f"query {number}{_name(queries[number])}: {error}" for number, error in bad.items()]
+    reasons = []
+    for number, why in bad.items():
+        path = _path(queries[number])
+        reasons.append(f"query {number}{path and f' ({path})'}: {why}")
     more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
     raise PictureError(
         f"{len(bad)} of {len(queries)} query pictures, numbered from 0, cannot be read: "
@@ -73,43 +55,9 @@ def embed(queries: Sequence[Picture], model: Model) -> NDArray[np.float32]:
     )
 
 
-def _name(query: Picture) -> str:
-    return f" ({os.fspath(query)})" if isinstance(query, str | os.PathLike) else ""
-
-
-def _pixels(asked: Picture, model: Model) -> NDArray[np.uint8]:
-    """`pixels` of anything; what is no picture, and whatever somebody's Pillow image or file lets out, is a
-    PictureError."""
-    query: Any = asked
-    if isinstance(query, Mapping):
-        data, path = query.get("bytes"), query.get("path")
-        query = path if data is None and path is not None else data
-    try:
-        if isinstance(query, str | os.PathLike):
-            path_like(query, "the query picture")
-        elif hasattr(query, "read"):
-            query = None if isinstance(query, io.TextIOBase) else query.read()
-            if not isinstance(query, bytes):
-                raise PictureError("the file was opened as text: open it with mode 'rb'")
-        elif query is None or not (
-            isinstance(query, bytes | bytearray | memoryview)
-            or hasattr(query, "getexif")
-            or hasattr(query, "__array__")
-        ):
-            raise PictureError(f"it is {described(query)}, and no picture: {_ASKED}")
-        return pixels(query, model)
-    except ConfigError as error:
-        raise PictureError(str(error)) from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        MemoryError,
-        TypeError,
-    ) as error:  # of a lazy, closed or cut picture
-        raise PictureError(
-            f"it cannot be decoded ({str(error).rstrip('.') or type(error).__name__})"
-        ) from error
+def _path(query: Picture) -> str:
+    """A query's path in one printable line; "" where it is none."""
+    return escape(os.fsdecode(query)) if isinstance(query, str | os.PathLike) else ""
 
 
 def at_hand(query: Picture) -> Picture:
@@ -117,13 +65,3 @@ def at_hand(query: Picture) -> Picture:
     if isinstance(query, str | os.PathLike):
         return existing(os.fsdecode(query)) or query
     return query
-
-
-def pixels(picture: Picture, model: Model) -> NDArray[np.uint8]:
-    """One query picture → (S, S, 3) uint8. Raises PictureError when it cannot be read or is no picture."""
-    try:
-        return model.prepare(picture)
-    except PictureError as error:
-        if isinstance(picture, str | os.PathLike):
-            error.add_note(f"query picture: {os.fspath(picture)}")
-        raise

@@ -87,7 +87,8 @@ class Searcher:
 
     def search(self, images: Picture | Sequence[Picture], request: Request) -> list[list[Hit]]:
         """`Library.search_many`."""
-        from sightbook.search.query import at_hand, embed, split
+        from sightbook.images.pixels.picture import split
+        from sightbook.search.query import at_hand, embed
 
         queries = [at_hand(query) for query in split(images)]
         if not queries:

@@ -17,7 +17,8 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.evaluate.run import evaluate
 from sightbook.images.kinds import registry
 from sightbook.images.load.loaded import Loaded
-from sightbook.images.load.pool import Guards, load
+from sightbook.images.load.pool import load
+from sightbook.images.pixels.guards import Guards
 from sightbook.images.source import SourceKind
 from sightbook.images.sources import open_sources
 from sightbook.library import export

@@ -24,7 +24,7 @@ from sightbook.images.vectors import read_vectors
 from sightbook.learn.store import fill
 from sightbook.library.library import Library
 from sightbook.model.model import Model
-from sightbook.progress import silent
+from sightbook.progress import Notice, silent
 from tests.images.pictures import write_folder, write_parquet, write_tar
 from tests.library.pictures import picture
 from tests.tiny import tiny_model
@@ -107,6 +107,23 @@ def test_a_time_that_is_none_is_no_bug(tmp_path: Path, model: Model, time: str) 
     with Library.open(tmp_path / "l", create_with=model) as library:
         assert library.add(tmp_path / "a.tar").added == 1
         assert library.add(tmp_path / "a.tar").unchanged == 1
+
+
+def test_a_tar_without_its_end_gives_what_it_holds_and_forgets_nothing(tmp_path: Path, model: Model) -> None:
+    """A download ends at any byte; only one that ends between two members cannot be told from a whole one."""
+    files = {f"{n}.png": picture(n) for n in range(4)}
+    tar = write_tar(tmp_path / "x.tar", files)
+    two = sum(512 + -(-len(data) // 512) * 512 for data in list(files.values())[:2])
+    with Library.open(tmp_path / "l", create_with=model) as library:
+        library.add(tar)
+        tar.write_bytes(tar.read_bytes()[:two])
+        heard: list[object] = []
+        report = library.add(tar, prune=True, listener=heard.append)
+        assert (report.missing, report.removed, library.status().pictures) == (0, 0, 4)
+        said = [event.text for event in heard if isinstance(event, Notice)]
+        assert [text for text in said if "lacks its end" in text and str(tar) in text]
+        write_tar(tar, {name: files[name] for name in ("0.png", "1.png")})
+        assert library.add(tar, prune=True).removed == 2
 
 
 def test_the_sidecar_of_the_same_whole_stem_is_a_pictures_label(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sightbook.errors import PictureError, SightbookError
+from sightbook.images.pixels.decode import decode
 from sightbook.library.library import Library
 from sightbook.model.model import Model
 from sightbook.present.sheet import sheet
@@ -78,3 +80,19 @@ def test_a_hit_that_became_too_large_is_refused_by_its_size(tmp_path: Path, mode
             file.truncate(2_000_000_000)
         with pytest.raises(SightbookError, match="its 2000 MB are over the limit"):
             hit.read()
+
+
+def test_a_record_of_cifar_has_the_bytes_that_it_has_everywhere(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No compressor makes them: its version would decide whether a picture is the one that was added."""
+    pixels = np.stack([gradient(32, 32, n) for n in range(3)])
+    records = b"".join(bytes([n]) + each.transpose(2, 0, 1).tobytes() for n, each in enumerate(pixels))
+    batch = write_folder(tmp_path, {"data_batch_1.bin": records}) / "data_batch_1.bin"
+    with Library.open(tmp_path / "library", create_with=model) as library:
+        assert library.add(batch).added == 3
+        monkeypatch.setattr(zlib, "compress", None)
+        monkeypatch.setattr(Image.Image, "save", None)
+        hit = library.search(pixels[1], k=1)[0]
+        assert (hit.path, hit.digest) == ("1", "2091e2dd88fe0fd98d56ae3147d316d4")
+        assert np.array_equal(decode(hit.read()), pixels[1])

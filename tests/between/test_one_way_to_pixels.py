@@ -234,6 +234,74 @@ def test_the_environment_raises_the_limits(
             model.prepare(data)
 
 
+def _several(format: str) -> bytes:
+    """A red, a green and a blue picture; of HEIC the second is the main one."""
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "lime", "blue")]
+    stream = io.BytesIO()
+    if format == "AVIF":
+        frames[0].save(stream, "AVIF", save_all=True, append_images=frames[1:], quality=100)
+        return stream.getvalue()
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' is not installed")
+    file = heif.from_pillow(frames[0])
+    for frame in frames[1:]:
+        file.add_from_pillow(frame)
+    file.save(stream, quality=-1, chroma=444, primary_index=1)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("format", "main"), [("AVIF", 0), ("HEIC", 1)])
+def test_a_frame_of_a_file_of_several_is_taken_as_the_user_chose_it(format: str, main: int) -> None:
+    data = _several(format)
+    for frame in (None, 0, 1, 2):
+        image = opened(data)
+        if frame is not None:
+            image.seek(frame)
+        seen = np.asarray(read_picture(image)[0]).mean((0, 1))
+        assert seen.argmax() == (main if frame is None else frame)
+    assert np.asarray(read_picture(data)[0]).mean((0, 1)).argmax() == main
+
+
+def test_an_open_file_is_read_from_where_it_stands_and_left_there(model: Model) -> None:
+    data = MADE["turned.jpg"]()
+    wanted = model.prepare(data)
+    for place in (0, 7):
+        file = io.BytesIO(bytes(place) + data)
+        file.seek(place)
+        for _ in range(2):
+            assert np.array_equal(model.prepare(file), wanted) and file.tell() == place
+    for undecoded in ({"bytes": data, "path": "a.jpg"}, {"bytes": io.BytesIO(data)}):
+        assert np.array_equal(model.prepare(undecoded), wanted)
+
+
+class Endless(io.RawIOBase):
+    """A stream that gives zeros for ever."""
+
+    given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "read without a limit"
+        self.given += size
+        return bytes(size)
+
+
+class Odd:
+    """Something of somebody's whose reading, or whose array, is an error of its own."""
+
+    def __array__(self, *_: object, **__: object) -> None:
+        raise RuntimeError("needs detach")
+
+
+def test_what_is_no_picture_is_a_picture_error_of_every_way_to_pixels(model: Model, tmp_path: Path) -> None:
+    endless = Endless()
+    with pytest.raises(PictureError, match="its 100 MB are over the limit of 100 MB"):
+        model.prepare(endless)
+    assert endless.given <= 100_000_001
+    for wrong in (Odd(), {"bytes": None}, {"path": 3}, object(), io.StringIO("text"), "x" * 300, "a\0b", 7):
+        with pytest.raises(PictureError):
+            model.prepare(wrong)
+        sheet([wrong], [], tmp_path / "s.png")
+
+
 def test_nothing_opens_pictures_but_the_one_way() -> None:
     root = Path(sightbook.__file__).parent
     opens = [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sightbook.images.kinds import folder
-from sightbook.images.load import loaded, pool
+from sightbook.images.load import apart, loaded
 from sightbook.ingest import passing
 from sightbook.ingest.migrate import migrate
 from sightbook.library.library import Library
@@ -39,7 +39,7 @@ def once(monkeypatch: pytest.MonkeyPatch, error: Exception, where: str) -> pytes
     if where == "read":
         patch.setattr(folder, "open", fails, raising=False)
     else:
-        patch.setattr(loaded, "frame_picture", fails)
+        patch.setattr(loaded, "frame_apart", fails)
     return patch
 
 
@@ -93,7 +93,7 @@ def test_an_extra_that_was_installed_since_reads_what_failed_for_want_of_it(
     heif.from_pillow(Image.open(photos / "000.png")).save(photos / "x.heic")
     with pytest.MonkeyPatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
-        without.setattr(pool, "RISKY", ())  # else another process decodes it, which has the module
+        without.setattr(apart, "RISKY", ())  # else another process decodes it, which has the module
         without.setattr(passing, "reader", lambda: "no pillow_heif")
         for module in ("scan", "add"):
             without.setattr(f"sightbook.ingest.{module}.reader", lambda: "no pillow_heif")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from sightbook.cli import main
+from sightbook.errors import PictureError
 from sightbook.images.left_out import Group
 from sightbook.progress import Notice, silent
 
@@ -41,13 +43,13 @@ class StandIn:
         return Answer()
 
 
-def call(monkeypatch: pytest.MonkeyPatch, function: str, *command: str) -> StandIn:
+def call(monkeypatch: pytest.MonkeyPatch, function: str, *command: str, code: int = 0) -> StandIn:
     stand_in = StandIn()
     monkeypatch.setattr(function, stand_in)
     monkeypatch.setattr(sys, "argv", ["sightbook", *command])
     with pytest.raises(SystemExit) as leaving:
         main()
-    assert not leaving.value.code
+    assert (leaving.value.code or 0) == code
     return stand_in
 
 
@@ -120,6 +122,27 @@ def test_evaluate_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None
         "label_column": "kind",
         "ap_definition": "trapezoid", "baselines": ["itq", "opq"], "details": True, "validation": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), PictureError("it is gone")]
+)
+def test_plots_that_cannot_be_drawn_cost_no_report(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sightbook.evaluate.plots.draw", fails)
+    call(
+        monkeypatch,
+        EVALUATE,
+        *["evaluate", "model", "--protocol", "labelled", "--data", "d", "--plots", "p"],
+        code=1,
+    )
+    said = capsys.readouterr()
+    assert said.out == "a table\n" and "Look at" not in said.out
+    assert ("the disk is full" if isinstance(error, OSError) else "it is gone") in said.err
 
 
 def test_demo_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,20 @@ def test_a_sheet_shows_every_query_and_its_answers(world: Path, tmp_path: Path, 
     assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]
 
 
+def test_a_sheet_that_cannot_be_drawn_costs_no_answer(world: Path, tmp_path: Path, run: Run) -> None:
+    sheet = tmp_path / "s.webp"
+    for more in ((), ("--json",)):
+        done = run(
+            "search", "library", *["photos/things/07.png"] * 60, "-k", "1", "--sheet", sheet, *more, cwd=world
+        )
+        assert done.returncode == 1 and not sheet.exists()
+        assert "pixels, too many for WEBP: ask with fewer pictures" in done.stderr.splitlines()[-1]
+        if more:
+            assert (len(json.loads(done.stdout)["queries"]), json.loads(done.stdout)["sheet"]) == (60, None)
+        else:
+            assert done.stdout.count("  1  1.000  ") == 60 and "Sheet:" not in done.stdout
+
+
 def test_status_tells_pictures_sources_model_and_failures(world: Path, run: Run) -> None:
     done = run("status", "library", cwd=world)
     assert done.returncode == 0

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sightbook.errors import PictureError
+from sightbook.images.entry import Entry, Origin
+from sightbook.images.kinds.folder import KIND
 from sightbook.images.load.apart import frame_apart, make_apart
+from sightbook.images.load.loaded import Failed, load_one
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards
 from sightbook.images.pixels.picture import frame_picture
@@ -65,7 +70,7 @@ def test_a_file_gives_the_pixels_that_it_gives_here(
         here = frame_picture(data, FRAME)[0]
         with Image.open(tmp_path / name) as opened:
             for picture in (data, bytearray(data), tmp_path / name, str(tmp_path / name), opened):
-                assert np.array_equal(frame_apart(picture, FRAME), here)
+                assert np.array_equal(frame_apart(picture, FRAME)[0], here)
 
 
 def test_pixels_and_touched_pictures_need_no_other_process() -> None:
@@ -101,7 +106,7 @@ def test_a_process_that_was_ended_while_it_waited_costs_no_picture(is_known: boo
     else:  # it is stopped, so it is seen alive, and is ended once it was asked
         os.kill(waiting, signal.SIGSTOP)
         threading.Timer(0.3, os.kill, (waiting, signal.SIGKILL)).start()
-    assert np.array_equal(frame_apart(tiff(), FRAME), frame_picture(tiff(), FRAME)[0])
+    assert np.array_equal(frame_apart(tiff(), FRAME)[0], frame_picture(tiff(), FRAME)[0])
 
 
 def test_a_decoder_that_stands_still_is_given_up() -> None:
@@ -117,7 +122,7 @@ def test_what_is_wrong_with_a_picture_is_said_as_here() -> None:
         with pytest.raises(PictureError) as here:
             frame_picture(data, FRAME)
         with pytest.raises(PictureError) as there:
-            make_apart(data, FRAME.resize, FRAME.apply_image, PATIENT)
+            make_apart(data, FRAME.resize, FRAME.apply, PATIENT)
         assert str(there.value) == str(here.value)
 
 
@@ -133,3 +138,36 @@ def test_a_forked_process_leaves_its_parents_one_alone() -> None:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert np.array_equal(make_apart(tiff(), None, whose)[0], first)
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF", "BMP"])
+def test_a_cut_picture_is_refused_whatever_pillow_was_told_here(
+    format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many programs that train have Pillow take cut pictures, whose rest is black or grey, for whole."""
+    data = encoded(gradient(200, 200), format)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    assert np.array_equal(frame_apart(data, FRAME)[0], frame_picture(data, FRAME)[0])
+    with pytest.raises(PictureError, match="cut short or damaged"):
+        frame_apart(data[: len(data) * 2 // 3], FRAME)
+    entry = Entry("s", "a", len(data), 0, None, Origin(replace(KIND, read=cut_in_half), "/"))
+    assert isinstance(load_one(entry, FRAME, Guards(), apart=True), Failed)
+
+
+def cut_in_half(origin: Origin, entry: Entry, limit: int) -> bytes:
+    return encoded(gradient(200, 200))[:400]
+
+
+def test_a_limit_that_no_clock_knows_is_none() -> None:
+    heard: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", heard.append)
+        assert frame_apart(tiff(), FRAME, Guards(seconds=1e15))[0].shape == (24, 24, 3)
+    assert heard == []
+
+
+def test_what_python_passes_over_in_its_path_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("elsewhere"), None])
+    with pytest.raises(PictureError, match=r"exit 3"):  # a child of its own
+        make_apart(tiff(), None, leave)
+    assert frame_apart(tiff(), FRAME)[0].shape == (24, 24, 3)

@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -482,3 +483,23 @@ def test_warnings_are_silenced_and_come_back_even_across_threads() -> None:
         warnings.warn("still heard", stacklevel=1)
         assert len(heard) == 1
     assert list(warnings.filters) == before
+
+
+def test_a_tiff_is_read_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose disk is read-only there is no temporary folder."""
+    data = encoded(RGB, "TIFF", compression="tiff_lzw")
+    wanted, before = decode(data), descriptors()
+
+    def fails(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fails)
+    assert np.array_equal(decode(data), wanted)
+    with pytest.raises(PictureError):
+        decode(data[:-40])
+    assert descriptors() == before
+
+
+def descriptors() -> int:
+    """How many are open, where the system tells."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) if sys.platform == "linux" else 0

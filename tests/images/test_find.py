@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sightbook.errors import SourceError
 from sightbook.images.find import PICTURE_SUFFIXES, Walk, is_picture_name
-from tests.images.pictures import write_folder
+from sightbook.images.sources import open_sources
+from tests.images.pictures import write_folder, write_tar
 
 
 def paths(root: Path) -> list[str]:
@@ -116,3 +117,31 @@ def test_an_unreadable_sub_folder_is_named_and_the_walk_goes_on(
 def test_a_root_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone"):
         paths(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
+)
+def test_what_systems_keep_for_themselves_is_hidden_and_no_problem(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thumbnails of a NAS are no photos. A disk's `lost+found`, which root alone may enter, hid that photos had gone:
+    a folder that cannot be entered may hold them."""
+    root = write_folder(tmp_path / "p", {"a.jpg": b"", f"{name}/a.jpg/THUMB.jpg": b"", "b/c.jpg": b""})
+    write_folder(root / "b" / name, {"d.jpg": b""})
+    real = os.scandir
+
+    def closed(path: str) -> object:
+        if Path(path).name == name and Path(path) != root / "b" / name:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    left: list[tuple[str, str]] = []
+    walk = Walk(str(root), lambda reason, what, path: left.append((reason, path)))
+    assert [found.path for found in walk] == ["a.jpg", "b/c.jpg"]
+    assert (walk.problems, left) == ([], [("hidden", name), ("hidden", f"b/{name}")])
+    tar = write_tar(tmp_path / "p.tar", {f"{name}/a.jpg": b"1", "a.jpg": b"2"})
+    assert [entry.path for entry in open_sources([tar]).entries()] == ["a.jpg"]
+    (named,) = open_sources([root / "b" / name]).entries()
+    assert named.path == "d.jpg", "whoever names it means it"

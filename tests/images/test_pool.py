@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sightbook.cores import cores
 from sightbook.errors import ConfigError, PictureError, SightbookError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.load import crew, pool
+from sightbook.images.load import apart, crew, pool
 from sightbook.images.load.pool import Failed, Loaded, digest, load
-from sightbook.images.pixels.decode import Guards, decode
+from sightbook.images.pixels.decode import decode
 from sightbook.images.pixels.frame import Frame
+from sightbook.images.pixels.guards import Guards
 from sightbook.images.sources import open_sources
 from tests.images.pictures import encoded, gradient, write_folder, write_parquet, write_tar
 
@@ -115,22 +117,37 @@ def test_what_is_loaded_is_the_framed_picture_and_the_hash_of_its_bytes(
             full = decode(data)
             assert outcome.digest == digest(data) == blake2b(data, digest_size=16).digest()
             assert (outcome.about.height, outcome.about.width) == full.shape[:2]
-            assert np.array_equal(outcome.pixels, FRAME.apply(full)) and outcome.pixels.dtype == np.uint8
+            assert (
+                np.array_equal(outcome.pixels, FRAME.apply(Image.fromarray(full)))
+                and outcome.pixels.dtype == np.uint8
+            )
             assert outcome.pixels.flags.writeable and outcome.pixels.shape == (16, 16, 3)
 
 
-def test_few_pictures_start_no_process_unless_their_decoder_may_stand_still(
-    mixed: list[Entry], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "Crew", lambda *_: pytest.fail("a process was started"))
-    plain_kinds = [entry for entry in mixed if not entry.path.endswith(".tif")]
-    assert len(list(load(plain_kinds, FRAME, jobs=8))) == len(plain_kinds)
-    with pytest.raises(pytest.fail.Exception):
-        list(load(mixed, FRAME, jobs=1))
+def test_few_pictures_start_no_crew(mixed: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "Crew", lambda *_: pytest.fail("processes were started"))
+    assert len(list(load(mixed, FRAME, jobs=8))) == len(mixed)
     monkeypatch.setattr(pool, "FEW_BYTES", 0)
     for jobs in (1, 2):
         with pytest.raises(pytest.fail.Exception):
-            list(load(plain_kinds, FRAME, jobs=jobs))
+            list(load(mixed, FRAME, jobs=jobs))
+
+
+def test_of_few_pictures_those_whose_decoder_may_die_are_decoded_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By what they are, whatever their names say."""
+    files = {"a.jpg": encoded(gradient(), "TIFF"), "b.png": encoded(gradient(9))}
+    asked: list[bytes] = []
+
+    def die(data: bytes, *_: object) -> None:
+        asked.append(data[:2])
+        raise PictureError("the process decoding it died (SIGSEGV)")
+
+    monkeypatch.setattr(apart, "_ask", die)
+    first, second = load(open_sources([write_tar(tmp_path / "x.tar", files)]).entries(), FRAME, jobs=1)
+    assert isinstance(first, Failed) and first.reason == "the process decoding it died (SIGSEGV)"
+    assert isinstance(second, Loaded) and asked == [b"II"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,42 @@ def test_vectors_are_no_pictures_and_pictures_no_vectors(tmp_path: Path) -> None
     write_folder(tmp_path / "p", {"a.png": encoded(gradient())})
     with pytest.raises(SourceError, match="vectors are wanted here"):
         list(read_many(open_sources([tmp_path / "p"]).entries(), 8))
+
+
+def test_a_link_to_an_array_of_another_name_is_one(tmp_path: Path) -> None:
+    """As caches keep files: under the digest of their content."""
+    np.save(tmp_path / "v.npy", ROWS)
+    (tmp_path / "v.npy").rename(tmp_path / "5feceb66")
+    (tmp_path / "v.npy").symlink_to(tmp_path / "5feceb66")
+    source, entry, *_ = (*open_source(tmp_path / "v.npy"), *open_sources([tmp_path / "v.npy"]).entries())
+    assert source.labels.columns == [] and entry.read() == ROWS[0].tobytes()
+    assert read_stored("vectors", str(tmp_path / "5feceb66"), "1") == ROWS[1].tobytes()
+    assert np.array_equal(read_vectors(tmp_path / "v.npy"), ROWS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX has the limit")
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_more_files_may_be_learned_from_than_may_be_open(tmp_path: Path, suffix: str) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for n in range(150):
+        if suffix == "npy":
+            np.save(tmp_path / f"{n:03}.npy", ROWS[n % 30][None])
+        else:
+            table(tmp_path / f"{n:03}.parquet", ROWS[n % 30][None], KINDS["list"])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        assert np.array_equal(read_vectors(f"{tmp_path}/*.{suffix}"), np.tile(ROWS, (5, 1)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_pictures_are_not_learned_from_as_vectors(tmp_path: Path) -> None:
+    write_folder(tmp_path / "p", {"a.png": encoded(gradient())})
+    np.save(tmp_path / "v.npy", ROWS)
+    with pytest.raises(
+        SourceError, match=r"There are pictures in .*p, and vectors are wanted here: give a .npy"
+    ):
+        read_vectors([str(tmp_path / "v.npy"), str(tmp_path / "p")])
+    assert np.array_equal(read_vectors([str(tmp_path / "v.npy")] * 2), ROWS), "a file that is named twice"

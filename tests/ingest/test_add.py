@@ -326,7 +326,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, place: Path, model: Model) 
     with Library.open(place, create_with=model) as library:
         library.add([photos])
         code = held(library)["turned.png"][1]
-    pixels = model.frame.apply(np.asarray(upright))
+    pixels = model.frame.apply(upright)
     assert code == model.pack(model.encode(pixels[None]))[0].tobytes()
 
 

@@ -181,9 +181,9 @@ def test_what_changed_since_it_was_learned_from_is_read_again(photos: Path, tmp_
         with Library.open(tmp_path / "l", create_with=found.folder) as library:
             with pytest.MonkeyPatch.context() as patch:
 
-                def reading(entry: Entry, *rest: Any) -> object:
+                def reading(entry: Entry, *rest: Any, **how: Any) -> object:
                     read.append(entry.path)
-                    return load_one(entry, *rest)
+                    return load_one(entry, *rest, **how)
 
                 patch.setattr("sightbook.images.load.pool.load_one", reading)
                 report = library.add([copied], jobs=1, seen=found.seen)

@@ -71,11 +71,11 @@ def test_decoding_runs_ahead_of_the_forward_pass(
 ) -> None:
     """While the first batch is in the encoder, worker processes decode pictures of later batches."""
     photos = fill(tmp_path / "p", 60, side=160)
-    from sightbook.images.load import crew
+    from sightbook.images.load.child import Child
 
     decoded: list[int] = []
     ahead = threading.Event()
-    real = crew.receive
+    real = Child.hear
 
     def counting(*arguments, **options):  # type: ignore[no-untyped-def]
         answer = real(*arguments, **options)
@@ -85,7 +85,7 @@ def test_decoding_runs_ahead_of_the_forward_pass(
             ahead.set()
         return answer
 
-    monkeypatch.setattr(crew, "receive", counting)
+    monkeypatch.setattr(Child, "hear", counting)
     embed = model.embed
     waited: list[bool] = []
 

@@ -205,7 +205,11 @@ def test_no_results_are_said(tmp_path: Path) -> None:
             "s.png",
             "a sheet of 0 columns of 200 pixels cannot be drawn: give at least 1 and 32",
         ),
-        ({"columns": 1000, "side": 1000}, "s.png", "ask for fewer results, or smaller cells"),
+        (
+            {"columns": 1000, "side": 1000},
+            "s.png",
+            "ask with fewer pictures, for fewer results, or for smaller cells",
+        ),
     ],
 )
 def test_a_sheet_that_cannot_be_is_refused(tmp_path: Path, options: dict, name: str, sentence: str) -> None:
@@ -214,3 +218,32 @@ def test_a_sheet_that_cannot_be_is_refused(tmp_path: Path, options: dict, name: 
         sheet(plain(RED), hits, tmp_path / name, **options)
     assert sentence in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("suffix", "most"), [(".webp", 55), (".jpg", 222)])
+def test_a_sheet_longer_than_its_format_allows_is_refused_before_a_picture_is_read(
+    tmp_path: Path, suffix: str, most: int
+) -> None:
+    """A row is 294 pixels; a side of WebP ends at 16,383, of JPEG at 65,500."""
+    queries = [tmp_path / "none.png"] * (most + 1)
+    with pytest.raises(ConfigError, match=r"pixels, too many for (WEBP|JPEG): ask with fewer"):
+        sheet(queries, [], tmp_path / f"s{suffix}".replace("jpg", "jpeg"), side=200)
+    assert list(tmp_path.iterdir()) == []
+    drawn = Image.open(sheet(queries[:most], [], tmp_path / f"s{suffix}"))
+    assert drawn.height == 294 * most + 8
+
+
+def test_queries_may_be_whatever_a_search_takes(tmp_path: Path) -> None:
+    (tmp_path / "red.png").write_bytes(plain(RED))
+    path = str(tmp_path / "red.png")
+    asked = [path, io.BytesIO(plain(RED)), {"bytes": plain(RED), "path": None}, {"bytes": None, "path": path}]
+    for queries in (
+        asked,
+        tuple(asked),
+        iter(asked),
+        np.array([path, path]),
+        np.full((2, 9, 9, 3), RED, np.uint8),
+    ):
+        image = Image.open(sheet(queries, [], tmp_path / "s.png"))
+        for top in range(TOP, image.height - 60, SIDE + 16 + 46 + 32):
+            assert colour(image, -1, top) == RED

@@ -1,16 +1,16 @@
 """Pictures in a folder, at any depth, or single ones of it: files by their relative path."""
 
 # Plain strings: a walk touches a hundred thousand paths, and Path objects would double its time.
-# ruff: noqa: PTH112, PTH116, PTH118
+# ruff: noqa: PTH116, PTH118
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
-from sightbook.errors import PictureError
-from sightbook.images.entry import Entry, Origin, storable, vanished
+from sightbook.images.entry import Entry, Origin, storable
 from sightbook.images.find import Walk, is_picture_name
 from sightbook.images.left_out import Left
 from sightbook.images.names import to_native, to_text
@@ -53,29 +53,22 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
         yield Entry(source.id, inside + found.path, found.size, found.mtime_ns, None, origin)
 
 
-def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
-    """A file's bytes; SourceError when the folder is gone."""
-    root, path = origin.root, os.path.join(origin.root, to_native(entry.path))
-    try:
-        # A pipe that took the file's place must not be waited for.
-        with open(path, "rb", buffering=0, opener=open_waiting_for_nobody) as file:
-            return read_handle(file, limit)
-    except OSError as error:
-        if not os.path.isdir(root):
-            raise vanished(root) from error
-        if isinstance(error, FileNotFoundError):
-            raise PictureError("the file is gone") from error
-        raise PictureError(f"the file cannot be read ({error.strerror})") from error
+def read(origin: Origin, entry: Entry, limit: int) -> bytes:
+    """A file's bytes."""
+    with _open(origin, entry) as file:
+        return read_handle(file, limit)
 
 
 def head(origin: Origin, entry: Entry, size: int) -> bytes:
     """The first bytes of a file."""
-    try:
-        path = os.path.join(origin.root, to_native(entry.path))
-        with open(path, "rb", buffering=0, opener=open_waiting_for_nobody) as file:
-            return file.read(size)
-    except OSError as error:
-        raise PictureError(f"the file cannot be read ({error.strerror})") from error
+    with _open(origin, entry) as file:
+        return file.read(size) or b""
+
+
+def _open(origin: Origin, entry: Entry) -> FileIO:
+    """The file; a pipe that took its place is not waited for."""
+    path = os.path.join(origin.root, to_native(entry.path))
+    return open(path, "rb", buffering=0, opener=open_waiting_for_nobody)
 
 
 KIND = SourceKind("folder", "/", recognize, open_folder, entries, read, head, files=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightbook.errors import SourceError
-from sightbook.images.entry import EmptySource, vanished
+from sightbook.images.entry import EmptySource, unreachable
 from sightbook.images.names import escape
 
 # What NumPy raises for a header that is not one: of the wrong kind, cut short, too deep, or of more numbers than there
@@ -35,6 +35,17 @@ def is_npy(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(".npy")
 
 
+def is_array(root: str | os.PathLike[str]) -> bool:
+    """The same of the file that a name led to, which may have another one: a cache keeps it under its digest."""
+    if is_npy(root):
+        return True
+    try:
+        with open(root, "rb") as file:  # noqa: PTH123  strings, as in the other kinds of sources
+            return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+    except OSError:
+        return False  # the reader that follows says why
+
+
 class Npy:
     """An open `.npy` file of rows (N, F), read as they are asked for; used by one thread.
 
@@ -46,15 +57,13 @@ class Npy:
         self._path = path
         try:
             self._file = open(path, "rb")  # noqa: PTH123, SIM115  closed by `close`
-        except FileNotFoundError as error:
-            raise vanished(path) from error
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreachable(path, error) from error
         try:
             self.shape, self._by_columns, self.dtype = _header(self._file)
         except OSError as error:
             self.close()
-            raise self._unreadable(error) from error
+            raise unreachable(path, error) from error
         except _REFUSED as error:
             self.close()
             reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
@@ -91,15 +100,12 @@ class Npy:
             self._file.seek(self._begin + first * self.dtype.itemsize)
             found: NDArray[Any] = np.fromfile(self._file, self.dtype, count)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreachable(self._path, error) from error
         if len(found) != count:
             raise SourceError(
                 f"The file {escape(self._path)} was cut short while it was read: write it again, then run again."
             )
         return found
-
-    def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"The file {escape(self._path)} cannot be read ({error.strerror}): check it.")
 
 
 def open_npy(path: str) -> Npy:

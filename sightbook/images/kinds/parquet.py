@@ -57,7 +57,7 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
                 row += 1
 
 
-def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
+def read(origin: Origin, entry: Entry, limit: int) -> bytes:
     """The bytes of one row. Rows asked for in order cost one pass over the file for each thread that asks."""
     value = keep_open(origin, _Pictures).cursor.read(int(entry.path)).as_py()
     if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import EmptySource
-from sightbook.images.kinds.npy import is_npy, open_npy
+from sightbook.images.kinds.npy import is_array, open_npy
 from sightbook.images.kinds.table import Cursor, Table
 from sightbook.images.label import Label
 from sightbook.images.names import escape
@@ -41,7 +42,7 @@ class Rows(Protocol):
 def open_rows(root: str, column: str | None = None) -> Rows:
     """The rows of a file of vectors. SourceError when there is no vector in it, and when it cannot be told which column
     they are in. column: that of the labels, where it is not one of the usual ones."""
-    return _Array(root) if is_npy(root) else _Column(root, column)
+    return _Array(root) if is_array(root) else _Column(root, column)
 
 
 class _Array:
@@ -53,7 +54,7 @@ class _Array:
         self.shape = (N, F)
 
     def labels(self) -> Iterator[None]:
-        return iter([None] * len(self._file))
+        return repeat(None, len(self._file))
 
     def take(self, rows: Sequence[int]) -> list[Vector | str]:
         first, last = rows[0], rows[-1]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any
 
 from sightbook.errors import PictureError, SourceError
-from sightbook.images.entry import vanished
+from sightbook.images.entry import unreachable
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of
 from sightbook.images.names import escape
 from sightbook.images.source import Labels
@@ -31,8 +31,6 @@ class Table:
         self._errors: tuple[type[Exception], ...] = (pyarrow.ArrowException, OSError)
         try:
             self.file: Any = pyarrow.parquet.ParquetFile(self.root, pre_buffer=False, buffer_size=1 << 20)
-        except FileNotFoundError as error:
-            raise vanished(self.root) from error
         except self._errors as error:
             raise self.damaged(error) from error
         self.schema: Any = self.file.schema_arrow
@@ -66,12 +64,14 @@ class Table:
     def labels(self, group: int) -> Iterator[Label]:
         """The labels of one row group, for evaluation; None for each row where there is no such column."""
         if self.label is None:
-            yield from [None] * (self.starts[group + 1] - self.starts[group])
+            yield from repeat(None, self.starts[group + 1] - self.starts[group])
             return
         for batch in self.batches(group, [self.label]):
             yield from map(label_of, batch.column(0).to_pylist())
 
     def damaged(self, why: object) -> SourceError:
+        if isinstance(why, OSError) and why.errno is not None:  # of the system, and not of pyarrow
+            return unreachable(self.root, why)
         first_line = str(why).strip().partition("\n")[0].rstrip(".")
         return SourceError(
             f"The Parquet file {escape(self.root)} is damaged or not Parquet ({first_line}): fetch or write it again."
@@ -155,7 +155,7 @@ def picture_column(schema: Any) -> str | None:
         return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
     for name in ("image", "img"):
-        if name not in schema.names:
+        if schema.get_field_index(name) < 0:  # there is none, or there are several
             continue
         kind = schema.field(name).type
         if (

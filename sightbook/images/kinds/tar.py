@@ -16,13 +16,13 @@ from pathlib import Path
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.empty import quote
-from sightbook.images.entry import EmptySource, Entry, Origin, storable, vanished
-from sightbook.images.find import is_picture_name, suffix_of
+from sightbook.images.entry import EmptySource, Entry, Origin, storable, unreachable
+from sightbook.images.find import is_hidden, is_picture_name, suffix_of
 from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
 from sightbook.images.left_out import Left, ignore
 from sightbook.images.names import escape, to_text
 from sightbook.images.pixels.guards import too_large
-from sightbook.images.source import Labels, Source, SourceKind
+from sightbook.images.source import Source, SourceKind
 from sightbook.words import counted
 
 _SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
@@ -65,12 +65,12 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
     last counts, as for tar itself.
     """
     origin = Origin.now(KIND, str(source.root))
-    members, labels = _scan(origin.root, left, source.label_column, source.told)
+    members, labels = _scan(source, left)
     for path, member in members.items():
         yield Entry(source.id, path, member.size, member.mtime_ns, labels.get(path), origin, member.offset)
 
 
-def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
+def read(origin: Origin, entry: Entry, limit: int) -> bytes:
     """The bytes of a member; without an offset it is looked up by name."""
     offset, size = entry.offset, entry.size
     if offset is None:
@@ -78,19 +78,12 @@ def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
         if member is None:
             raise PictureError("the tar file has no member of this name any more")
         offset, size = member.offset, member.size
-    if limit is not None and size > limit:
+    if size > limit:
         raise too_large(size, limit)
-    try:
-        # Opened for each picture: some 15 µs, and nothing to share between threads or processes.
-        with open(origin.root, "rb", buffering=0) as file:
-            file.seek(offset)
-            data = file.read(size)
-            while len(data) < size and (more := file.read(size - len(data))):
-                data += more
-    except FileNotFoundError as error:
-        raise vanished(origin.root) from error
-    except OSError as error:
-        raise PictureError(f"the tar file cannot be read here ({error.strerror})") from error
+    # Opened for each picture: some 15 µs, and nothing to share between threads or processes.
+    with open(origin.root, "rb") as file:
+        file.seek(offset)
+        data = file.read(size)
     if len(data) < size:
         raise PictureError("the tar file ends before this picture does")
     return data
@@ -98,29 +91,26 @@ def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
 
 def head(origin: Origin, entry: Entry, size: int) -> bytes:
     """The first bytes of a member that was just listed."""
-    try:
-        with open(origin.root, "rb", buffering=0) as file:
-            file.seek(entry.offset or 0)
-            return file.read(min(size, entry.size))
-    except OSError as error:
-        raise PictureError(f"the file cannot be read ({error.strerror})") from error
+    with open(origin.root, "rb", buffering=0) as file:
+        file.seek(entry.offset or 0)
+        return file.read(min(size, entry.size))
 
 
 @lru_cache(maxsize=2)
 def _members(origin: Origin) -> dict[str, Member]:
-    return _scan(origin.root, ignore, None, Labels())[0]
+    return _scan(Source("", KIND, Path(origin.root)), ignore)[0]
 
 
-def _scan(
-    root: str, left: Left, column: str | None, told: Labels
-) -> tuple[dict[str, Member], dict[str, Label]]:
-    """All pictures and their labels, by path; `left` hears of what is no picture, `told` is filled."""
+def _scan(source: Source, left: Left) -> tuple[dict[str, Member], dict[str, Label]]:
+    """All pictures and their labels, by path; `left` hears of what is no picture, the source what is to be told of its
+    labels and its end."""
+    root, source.problems = str(source.root), []
     members: dict[str, Member | None] = {}  # None: a link whose target is not known yet
     links: dict[str, str] = {}
     sidecars: dict[str, Label] = {}  # by path without the last suffix
     columns: dict[str, None] = {}
     hidden: set[str] = set()
-    for path, info, archive in _walk(root):
+    for path, info, archive in _walk(root, source.problems):
         name = _name(path)
         if info.isdir() or (place := _hidden(path)):
             if not info.isdir() and place not in hidden:
@@ -129,7 +119,11 @@ def _scan(
         elif not is_picture_name(name):
             if name.lower().endswith((".cls", ".json")) and info.isfile() and info.size <= _SIDECAR_BYTES:
                 content = archive.extractfile(info)
-                label = _label(name, content.read(), column, columns) if content is not None else None
+                label = (
+                    _label(name, content.read(), source.label_column, columns)
+                    if content is not None
+                    else None
+                )
                 if label is not None:
                     sidecars[path.rpartition(".")[0]] = label
             else:
@@ -144,8 +138,8 @@ def _scan(
             left("special", "thing that is no plain file", path)
     _follow(root, members, links, left)
     found = {path: member for path, member in members.items() if member is not None}
-    labels, told.notes = _beside(found, sidecars)
-    told.columns = list(columns)
+    labels, source.told.notes = _beside(found, sidecars)
+    source.told.columns = list(columns)
     return found, labels
 
 
@@ -218,8 +212,11 @@ def _beside(members: dict[str, Member], sidecars: dict[str, Label]) -> tuple[dic
     ]
 
 
-def _walk(root: str) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
-    """Each member of a tar file with its path; raises SourceError when it is gone, compressed or damaged."""
+def _walk(
+    root: str, problems: list[str] | None = None
+) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
+    """Each member of a tar file with its path; raises SourceError when it is gone, compressed or damaged. problems: is
+    told when it lacks its end."""
     refuse_compressed(root)
     try:
         with tarfile.open(root, "r:", encoding="utf-8", errors="surrogateescape") as archive:
@@ -227,16 +224,31 @@ def _walk(root: str) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
                 # It would keep every header: 1 GB for a million pictures.
                 archive.members.clear()  # type: ignore[attr-defined]
                 yield to_text(_normal(info.name)), info, archive
-    except FileNotFoundError as error:
-        raise vanished(root) from error
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+            if not _has_end(archive) and problems is not None:
+                problems.append(
+                    f"The tar file {escape(root)} lacks its end, as one that was cut between two members: what it "
+                    "holds is taken; fetch or pack it again."
+                )
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise SourceError(
             f"The tar file {escape(root)} is damaged or cut short ({error}): fetch or pack it again."
         ) from error
     except OSError as error:
-        raise SourceError(
-            f"The tar file {escape(root)} cannot be read ({error.strerror}): check it."
-        ) from error
+        raise unreachable(root, error) from error
+
+
+def _has_end(archive: tarfile.TarFile) -> bool:
+    """Whether zeros follow the last member. ReadError where anything else does: `tarfile` ends without a word at a
+    header that is damaged, cut short or zero, and where `cat` put one archive behind another."""
+    file, begin = archive.fileobj, archive.offset
+    assert file is not None
+    file.seek(begin)
+    has_end = False
+    while rest := file.read(1 << 20):
+        if rest.strip(b"\0"):
+            raise tarfile.ReadError(f"what stands at byte {begin:,} is neither a member nor the end")
+        has_end = True
+    return has_end
 
 
 def refuse_compressed(root: str) -> None:
@@ -267,7 +279,7 @@ def _hidden(path: str) -> str:
     """The hidden file or folder that a path is or lies in; "" where nothing is hidden, as in a folder."""
     parts = path.split("/")
     for i, part in enumerate(parts):
-        if part.startswith(".") and part != "..":
+        if is_hidden(part) and part != "..":
             return "/".join(parts[: i + 1])
     return ""
 

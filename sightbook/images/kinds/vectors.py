@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sightbook.errors import PictureError
 from sightbook.images.entry import Entry, Origin
-from sightbook.images.kinds.npy import is_npy
+from sightbook.images.kinds.npy import is_array, is_npy
 from sightbook.images.kinds.open_files import keep_open
 from sightbook.images.kinds.rows import Vector, open_rows
 from sightbook.images.kinds.table import Table
@@ -36,7 +36,7 @@ def entries(source: Source, left: Left) -> Iterator[Entry]:
         yield Entry(source.id, str(row), size, origin.mtime_ns, label, origin)
 
 
-def read(origin: Origin, entry: Entry, limit: int | None) -> bytes:
+def read(origin: Origin, entry: Entry, limit: int) -> bytes:
     """A row as F little-endian float32. PictureError when there is no such row, or no vector in it."""
     (vector,) = keep_open(origin, open_rows).take([int(entry.path)])
     if isinstance(vector, str):
@@ -49,16 +49,11 @@ def stored(vector: Vector) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
-def head(origin: Origin, entry: Entry, size: int) -> bytes:
-    """Nothing: a vector is no picture file."""
-    return b""
-
-
 def labels(source: Source) -> Labels:
     """What a Parquet file tells of labels; a `.npy` has none."""
-    return Labels() if is_npy(source.root) else Table(str(source.root), source.label_column).told
+    return Labels() if is_array(source.root) else Table(str(source.root), source.label_column).told
 
 
 KIND = SourceKind(
-    "vectors", " row ", recognize, open_file, entries, read, head, labels, suffixes=(".npy",), rows=open_rows
+    "vectors", " row ", recognize, open_file, entries, read, labels=labels, suffixes=(".npy",), rows=open_rows
 )

@@ -1,7 +1,8 @@
 """One picture that somebody hands over, decoded where it cannot hold up or end this process.
 
-Data flow: a picture → its bytes → (of a format whose decoder is large enough to stand still or to die, or where the
-user set a limit of time: a child process, which is ended when the time is over) → RGB → the array that is made of it.
+Data flow: a picture → its bytes → (of a format whose decoder is large enough to stand still or to die, where the user
+set a limit of time, or where the program we are a part of has Pillow take cut pictures for whole: a child process,
+which is ended when the time is over) → RGB → the array that is made of it.
 
 The child stays for the next picture; it ends with its input, so with this process, however that ends.
 """
@@ -17,11 +18,12 @@ from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sightbook.errors import PictureError
-from sightbook.images.load.child import channel, how, receive, send, start
+from sightbook.images.load.child import Child, channel, receive, send
 from sightbook.images.pixels.about import About
+from sightbook.images.pixels.decode import explain
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import SECONDS, Guards, limits
 from sightbook.images.pixels.picture import Picture, bytes_of, read_picture
@@ -30,12 +32,14 @@ from sightbook.images.pixels.plugins import format_of
 # What is made of an RGB picture; it goes to another process, so it is a function at the top of a module, or a method
 # or `partial` of such.
 Make = Callable[[Image.Image], NDArray[np.uint8]]
-_RISKY = ("TIFF", "HEIF")  # AVIF is of the family
+RISKY = ("TIFF", "HEIF")  # AVIF is of the family
 
 
-def frame_apart(picture: Picture, frame: Frame) -> NDArray[np.uint8]:
-    """Any picture as the pixels (size, size, 3) uint8 that encoders see; errors as of `make_apart`."""
-    return make_apart(picture, frame.resize, frame.apply_image)[0]
+def frame_apart(
+    picture: Picture, frame: Frame, guards: Guards | None = None
+) -> tuple[NDArray[np.uint8], About]:
+    """`frame_picture` where it cannot hold up or end this process; errors as of `make_apart`."""
+    return make_apart(picture, frame.resize, frame.apply, guards)
 
 
 def make_apart(
@@ -48,11 +52,23 @@ def make_apart(
     """
     guards = guards or limits()
     data = bytes_of(picture, guards)
-    if data is not None and (guards.seconds != Guards().seconds or format_of(data) in _RISKY):
+    if data is not None and _needs_another(data, guards):
         with suppress(OSError):  # no process can be started: better without a limit than not at all
             return _ask(data, side, make, guards)
     image, about = read_picture(picture if data is None else data, side=side, guards=guards)
-    return make(image), about
+    try:
+        return make(image), about
+    except MemoryError as error:
+        raise explain(error) from error
+
+
+def _needs_another(data: bytes, guards: Guards) -> bool:
+    """Whether a file is for another process to decode."""
+    return (
+        guards.seconds != Guards().seconds
+        or format_of(data) in RISKY
+        or ImageFile.LOAD_TRUNCATED_IMAGES  # there it has its default
+    )
 
 
 class _Child:
@@ -60,45 +76,27 @@ class _Child:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._process = start(__name__, "serve")
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._to, self._from = self._process.stdin, self._process.stdout
+        self.process = Child(__name__, "serve")
         try:
-            receive(self._from)  # the time of a picture does not run while it starts
+            self.process.hear()  # the time of a picture does not run while it starts
         except EOFError:
-            raise OSError(f"it ended ({self.end()})") from None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it runs; somebody may have ended it while it waited."""
-        return self._process.poll() is None
+            raise OSError(f"it ended ({self.process.end()})") from None
 
     def ask(
         self, data: bytes, side: int | None, make: Make, guards: Guards
     ) -> tuple[NDArray[np.uint8], About] | str:
         """The answer, or why there is none; raises EOFError when the process ended."""
-        watch = threading.Timer(guards.seconds, self._process.kill)
+        watch = threading.Timer(min(guards.seconds, threading.TIMEOUT_MAX), self.process.kill)
         watch.start()
         try:
-            send(self._to, (data, side, make, guards))
-            reply, raw = receive(self._from)
-        except BrokenPipeError:
-            raise EOFError from None
+            self.process.tell((data, side, make, guards))
+            reply, raw = self.process.hear()
         finally:
             watch.cancel()
         if isinstance(reply, str):
             return reply
         shape, about = reply
         return np.frombuffer(raw, np.uint8).reshape(shape), about
-
-    def end(self) -> str:
-        """Ends it, and says how it ended."""
-        with suppress(OSError):
-            self._process.kill()
-        for stream in (self._to, self._from):
-            with suppress(OSError):
-                stream.close()
-        return how(self._process.wait())
 
 
 _idle: list[_Child] = []  # for the next picture; one is enough
@@ -115,7 +113,7 @@ def _ask(data: bytes, side: int | None, make: Make, guards: Guards) -> tuple[NDA
     if answer is None:
         answer = _answer_of(child := _Child(), data, side, make, guards)
         if answer is None:
-            raise PictureError(f"the process decoding it died ({child.end()})")
+            raise PictureError(f"the process decoding it died ({child.process.end()})")
     if isinstance(answer, str):
         raise PictureError(answer)
     return answer
@@ -133,7 +131,7 @@ def _answer_of(
             answer = child.ask(data, side, make, guards)
         finally:
             if answer is None or _idle:
-                child.end()
+                child.process.end()
             else:
                 _idle.append(child)
     if answer is None and time.monotonic() >= late:
@@ -149,9 +147,9 @@ def _take() -> _Child | None:
         while True:
             child = _idle.pop()
             if child.owner == os.getpid():
-                if child.is_alive:
+                if child.process.is_alive:
                     return child
-                child.end()
+                child.process.end()
     return None
 
 
@@ -159,7 +157,7 @@ def _take() -> _Child | None:
 def _end_idle() -> None:
     """At the end of the program, which would warn of what it left open."""
     while (child := _take()) is not None:
-        child.end()
+        child.process.end()
 
 
 def serve() -> None:

@@ -25,28 +25,70 @@ from numpy.typing import NDArray
 _LENGTHS = struct.Struct("<QQ")
 _WINDOWS = sys.platform == "win32"
 _NEW_PROCESS_GROUP = 0x200  # subprocess.CREATE_NEW_PROCESS_GROUP, a name that exists on Windows only
+_PIPE_BYTES = 1 << 20
 
 
-def start(module: str, main: str) -> subprocess.Popen[bytes]:
-    """Starts a process that runs a function of a module. OSError when it cannot."""
-    run = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import {main} as main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", run, json.dumps(sys.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # A group of its own: Ctrl-C at the terminal reaches the parent alone, which then ends its children.
-        process_group=None if _WINDOWS else 0,
-        creationflags=_NEW_PROCESS_GROUP if _WINDOWS else 0,
-    )
+class Child:
+    """A process that runs the function `main` of a module. OSError when it cannot be started, EOFError when it ended
+    before it heard or answered."""
+
+    def __init__(self, module: str, main: str) -> None:
+        run = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import {main} as main; main()"
+        found = [each for each in sys.path if isinstance(each, str)]  # Python passes over anything else
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", run, json.dumps(found)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # A group of its own: Ctrl-C at the terminal reaches the parent alone, which then ends its children.
+            process_group=None if _WINDOWS else 0,
+            creationflags=_NEW_PROCESS_GROUP if _WINDOWS else 0,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._to, self._from = self._process.stdin, self._process.stdout
+        _widen(self._from.fileno())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs; somebody may have ended it while it waited."""
+        return self._process.poll() is None
+
+    def tell(self, message: object) -> None:
+        """Sends it one message."""
+        try:
+            send(self._to, message)
+        except OSError as error:
+            raise EOFError from error
+
+    def hear(self) -> tuple[Any, bytearray]:
+        """Its next message, and the raw bytes after it."""
+        return receive(self._from)
+
+    def kill(self) -> None:
+        """Ends it, from any thread; who waits for it hears of it."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def end(self) -> str:
+        """Ends it and what is open to it, and says how it ended."""
+        self.kill()
+        code = self._process.wait()
+        for stream in (self._to, self._from):
+            with suppress(OSError):  # what was still to be written has no reader
+                stream.close()
+        if code >= 0:
+            return f"exit {code}"
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+        return f"signal {-code}"
 
 
-def how(code: int) -> str:
-    """How a process ended, by its exit code."""
-    if code >= 0:
-        return f"exit {code}"
-    with suppress(ValueError):
-        return signal.Signals(-code).name
-    return f"signal {-code}"
+def _widen(pipe: int) -> None:
+    """Lets a pipe hold more (Linux), so that pixels come in few reads; only speed hangs on it."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):  # the user's allowance of pipe memory is spent
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def send(stream: IO[bytes], message: object, raw: NDArray[np.uint8] | None = None) -> None:

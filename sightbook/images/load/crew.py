@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import suppress
 from queue import SimpleQueue
 
 import numpy as np
 
 from sightbook.errors import SightbookError, SourceError
 from sightbook.images.entry import Entry
-from sightbook.images.load.child import how, receive, send, start
+from sightbook.images.load.child import Child
 from sightbook.images.load.loaded import Failed, Loaded
 from sightbook.images.load.worker import TICK, TICK_SECONDS, Decoded
 from sightbook.images.pixels.frame import Frame
@@ -23,7 +21,6 @@ from sightbook.images.pixels.guards import SECONDS, Guards
 Outcome = Loaded | Failed | SourceError
 _Task = tuple[list[Entry], Future[list[Outcome]]]
 _STARTS = 3
-_PIPE_BYTES = 1 << 20
 
 
 class _Died(Exception):
@@ -157,8 +154,7 @@ class Crew:
         raise AssertionError("unreachable")
 
     def _end(self, process: Process) -> None:
-        process.kill()
-        process.reap()
+        process.end()
         with self._lock:
             self._alive.discard(process)
 
@@ -171,34 +167,31 @@ class Process:
         self._deadline = math.inf
         self._shape = (-1, frame.size, frame.size, 3)
         try:
-            self._child = start("sightbook.images.load.worker", "main")
+            self._child = Child("sightbook.images.load.worker", "main")
         except OSError as error:
             raise SightbookError(
                 f"A process that decodes pictures cannot be started ({error.strerror}): run with --jobs 1."
             ) from error
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._to, self._from = self._child.stdin, self._child.stdout
-        _widen(self._from.fileno())
 
     def greet(self) -> None:
         """Waits until the process is ready."""
         try:
-            send(self._to, self._settings)
-            receive(self._from)
-        except (EOFError, OSError) as error:
-            raise _Died(self._how()) from error
+            self._child.tell(self._settings)
+            self._child.hear()
+        except EOFError as error:
+            raise _Died(self.end()) from error
 
     def run(self, entries: list[Entry]) -> list[Outcome]:
         """The outcomes of a batch; raises _Died when the process ends instead of answering."""
         patience = self._settings[1].seconds + TICK_SECONDS
         try:
             self._deadline = time.monotonic() + patience
-            send(self._to, entries)
-            while (received := receive(self._from))[0] == TICK:
+            self._child.tell(entries)
+            while (received := self._child.hear())[0] == TICK:
                 self._deadline = time.monotonic() + patience
             self._deadline = math.inf
-        except (EOFError, OSError) as error:
-            raise _Died(self._how()) from error
+        except EOFError as error:
+            raise _Died(self.end()) from error
         reply, raw = received
         pixels = np.frombuffer(raw, np.uint8).reshape(self._shape)
         outcomes: list[Outcome] = []
@@ -219,25 +212,9 @@ class Process:
         return time.monotonic() > self._deadline
 
     def kill(self) -> None:
-        with suppress(OSError):
-            self._child.kill()
+        """Ends it, from any thread."""
+        self._child.kill()
 
-    def reap(self) -> None:
-        """Waits for the killed process and closes the pipes."""
-        self._child.wait()
-        for stream in (self._to, self._from):
-            with suppress(OSError):  # what was still to be written has no reader
-                stream.close()
-
-    def _how(self) -> str:
-        self.kill()
-        return how(self._child.wait())
-
-
-def _widen(pipe: int) -> None:
-    """Lets a pipe hold more (Linux), so that pixels come in few reads; only speed hangs on it."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):  # the user's allowance of pipe memory is spent
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    def end(self) -> str:
+        """Ends it, and says how it ended; it may have ended before."""
+        return self._child.end()

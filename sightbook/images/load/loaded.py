@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sightbook.errors import PictureError, SourceError
 from sightbook.images.entry import Entry
+from sightbook.images.load.apart import frame_apart
 from sightbook.images.names import escape
 from sightbook.images.ours import DRAWN, is_drawn
 from sightbook.images.pixels.about import About
@@ -42,9 +43,9 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
+def load_one(entry: Entry, frame: Frame, guards: Guards, *, apart: bool = False) -> Loaded | Failed:
     """Reads, hashes, decodes and frames one picture; raises SourceError when its whole source is gone, or one of
-    vectors."""
+    vectors. apart: in another process where its decoder might hold up or end this one."""
     if entry.origin is not None and entry.is_vector:
         raise SourceError(
             f"There are vectors in {escape(entry.origin.root)}, and pictures are wanted here: give vectors and "
@@ -54,7 +55,8 @@ def load_one(entry: Entry, frame: Frame, guards: Guards) -> Loaded | Failed:
         data = entry.read(guards.bytes)
         if is_drawn(data):
             return Failed(entry, DRAWN)
-        return Loaded(entry, digest(data), *frame_picture(data, frame, guards))
+        framed = (frame_apart if apart else frame_picture)(data, frame, guards)
+        return Loaded(entry, digest(data), *framed)
     except PictureError as error:
         return Failed(entry, str(error))
     except MemoryError:

@@ -3,7 +3,7 @@
 Batches of pictures go to the processes of a `Crew`; a bounded number of them is under way, so memory does not grow with
 the collection. Few pictures are loaded right here: starting a process costs as much as a hundred photos. So they have
 no limit of time, unless the user set one, or a picture is of a kind whose decoder is large enough to stand still or to
-die.
+die (`apart`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sightbook.images.load.loaded import Failed, Loaded, digest, load_one
 from sightbook.images.pixels.frame import Frame
 from sightbook.images.pixels.guards import Guards, limits
 
-__all__ = ["Failed", "Guards", "Loaded", "cores", "digest", "load"]
+__all__ = ["Failed", "Loaded", "digest", "load"]
 
 # Decoding runs at some 10 MB/s of JPEG on a core, so that this is a fifth of a second: what a process costs to start.
 FEW_BYTES = 2_000_000
@@ -29,7 +29,6 @@ FEW_BYTES = 2_000_000
 BATCH_FILE_BYTES = 500_000
 BATCH_PIXEL_BYTES = 4_000_000
 BATCH_PICTURES = 512
-RISKY = (".tif", ".tiff", ".heic", ".heif", ".hif", ".avif")
 
 
 def load(
@@ -52,7 +51,7 @@ def _load(entries: Iterator[Entry], frame: Frame, jobs: int, guards: Guards) -> 
         yield from _in_processes(stream, frame, jobs, guards)
     else:
         while (entry := stream.pull()) is not None:
-            yield load_one(entry, frame, guards)
+            yield load_one(entry, frame, guards, apart=True)
     if stream.error is not None:
         raise stream.error
 
@@ -96,16 +95,13 @@ class _Stream:
             return None
 
     def is_much(self, size: int) -> bool:
-        """Whether the files of the coming entries are more than `size` bytes together, or one is of a kind that is not
-        decoded in this very process."""
+        """Whether the files of the coming entries are more than `size` bytes together."""
         ahead: list[Entry] = []
-        risky = False
-        while size >= 0 and not risky and (entry := self.pull()) is not None:
+        while size >= 0 and (entry := self.pull()) is not None:
             ahead.append(entry)
-            risky = entry.path.lower().endswith(RISKY)
             size -= max(entry.size, 200)  # opening a picture costs something, however small it is
         self._ahead.extend(ahead)
-        return risky or size < 0
+        return size < 0
 
     def batch(self, pictures: int) -> list[Entry]:
         """The next at most `pictures` entries, fewer when their files are large."""

@@ -25,8 +25,6 @@ from sightbook.images.pixels.plugins import format_of, open_picture
 from sightbook.images.pixels.quiet import hear, quiet
 from sightbook.images.pixels.rgb import to_rgb
 
-__all__ = ["Guards", "decode", "decode_image", "limits", "measure"]
-
 # EXIF 2.32, tag 0x0112: what brings a picture stored with orientation n upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

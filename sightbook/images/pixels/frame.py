@@ -32,14 +32,8 @@ class Frame:
                 f"The frame's resample '{self.resample}' is unknown: use {' or '.join(_FILTERS)}."
             )
 
-    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """rgb (H, W, 3) uint8 → (size, size, 3) uint8; a picture that is exactly size x size is returned untouched."""
-        if rgb.shape == (self.size, self.size, 3):
-            return rgb
-        return self.apply_image(Image.fromarray(np.ascontiguousarray(rgb)))
-
-    def apply_image(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The same for a Pillow picture of mode RGB; saves two copies."""
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """A picture of mode RGB → (size, size, 3) uint8; one of exactly that size as it is."""
         width, height = image.size
         if (width, height) == (self.size, self.size):
             return np.array(image)

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 
@@ -50,29 +50,29 @@ def hear(name: bytes) -> Iterator[list[str]]:
     One thread at a time: standard error is the process's.
     """
     lines: list[str] = []
-    with _standard_error:
+    with _standard_error, ExitStack() as stack:
         try:
-            with suppress(OSError, ValueError, AttributeError):
-                sys.stderr.flush()
             kept = os.dup(2)
-        except OSError:  # standard error is closed: nothing is to be heard
+            stack.callback(os.close, kept)
+            file = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # standard error is closed, or there is no place for a file: nothing is to be heard
             yield lines
             return
-        with tempfile.TemporaryFile() as file:
-            os.dup2(file.fileno(), 2)
-            try:
-                yield lines
-            finally:
-                os.dup2(kept, 2)
-                os.close(kept)
-                file.seek(0)
-                for line in file.read(1 << 20).splitlines(keepends=True):
-                    start, _, text = line.partition(b": ")
-                    if name in start or _is_tiff(start, text):
-                        lines.append((text or line).decode("utf-8", "replace").strip())
-                    else:
-                        with suppress(OSError):
-                            os.write(2, line)
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            file.seek(0)
+            for line in file.read(1 << 20).splitlines(keepends=True):
+                start, _, text = line.partition(b": ")
+                if name in start or _is_tiff(start, text):
+                    lines.append((text or line).decode("utf-8", "replace").strip())
+                else:
+                    with suppress(OSError):
+                        os.write(2, line)
 
 
 def _is_tiff(start: bytes, text: bytes) -> bool:

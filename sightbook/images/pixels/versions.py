@@ -22,6 +22,8 @@ _TIFF = (b"II", b"MM")  # its tags may stand anywhere
 def reads_otherwise(entry: Entry, before: int) -> bool:
     """Whether this version may give an entry other pixels than an older one gave, as far as the beginning of its file
     tells. What cannot be read now is read when it is there again."""
+    if entry.is_vector:
+        return False
     try:
         head = entry.head(_HEAD)
         return _differs_from_2(head) or (before < 2 and _differs_from_1(head))
