@@ -104,7 +104,7 @@ def _members(origin: Origin) -> dict[str, Member]:
 def _scan(source: Source, left: Left) -> tuple[dict[str, Member], dict[str, Label]]:
     """All pictures and their labels, by path; `left` hears of what is no picture, the source what is to be told of its
     labels and its end."""
-    root, source.problems = str(source.root), []
+    root, column, source.problems = str(source.root), source.label_column, []
     members: dict[str, Member | None] = {}  # None: a link whose target is not known yet
     links: dict[str, str] = {}
     sidecars: dict[str, Label] = {}  # by path without the last suffix
@@ -119,11 +119,7 @@ def _scan(source: Source, left: Left) -> tuple[dict[str, Member], dict[str, Labe
         elif not is_picture_name(name):
             if name.lower().endswith((".cls", ".json")) and info.isfile() and info.size <= _SIDECAR_BYTES:
                 content = archive.extractfile(info)
-                label = (
-                    _label(name, content.read(), source.label_column, columns)
-                    if content is not None
-                    else None
-                )
+                label = _label(name, content.read(), column, columns) if content is not None else None
                 if label is not None:
                     sidecars[path.rpartition(".")[0]] = label
             else:
