@@ -73,12 +73,12 @@ def by_bits(found: Results, score: str) -> list[str]:
             else [_declared(found, cell), *[MISSING] * 4]
         )
         rows.append([cell, *facts, *(mean([r["map"] for r in found.found(cell, bits)]) for bits in lengths)])
-        if any(run["nested"] for run in runs):
-            cells = [
-                mean([one["map"] for run in runs for one in run["nested"] if one["bits"] == bits])
-                for bits in lengths
-            ]
-            rows.append([f"{cell}, its first bits", *facts, *cells])
+        whole = sorted({run["bits"] for run in runs if run["nested"]})
+        for longest in whole:  # models of different lengths are no seeds of each other
+            parts = [one for run in runs if run["bits"] == longest for one in run["nested"]]
+            cells = [mean([one["map"] for one in parts if one["bits"] == bits]) for bits in lengths]
+            of = f" of {longest}" if len(whole) > 1 else ""
+            rows.append([f"{cell}, its first bits{of}", *facts, *cells])
         finer = [run for run in runs if run.get("fine")]
         if finer:
             cells = [mean([run["fine"]["map"] for run in finer if run["bits"] == bits]) for bits in lengths]

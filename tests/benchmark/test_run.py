@@ -368,6 +368,30 @@ def test_baselines_of_features_stand_once_where_they_agree_and_by_cell_where_not
     ]  # fmt: skip
 
 
+def test_first_bits_of_models_of_different_lengths_are_no_seeds_of_each_other() -> None:
+    def run(bits: int, seed: int, first: float) -> dict[str, Any]:
+        told = {
+            "method": "rcq",
+            "backbone": "resnet",
+            "pretraining": "none",
+            "selection": "last",
+            "baselines": {},
+            "declared": {"minutes": None, "epochs": 1},
+        }
+        nested = [{"bits": 16, "map": first}]
+        return {"cell": "a", "bits": bits, "seed": seed, "map": 0.5, "nested": nested, **told}
+
+    def rows(*runs: dict[str, Any]) -> dict[str, str]:
+        found = Results(Path("a.json"), SimpleNamespace(all_cells={"a": None}), dict(enumerate(runs)))  # type: ignore[arg-type]
+        lines = [line.split(" | ") for line in tables.by_bits(found, "mAP")]
+        return {cells[0].removeprefix("| "): cells[6] for cells in lines if "first bits" in cells[0]}
+
+    assert rows(run(64, 0, 0.2), run(64, 1, 0.2), run(128, 0, 0.4)) == {
+        "a, its first bits of 64": "0.200 ± 0.000 (2)", "a, its first bits of 128": "0.400",
+    }  # fmt: skip
+    assert rows(run(64, 0, 0.2), run(64, 1, 0.2)) == {"a, its first bits": "0.200 ± 0.000 (2)"}
+
+
 @pytest.mark.parametrize(
     ("trained", "accelerator"),
     [
