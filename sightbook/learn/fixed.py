@@ -142,12 +142,12 @@ def fill(
 
 
 def read_kept(folder: Path) -> Seen:
-    """The pictures of the file that was last written in `folder`."""
-    data = max(folder.glob(f"{NAME}-*.f16"), key=lambda path: path.stat().st_mtime_ns)
-    pictures = np.fromfile(data.with_suffix(".pictures"), RECORD)
-    said = json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))
+    """The pictures of the file that was last recorded in `folder`: one that was begun and killed has no record."""
+    record = max(folder.glob(f"{NAME}-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    said = json.loads(record.read_text(encoding="utf-8"))
     seen = _places(said["done"], dict(said["failed"]))
-    rows = np.memmap(data, np.float16, "r").reshape(len(pictures), -1)
+    pictures = np.fromfile(record.with_suffix(".pictures"), RECORD)
+    rows = np.memmap(record.with_suffix(".f16"), np.float16, "r").reshape(len(pictures), -1)
     return Seen(rows[seen], pictures[seen])
 
 

@@ -118,11 +118,12 @@ def _sentence(model: ModelConfig) -> str:
 def find_device(name: str) -> torch.device:
     """The device that --device names; under torchrun each process of a machine has a GPU of its own. ConfigError when
     it is not usable here."""
+    gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     if name == "auto":
         others = "mps" if torch.backends.mps.is_available() else "cpu"
-        return find_device("cuda" if torch.cuda.is_available() else others)
+        return torch.device(gpu if torch.cuda.is_available() else others)
     try:
-        device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
+        device = torch.device(gpu if name == "cuda" else name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise ConfigError(
