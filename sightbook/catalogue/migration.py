@@ -51,6 +51,11 @@ def begin(catalogue: Catalogue, fingerprint: str, fine: bool) -> None:
             meta.put(catalogue, "migration", fingerprint)
 
 
+def is_begun(catalogue: Catalogue) -> bool:
+    """Whether codes of another model are being gathered."""
+    return meta.get(catalogue, "migration") is not None
+
+
 def gathered(catalogue: Catalogue) -> dict[int, tuple[int, int]]:
     """The ids that have their new code, each with the size and time of the picture that it was made of."""
     rows = catalogue.connection.execute("SELECT id, size, mtime_ns FROM migration")
@@ -120,9 +125,25 @@ def swap(
                 "INSERT INTO fine (id, code) SELECT id, fine FROM migration WHERE id IN (SELECT id FROM pictures)"
             )
         encoded, _ = progress(catalogue)
-        states = dict(connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall())
+        states = _states(catalogue)
         connection.execute("DROP TABLE migration")
         meta.forget(catalogue, "migration")
         meta.put(catalogue, "fingerprint", fingerprint)
         meta.advance(catalogue)
     return encoded, states.get(MISSING, 0), states.get(UNREADABLE, 0)
+
+
+def call_off(catalogue: Catalogue) -> tuple[int, int, int]:
+    """Forgets what was gathered: the codes in use stay. How many pictures have one, are missing, are unreadable."""
+    with transaction(catalogue.connection):
+        catalogue.connection.execute("DROP TABLE IF EXISTS migration")
+        meta.forget(catalogue, "migration")
+    states = _states(catalogue)
+    return states.get(GOOD, 0), states.get(MISSING, 0), states.get(UNREADABLE, 0)
+
+
+def _states(catalogue: Catalogue) -> dict[int, int]:
+    """How many pictures are in each state."""
+    return dict(
+        catalogue.connection.execute("SELECT state, count(*) FROM pictures GROUP BY state").fetchall()
+    )

@@ -41,7 +41,8 @@ def migrate(
     """Give a library another model.
 
     Every picture or vector is read again from its source. Searches go on with the old codes meanwhile and find the new
-    ones from the moment all are there; ids stay. A migration that was stopped goes on with the same command.
+    ones from the moment all are there; ids stay. A migration that was stopped goes on with the same command; with the
+    library's own model it is called off.
 
     \b
     Examples:

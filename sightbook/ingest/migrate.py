@@ -9,6 +9,7 @@ behind it after a crash finishes the renaming (`folder.catch_up`). A migration t
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -71,8 +72,9 @@ def migrate(
 
     Fine codes are kept where the model has them and the library did not decline them. Searches go on with the old codes
     until all is done, then with the new ones; other writers wait. Ctrl-C and crashes cost a batch: the same call goes
-    on. jobs, seen, encode, wait: as in `Library.add`. LibraryError when a source is not there (its pictures would be
-    lost), when the library has that model already or the model takes another kind of thing, or another process writes.
+    on; one with the library's own model calls off what was begun. jobs, seen, encode, wait: as in `Library.add`.
+    LibraryError when a source is not there (its pictures would be lost), when the library has that model already or
+    the model takes another kind of thing, or another process writes.
     """
     started = time.monotonic()
     path = Path(path)
@@ -82,7 +84,14 @@ def migrate(
         model = Model.open(model)
     with writing(path, wait, listener) as catalogue:
         if catalogue.fingerprint == model.fingerprint:
-            raise LibraryError(f"{path} has the codes of {model.folder} already: there is nothing to migrate")
+            if not gathering.is_begun(catalogue) and not (path / folder.NEW_MODEL).exists():
+                raise LibraryError(
+                    f"{path} has the codes of {model.folder} already: there is nothing to migrate"
+                )
+            counts = gathering.call_off(catalogue)
+            shutil.rmtree(path / folder.NEW_MODEL, ignore_errors=True)
+            listener(Notice("the migration that was begun is called off: the library keeps its codes"))
+            return MigrateReport(*counts, time.monotonic() - started)
         away = [row.root for row in catalogue.sources() if not is_there(row.root)]
         if away:
             what = noun(model.takes_vectors)

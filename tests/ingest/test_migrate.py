@@ -116,6 +116,30 @@ def test_another_target_begins_anew(
         migrate(library, other_model)
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_librarys_own_model_calls_off_what_was_begun(
+    library: Path, photos: Path, longer: Model, by_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library.open(library) as opened:
+        before, fingerprint = held(opened), opened.facts.fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            migrate(library, longer, jobs=1)
+    told = [finding.text for finding in check(library) if finding.verdict == "note"]
+    assert len(told) == 1 and f"--model {library / 'model'}` it is called off" in told[0]
+    if by_hand:
+        shutil.rmtree(library / "model.new")  # as a disk that was full at the copy leaves it
+    assert migrate(library, library / "model").encoded == 12
+    assert {finding.verdict for finding in check(library)} == {"ok"}
+    assert not (library / "model.new").exists()
+    with Library.open(library) as opened:
+        assert held(opened) == before and opened.facts.fingerprint == fingerprint
+    with pytest.raises(LibraryError, match="nothing to migrate"):
+        migrate(library, library / "model")
+    assert migrate(library, longer, jobs=1).encoded == 12, "and begins anew"
+
+
 @pytest.mark.parametrize("step", range(5))
 def test_a_crash_after_the_swap_is_finished_by_whoever_comes_next(
     library: Path, photos: Path, longer: Model, step: int, monkeypatch: pytest.MonkeyPatch

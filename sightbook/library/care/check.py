@@ -95,7 +95,7 @@ def _migration(path: Path, ours: bool) -> Iterator[Finding]:
         "migration",
         "note",
         f"a migration to another model was stopped with {done:,} of {known:,} {what} encoded: the same "
-        "`sightbook migrate` goes on with it",
+        f"`sightbook migrate` goes on with it, and with `--model {typed(path / 'model')}` it is called off",
     )
 
 
