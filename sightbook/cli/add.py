@@ -119,7 +119,9 @@ def add(
             learned = stack.enter_context(
                 learning(library, source, exclude=exclude or (), jobs=jobs, listener=listener)
             )
-            model, what["seen"] = learned.folder, learned.seen
+            first = learned is not None
+            if learned is not None:
+                model, what["seen"] = learned.folder, learned.seen
         opened = stack.enter_context(Library.open(library, create_with=model, fine=fine))
         report = opened.add(source, model=model, jobs=jobs, **what, listener=listener)
         if first:  # the pictures were read while the model was learned: that is what took its time

@@ -64,6 +64,7 @@ def migrate(
         seen = None
         if model is None:
             found = stack.enter_context(_relearning(library, jobs, listener))
+            assert found is not None  # there is a library
             model, seen = found.folder, found.seen
         new = Model.open(model)
         report = change(library, new, jobs=jobs, seen=seen, listener=listener)
@@ -74,7 +75,7 @@ def migrate(
     answer(report, f"{encoded} codes of {of} now{rest}; took {report.seconds:,.1f} s", as_json=as_json)
 
 
-def _relearning(library: Path, jobs: int | None, listener: Listener) -> AbstractContextManager[First]:
+def _relearning(library: Path, jobs: int | None, listener: Listener) -> AbstractContextManager[First | None]:
     """A model of what the library holds, with codes as long as its own. LibraryError where it holds nothing."""
     from sightbook.catalogue.lock import writer_lock
     from sightbook.cli.first import learning

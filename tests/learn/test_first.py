@@ -403,6 +403,24 @@ def test_a_killed_run_goes_on_and_two_at_once_do_not_meet(photos: Path, tmp_path
     assert not (tmp_path / "l" / "learning").exists()
 
 
+def test_who_waited_while_another_made_the_library_adds_to_it(photos: Path, tmp_path: Path) -> None:
+    assert run("add", "made", str(photos), cwd=tmp_path).returncode == 0
+    library = tmp_path / "l"
+    (library / "learning").mkdir(parents=True)
+    with writer_lock(library / "learning"):
+        later = subprocess.Popen(
+            [sys.executable, "-m", "sightbook", "add", "l", str(photos), "--wait", "100"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert later.stderr is not None and "wait" in later.stderr.readline()
+        copytree(tmp_path / "made", library, dirs_exist_ok=True)
+    said, _ = later.communicate(timeout=100)
+    assert later.returncode == 0 and "0 added, 12 unchanged" in said
+    assert not (library / "learning").exists()
+    with Library.open(library) as found, Library.open(tmp_path / "made") as made:
+        assert found.facts.fingerprint == made.facts.fingerprint
+
+
 def test_a_library_that_grew_says_that_learning_anew_pays(photos: Path, tmp_path: Path) -> None:
     names = sorted(photos.glob("*.jpg"))
     (tmp_path / "p").mkdir()
