@@ -10,7 +10,7 @@ from pathlib import Path
 from sightbook.catalogue import folder
 from sightbook.catalogue.lock import writer_lock
 from sightbook.images.exclude import Exclude
-from sightbook.learn.first import First, first_model
+from sightbook.learn.first import First, Held, first_model
 from sightbook.progress import Listener
 
 
@@ -21,6 +21,7 @@ def learning(
     *,
     bits: int = 64,
     exclude: Exclude = (),
+    held: Held | None = None,
     jobs: int | None,
     listener: Listener,
 ) -> Iterator[First | None]:
@@ -35,7 +36,7 @@ def learning(
                 yield None
                 return
             with first_model(
-                source, place, bits=bits, exclude=exclude, jobs=jobs, listener=listener
+                source, place, bits=bits, exclude=exclude, held=held, jobs=jobs, listener=listener
             ) as found:
                 yield found
     finally:

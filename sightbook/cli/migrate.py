@@ -82,17 +82,23 @@ def _relearning(library: Path, jobs: int | None, listener: Listener) -> Abstract
     from sightbook.errors import LibraryError
     from sightbook.library.library import Library
 
+    held: dict[str, set[str]] = {}
     with Library.open(library) as opened:
-        held, bits = opened.status().sources, opened.facts.bits
-    if not held:
+        sources, bits = opened.status().sources, opened.facts.bits
+        for rows in opened.rows(65_536):
+            for _, source, path, *_ in rows:
+                held.setdefault(source, set()).add(path)
+    if not sources:
         raise LibraryError(f"{library} holds nothing to learn from: add some first")
     with writer_lock(library):
         pass  # who writes now is named before minutes are spent
     return learning(
         library,
-        [source.root for source in held],
+        [source.root for source in sources],
         bits=bits if bits % 8 == 0 else 64,
-        exclude={Path(source.root).resolve(): source.exclude for source in held},
+        exclude={Path(source.root).resolve(): source.exclude for source in sources},
+        # A source may be a folder of which a single picture was added.
+        held={Path(source.root).resolve(): held.get(source.id, set()) for source in sources},
         jobs=jobs,
         listener=listener,
     )

@@ -8,7 +8,7 @@ run that was stopped goes on with the features it has.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ from sightbook.model.seen import Seen
 from sightbook.progress import Listener, Notice, silent
 from sightbook.words import counted
 
+# Paths in a source, by its resolved root.
+Held = Mapping[Path, Collection[str]]
+
 
 @dataclass(frozen=True)
 class First:
@@ -43,13 +46,15 @@ def first_model(
     *,
     bits: int = 64,
     exclude: Exclude = (),
+    held: Held | None = None,
     jobs: int | None = None,
     listener: Listener = silent,
 ) -> Iterator[First]:
     """A model of pictures or vectors; its folder, in the folder `place`, is there until the context ends.
 
-    exclude: globs of what is not taken. Of more pictures than 20,000 so many are drawn. One process at a time may
-    use `place`. Raises SourceError where no picture can be read.
+    exclude: globs of what is not taken; held: the pictures to go by, where that is a part of them. Of more pictures
+    than 20,000 so many are drawn. One process at a time may use `place`. Raises SourceError where no picture can be
+    read.
     """
     folder, features = place / "model", place / "seen"
     shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +63,9 @@ def first_model(
         if vectors:
             train(sources, folder, bits=bits, listener=listener)
         else:
-            _learn(sources, folder, features, bits=bits, exclude=exclude, jobs=jobs, listener=listener)
+            _learn(
+                sources, folder, features, bits=bits, exclude=exclude, held=held, jobs=jobs, listener=listener
+            )
     except (ConfigError, SourceError):  # a mistake; whatever else stopped it, the features so far are good
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -75,10 +82,19 @@ def _learn(
     *,
     bits: int,
     exclude: Exclude,
+    held: Held | None,
     jobs: int | None,
     listener: Listener,
 ) -> None:
-    keys = [entry.key for entry in open_sources(sources, exclude=exclude).entries()]
+    opened = open_sources(sources, exclude=exclude)
+    keys = [entry.key for entry in opened.entries()]
+    if held is not None:
+        known = {source.id: held.get(source.root, ()) for source in opened}
+        keys = [(source, path) for source, path in keys if path in known[source]]
+        if not keys:
+            raise SourceError(
+                f"no picture that the library holds is in {', '.join(sources)} now: `sightbook add` finds moved ones"
+            )
     if not keys:
         raise SourceError(f"no pictures in {', '.join(sources)} but excluded ones: exclude less")
     learned = sample(np.arange(len(keys)), ANCHORS, SEED)

@@ -452,6 +452,31 @@ def test_a_library_that_grew_says_that_learning_anew_pays(photos: Path, tmp_path
         assert done.returncode == 1 and "either --model NEW or --learn" in done.stderr
 
 
+def test_learning_anew_goes_by_what_the_library_holds_not_by_what_lies_beside_it(
+    photos: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in photos.glob("*.jpg"))
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        for name in names[:8]:
+            copy2(photos / name, tmp_path / folder / f"{folder}{name}")
+    single = [f"p/p{name}" for name in names[:3]]
+    assert run("add", "l", *single, cwd=tmp_path).returncode == 0
+    assert run("add", "l", "q", cwd=tmp_path).returncode == 0
+    assert run("remove", "l", f"q/q{names[0]}", cwd=tmp_path).returncode == 0
+    done = run("migrate", "l", "--learn", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "learned from 10 of these 10 pictures" in done.stderr
+    with Library.open(tmp_path / "l") as library:
+        assert (library.status().learned_from, library.status().pictures) == (10, 10)
+    for folder in ("p", "q"):
+        for path in (tmp_path / folder).iterdir():
+            path.rename(path.with_name(f"other-{path.name}"))
+    done = run("migrate", "l", "--learn", cwd=tmp_path)
+    assert done.returncode == 1 and "no picture that the library holds" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "l" / "learning").exists()
+
+
 def test_learning_anew_keeps_the_length_of_the_codes(photos: Path, tmp_path: Path) -> None:
     sightbook.train(photos, tmp_path / "m", backbone="builtin", bits=32, jobs=1)
     (tmp_path / "p").mkdir()

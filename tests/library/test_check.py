@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,22 @@ def test_what_can_be_read_of_a_damaged_catalogue_is_saved(tmp_path: Path, place:
     catalogue.put([PictureRow("s", "new.png", 1, 1, bytes(16), About(1, 1), codes[1])])
     assert catalogue.known("s")["new.png"].id == 3001, "no id is given twice"
     catalogue.close()
+
+
+def test_damaged_ones_of_one_second_are_all_kept(
+    tmp_path: Path, place: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big(place, model)
+    monkeypatch.setattr(time, "strftime", lambda text, *_: "20261128-120000")
+    kept = []
+    for page in (30, 41, 45):
+        damaged = bytearray((place / NAME).read_bytes())
+        damaged[page * 4096 : (page + 1) * 4096] = bytes(4096)
+        (place / NAME).write_bytes(damaged)
+        kept.append(bytes(damaged))
+        salvage(place)
+    found = [path.read_bytes() for path in sorted(place.glob("catalogue.damaged-*.sqlite"))]
+    assert sorted(found) == sorted(kept)
 
 
 @pytest.mark.parametrize("stop", ["copyfile", "replace"])

@@ -6,6 +6,7 @@ with the same ids → swapped in, the damaged one kept beside it. Pictures that 
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from pathlib import Path
@@ -45,7 +46,9 @@ def salvage(path: Path) -> tuple[int, int]:
             raise LibraryError(
                 f"nothing can be read of {path / NAME}: restore it from a copy, or build a new library from the sources"
             )
-        aside = path / f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = (path / f"catalogue.damaged-{stamp}{f'-{n}' if n else ''}.sqlite" for n in itertools.count())
+        aside = next(name for name in names if not name.exists())
         # The damaged one is whole beside its place before that is touched, and the library never without a catalogue. A
         # write-ahead log would be played into whatever database stands beside it, so it goes before the new one comes.
         wal = Path(f"{path / NAME}-wal")
