@@ -21,9 +21,8 @@ def circumstances(trained: Mapping[str, Any]) -> dict[str, Any]:
 
     trained: what a model's config.json says about its training, which may have happened on a GPU that is not here.
     """
-    ours = (
-        _git("ls-files", "--error-unmatch", "__init__.py") is not None
-    )  # not a checkout that holds an installation
+    # Not a checkout that merely holds an installation.
+    ours = _git("ls-files", "--error-unmatch", "__init__.py") is not None
     commit = _git("rev-parse", "HEAD") if ours else None
     return {
         "commit": commit,

@@ -134,9 +134,14 @@ def swap(
 
 
 def call_off(catalogue: Catalogue) -> tuple[int, int, int]:
-    """Forgets what was gathered: the codes in use stay. How many pictures have one, are missing, are unreadable."""
+    """Forgets what was gathered, and what could not be read meanwhile: the codes in use stay. How many pictures have
+    one, are missing, are unreadable."""
     with transaction(catalogue.connection):
         catalogue.connection.execute("DROP TABLE IF EXISTS migration")
+        catalogue.connection.execute(
+            "DELETE FROM failures WHERE EXISTS (SELECT 1 FROM pictures p WHERE p.source = failures.source "
+            f"AND p.path = failures.path AND p.state = {GOOD})"
+        )
         meta.forget(catalogue, "migration")
     states = _states(catalogue)
     return states.get(GOOD, 0), states.get(MISSING, 0), states.get(UNREADABLE, 0)

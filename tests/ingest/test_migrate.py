@@ -122,15 +122,21 @@ def test_the_librarys_own_model_calls_off_what_was_begun(
 ) -> None:
     with Library.open(library) as opened:
         before, fingerprint = held(opened), opened.facts.fingerprint
+    whole = (photos / "004.png").read_bytes()
+    (photos / "004.png").write_bytes(b"spoiled")
     with monkeypatch.context() as patch:
         patch.setattr(gathering, "swap", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             migrate(library, longer, jobs=1)
-    told = [finding.text for finding in check(library) if finding.verdict == "note"]
+    told = [finding.text for finding in check(library) if finding.what == "migration"]
     assert len(told) == 1 and f"--model {library / 'model'}` it is called off" in told[0]
     if by_hand:
         shutil.rmtree(library / "model.new")  # as a disk that was full at the copy leaves it
     assert migrate(library, library / "model").encoded == 12
+    (photos / "004.png").write_bytes(whole)
+    with Library.open(library) as opened:
+        assert opened.failures() == [], "nothing is said of a picture that has its code"
+        assert opened.add([photos]).failed == []
     assert {finding.verdict for finding in check(library)} == {"ok"}
     assert not (library / "model.new").exists()
     with Library.open(library) as opened:
