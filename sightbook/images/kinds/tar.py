@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import posixpath
 import tarfile
@@ -18,17 +17,14 @@ from sightbook.errors import PictureError, SourceError
 from sightbook.images.empty import quote
 from sightbook.images.entry import EmptySource, Entry, Origin, storable, unreachable
 from sightbook.images.find import is_hidden, is_picture_name, suffix_of
-from sightbook.images.label import LABEL_COLUMNS, Label, label_of, label_of_text
+from sightbook.images.kinds.sidecars import SIDECAR_BYTES, is_sidecar_name, match_sidecars, read_sidecar
+from sightbook.images.label import Label
 from sightbook.images.left_out import Left, ignore
 from sightbook.images.names import escape, to_text
 from sightbook.images.pixels.guards import too_large
 from sightbook.images.source import Source, SourceKind
-from sightbook.words import counted
 
 _SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-# Beside a picture these hold its label; anything larger is something else.
-_SIDECAR_BYTES = 1 << 20
-_MOST_COLUMNS = 100
 _LONGEST_CHAIN = 40  # links to links, as the system counts them
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -117,9 +113,9 @@ def _scan(source: Source, left: Left) -> tuple[dict[str, Member], dict[str, Labe
                 hidden.add(place)
                 left("hidden", "", place)
         elif not is_picture_name(name):
-            if name.lower().endswith((".cls", ".json")) and info.isfile() and info.size <= _SIDECAR_BYTES:
+            if is_sidecar_name(name) and info.isfile() and info.size <= SIDECAR_BYTES:
                 content = archive.extractfile(info)
-                label = _label(name, content.read(), column, columns) if content is not None else None
+                label = read_sidecar(name, content.read(), column, columns) if content is not None else None
                 if label is not None:
                     sidecars[path.rpartition(".")[0]] = label
             else:
@@ -134,7 +130,7 @@ def _scan(source: Source, left: Left) -> tuple[dict[str, Member], dict[str, Labe
             left("special", "thing that is no plain file", path)
     _follow(root, members, links, left)
     found = {path: member for path, member in members.items() if member is not None}
-    labels, source.told.notes = _beside(found, sidecars)
+    labels, source.told.notes = match_sidecars(found, sidecars)
     source.told.columns = list(columns)
     return found, labels
 
@@ -176,36 +172,6 @@ def _follow(root: str, members: dict[str, Member | None], links: dict[str, str],
             left("link", "link that leads to nothing", path)
         else:
             members[path] = replace(end, path=path)
-
-
-def _beside(members: dict[str, Member], sidecars: dict[str, Label]) -> tuple[dict[str, Label], list[str]]:
-    """The label of each picture, from the file of the same name but for the last suffix (`img.v1.0.cls` is that of
-    `img.v1.0.jpg`), else of the longest beginning of it that ends at a dot (WebDataset: `a.cls` is that of
-    `a.seg.png`); and a word where one file serves several pictures."""
-    labels: dict[str, Label] = {}
-    serves: dict[str, list[str]] = {}
-    if not sidecars:
-        return labels, []
-    for path in members:
-        folder, slash, name = path.rpartition("/")
-        stem = name
-        while stem:
-            label = sidecars.get(folder + slash + stem)
-            if label is not None:
-                labels[path] = label
-                serves.setdefault(folder + slash + stem, []).append(path)
-                break
-            stem = stem.rpartition(".")[0]
-    shared = {stem: paths for stem, paths in serves.items() if len(paths) > 1}
-    if not shared:
-        return labels, []
-    stem, paths = next(iter(shared.items()))
-    some = ", ".join(escape(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-    several = len(shared) > 1
-    return labels, [
-        f"{counted(len(shared), 'label file')} of the tar file {'serve' if several else 'serves'} several pictures"
-        f"{' each' if several else ''}, such as that of {escape(stem)}: {some}"
-    ]
 
 
 def _walk(
@@ -278,24 +244,6 @@ def _hidden(path: str) -> str:
         if is_hidden(part) and part != "..":
             return "/".join(parts[: i + 1])
     return ""
-
-
-def _label(name: str, content: bytes, column: str | None, columns: dict[str, None]) -> Label:
-    """The label in a `.cls` or `.json` beside a picture; None when there is none that can be read. `columns` learns the
-    keys of JSON files. column: the key that is asked for."""
-    try:
-        text = content.decode("utf-8-sig").strip()
-        if not name.lower().endswith(".json"):
-            return label_of_text(text) if column is None else None
-        document = json.loads(text)
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict):
-        return None
-    if len(columns) < _MOST_COLUMNS:
-        columns.update(dict.fromkeys(document))
-    keys = LABEL_COLUMNS if column is None else (column,)
-    return next((label for key in keys if (label := label_of(document.get(key))) is not None), None)
 
 
 KIND = SourceKind("tar", ":", recognize, open_tar, entries, read, head, suffixes=(".tar",))
